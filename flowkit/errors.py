@@ -1,0 +1,57 @@
+"""What flowkit raises when it is given something it cannot use.
+
+Every message is one readable line (a recipe's problems: one per line) that names the file or option, what
+was found and what was expected. The command line prints it as it is, without a traceback, and exits with 2.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+
+class FlowkitError(Exception):
+    """The base of all errors below: catch it to catch them all."""
+
+
+class RegistryError(FlowkitError):
+    """A name that is not registered, or one that is registered twice."""
+
+
+class RecipeError(FlowkitError):
+    """A recipe that cannot be read, checked or built; the message lists all that was found."""
+
+
+class ShapeError(FlowkitError):
+    """A tensor, or a shape while building, that a layer, an encoder or a flow cannot take."""
+
+
+class CheckpointError(FlowkitError):
+    """A weight file that is missing, damaged, or made for another model."""
+
+
+class ImageError(FlowkitError):
+    """An image that cannot be read, or is refused before it is decoded."""
+
+
+class DataError(FlowkitError):
+    """A training set with missing partners, unequal sizes or unreadable files."""
+
+
+class OutputError(FlowkitError):
+    """A place where results cannot be written."""
+
+
+def suggest(name: str, known: Iterable[str]) -> str:
+    """The end of a "not known" message: the nearest known name, or all of them.
+
+    >>> suggest("affine_injecter", ["actnorm", "affine_injector"])
+    'did you mean "affine_injector"?'
+    >>> suggest("wavelet", ["actnorm", "squeeze"])
+    'known: actnorm, squeeze'
+    """
+    options = sorted(known)
+    close = difflib.get_close_matches(name, options, n=1)
+    if close:
+        return f'did you mean "{close[0]}"?'
+    return f"known: {', '.join(options) or 'none'}"

@@ -1,0 +1,158 @@
+"""Names -> classes: the closed list of things that a recipe may name.
+
+A layer enters by a decorator, and its signature is its schema: the keyword-only parameters are the options
+that a recipe may set, their annotations are checked, and the positional ones come from the builder.
+
+    @register("affine_injector")
+    class AffineInjector(FlowLayer):
+        def __init__(self, shape: Shape, context: Shape, *, hidden: int = 64): ...
+
+Layers of other packages are found through the entry point group `flowkit.layers`, which names modules that
+register when imported.
+"""
+
+from __future__ import annotations
+
+import importlib.metadata
+import inspect
+import re
+import typing
+import warnings
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+from flowkit.errors import RegistryError, suggest
+
+KINDS = ("layer", "encoder", "target", "loss")
+ENTRY_POINTS = "flowkit.layers"
+
+T = TypeVar("T", bound=Callable[..., Any])
+
+_entries: dict[str, dict[str, Callable[..., Any]]] = {kind: {} for kind in KINDS}
+_aliases: dict[str, dict[str, str]] = {kind: {} for kind in KINDS}
+_entry_points_loaded = False
+
+
+def register(name: str, *, kind: str | None = None, was: Iterable[str] = ()) -> Callable[[T], T]:
+    """Register the decorated class (or function) under `name`.
+
+    Args:
+        name: what recipes write as `type`: lower case, digits and underscores; `host/name` for adapters.
+        kind: one of `KINDS`; by default the `kind` attribute that the base class (`FlowLayer`, `Encoder`,
+            `Target`) gives to its subclasses.
+        was: former names; they go on working and warn.
+
+    Raises:
+        RegistryError: the name is malformed, the kind unknown, or the name belongs to another class already.
+    """
+
+    def decorate(entry: T) -> T:
+        where = kind or getattr(entry, "kind", None)
+        if where not in KINDS:
+            raise RegistryError(f'cannot register "{name}": kind must be one of {", ".join(KINDS)}, got {where!r}')
+        for text in (name, *was):
+            if not re.fullmatch(r"[a-z][a-z0-9_]*(/[a-z][a-z0-9_]*)?", text):
+                raise RegistryError(f'cannot register {where} "{text}": a name is lower case, digits, underscores')
+        for text in (name, *was):
+            before = _entries[where].get(text)
+            # The same class again is a notebook cell or a module that was run twice: the newer one counts.
+            if before is not None and _origin(before) != _origin(entry):
+                raise RegistryError(
+                    f'{where} "{text}" is registered twice: by {_origin(before)} and by {_origin(entry)}'
+                )
+        _entries[where][name] = entry
+        _aliases[where].update(dict.fromkeys(was, name))
+        return entry
+
+    return decorate
+
+
+def names(kind: str) -> list[str]:
+    """All registered names of a kind, sorted.
+
+    >>> import flowkit
+    >>> "affine_coupling" in names("layer")
+    True
+    """
+    _load_entry_points()
+    return sorted(_of(kind))
+
+
+def get(kind: str, name: str) -> Callable[..., Any]:
+    """The class (or function) registered under `name`.
+
+    Raises:
+        RegistryError: nothing is; the message holds the nearest known name.
+    """
+    _load_entry_points()
+    entries = _of(kind)
+    if name in _aliases[kind]:
+        now = _aliases[kind][name]
+        warnings.warn(f'{kind} "{name}" is now called "{now}"', FutureWarning, stacklevel=2)
+        name = now
+    if name not in entries:
+        raise RegistryError(f'unknown {kind} "{name}"; {suggest(name, entries)}')
+    return entries[name]
+
+
+@dataclass(frozen=True)
+class Option:
+    """One keyword-only parameter of a registered class: what a recipe may set."""
+
+    name: str
+    annotation: Any
+    default: Any
+
+    @property
+    def required(self) -> bool:
+        """Whether it has no default."""
+        return self.default is inspect.Parameter.empty
+
+
+def options(entry: Callable[..., Any]) -> dict[str, Option]:
+    """The options of a registered class: its keyword-only parameters, by name, in their order."""
+    hints = _hints(entry)
+    return {
+        p.name: Option(p.name, hints.get(p.name, Any), p.default)
+        for p in inspect.signature(entry).parameters.values()
+        if p.kind is inspect.Parameter.KEYWORD_ONLY
+    }
+
+
+def positional(entry: Callable[..., Any]) -> list[str]:
+    """The names of the parameters that the builder fills: `shape` and, for conditional layers, `context`."""
+    kinds = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
+    return [p.name for p in inspect.signature(entry).parameters.values() if p.kind in kinds]
+
+
+def summary(entry: Callable[..., Any]) -> str:
+    """The first line of the docstring."""
+    return (inspect.getdoc(entry) or "").partition("\n")[0]
+
+
+def _of(kind: str) -> dict[str, Callable[..., Any]]:
+    if kind not in KINDS:
+        raise RegistryError(f'unknown kind "{kind}"; {suggest(kind, KINDS)}')
+    return _entries[kind]
+
+
+def _origin(entry: Callable[..., Any]) -> str:
+    return f"{entry.__module__}.{entry.__qualname__}"
+
+
+def _hints(entry: Callable[..., Any]) -> dict[str, Any]:
+    function = entry.__init__ if isinstance(entry, type) else entry
+    return typing.get_type_hints(function)
+
+
+def _load_entry_points() -> None:
+    global _entry_points_loaded
+    if _entry_points_loaded:
+        return
+    _entry_points_loaded = True
+    for point in importlib.metadata.entry_points(group=ENTRY_POINTS):
+        try:
+            point.load()
+        except Exception as error:  # somebody else's package: it must not take flowkit down
+            warnings.warn(f"entry point {point.name} = {point.value} failed to load: {error}", stacklevel=3)
