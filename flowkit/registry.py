@@ -50,12 +50,16 @@ def register(name: str, *, kind: str | None = None, was: Iterable[str] = ()) -> 
     def decorate(entry: T) -> T:
         where = kind or getattr(entry, "kind", None)
         if where not in KINDS:
-            raise RegistryError(f'cannot register "{name}": kind must be one of {", ".join(KINDS)}, got {where!r}')
+            raise RegistryError(
+                f'cannot register "{name}": kind must be one of {", ".join(KINDS)}, got {where!r}'
+            )
         for text in (name, *was):
             if not re.fullmatch(r"[a-z][a-z0-9_]*(/[a-z][a-z0-9_]*)?", text):
-                raise RegistryError(f'cannot register {where} "{text}": a name is lower case, digits, underscores')
+                raise RegistryError(
+                    f'cannot register {where} "{text}": a name is lower case, digits, underscores'
+                )
         for text in (name, *was):
-            before = _entries[where].get(text)
+            before = _entries[where].get(_aliases[where].get(text, text))
             # The same class again is a notebook cell or a module that was run twice: the newer one counts.
             if before is not None and _origin(before) != _origin(entry):
                 raise RegistryError(
@@ -142,7 +146,7 @@ def _origin(entry: Callable[..., Any]) -> str:
 
 
 def _hints(entry: Callable[..., Any]) -> dict[str, Any]:
-    function = entry.__init__ if isinstance(entry, type) else entry
+    function = inspect.getattr_static(entry, "__init__") if isinstance(entry, type) else entry
     return typing.get_type_hints(function)
 
 

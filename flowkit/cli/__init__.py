@@ -1,0 +1,41 @@
+"""The command line: `flowkit VERB ...`, one file per verb.
+
+Exit codes: 0 done, 1 some pages failed, 2 wrong use or input that cannot be used (one clear message, no
+traceback), 130 interrupted.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import os
+import sys
+from collections.abc import Sequence
+
+from flowkit.errors import FlowkitError
+
+VERBS = ("binarize", "train", "evaluate", "check", "show", "layers", "env")
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one verb; return its exit code."""
+    parser = argparse.ArgumentParser(
+        prog="flowkit",
+        description="Conditional normalizing flows on images, and document pages cleaned by them.",
+    )
+    verbs = parser.add_subparsers(title="verbs", metavar="VERB", required=True)
+    for verb in VERBS:
+        importlib.import_module(f"flowkit.cli.{verb}").add_parser(verbs)
+    args = parser.parse_args(argv)
+    try:
+        return int(args.run(args))
+    except FlowkitError as error:
+        print(f"flowkit: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("flowkit: interrupted", file=sys.stderr)
+        return 130
+    except BrokenPipeError:
+        # Whoever read our output has gone; closing it again at exit must not complain.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1

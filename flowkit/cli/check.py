@@ -1,0 +1,47 @@
+"""`flowkit check`: are these recipes right, and how large are their models?"""
+
+from __future__ import annotations
+
+import argparse
+
+from flowkit.errors import RecipeError
+from flowkit.flow import ConditionalFlow
+from flowkit.recipe import build, import_modules
+
+
+def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Declare the verb."""
+    parser = subparsers.add_parser("check", help="check recipes: every problem, with its file and line")
+    parser.add_argument(
+        "recipes", nargs="+", metavar="RECIPE", help="a recipe file, or a shipped recipe's name"
+    )
+    parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="change the recipe")
+    parser.add_argument(
+        "--import",
+        action="append",
+        default=[],
+        dest="modules",
+        metavar="MODULE",
+        help="trust and load layers",
+    )
+    parser.set_defaults(run=run)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Build each recipe; one line for each that is right, then all problems of the others."""
+    import_modules(args.modules)
+    problems = []
+    for source in args.recipes:
+        try:
+            print(f"{source}: ok, {_size(build(source, overrides=args.set))}", flush=True)
+        except RecipeError as error:
+            problems.append(str(error))
+    if problems:
+        raise RecipeError("\n".join(problems))
+    return 0
+
+
+def _size(model: ConditionalFlow) -> str:
+    parameters = sum(parameter.numel() for parameter in model.parameters())
+    latents = ", ".join(f"{channels} at 1/{stride}" for channels, stride in model.latents)
+    return f"{len(model.layers):,} layers, {parameters:,} parameters, latent channels {latents}"

@@ -1,0 +1,35 @@
+"""`flowkit env`: what this installation is, for a bug report."""
+
+from __future__ import annotations
+
+import argparse
+import importlib.metadata
+import platform
+from pathlib import Path
+
+import torch
+
+import flowkit
+from flowkit.checkpoint import shipped_weights
+from flowkit.recipe import shipped
+
+PACKAGES = ("torch", "nflows", "normflows", "einops", "numpy", "pillow", "pyyaml", "safetensors")
+
+
+def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Declare the verb."""
+    parser = subparsers.add_parser("env", help="versions, devices, shipped recipes and weights")
+    parser.set_defaults(run=run)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Print one fact a line."""
+    facts = {"flowkit": f"{flowkit.__version__} in {Path(flowkit.__file__).parent}"}
+    facts |= {"python": platform.python_version(), "platform": platform.platform()}
+    facts |= {package: importlib.metadata.version(package) for package in PACKAGES}
+    devices = [torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())]
+    facts |= {"cuda devices": ", ".join(devices) or "none", "cpu threads": str(torch.get_num_threads())}
+    facts |= {"recipes": ", ".join(shipped()), "weights": ", ".join(shipped_weights()) or "none"}
+    for name, value in facts.items():
+        print(f"{name:<13} {value}")
+    return 0

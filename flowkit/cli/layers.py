@@ -1,0 +1,64 @@
+"""`flowkit layers`: what a recipe may name, and the options of each."""
+
+from __future__ import annotations
+
+import argparse
+import textwrap
+
+from flowkit import registry
+from flowkit.recipe import import_modules
+from flowkit.recipe.options import type_name
+
+KINDS = ("target", "encoder", "layer")
+WIDTH = 100
+
+
+def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Declare the verb."""
+    parser = subparsers.add_parser("layers", help="list what recipes may name, with options and defaults")
+    parser.add_argument("--kind", choices=KINDS, help="this kind only")
+    parser.add_argument(
+        "--import",
+        action="append",
+        default=[],
+        dest="modules",
+        metavar="MODULE",
+        help="trust and load layers",
+    )
+    parser.set_defaults(run=run)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Print the registry."""
+    import_modules(args.modules)
+    for kind in [args.kind] if args.kind else KINDS:
+        print(f"{kind}s")
+        for name in registry.names(kind):
+            print(_entry(kind, name))
+    return 0
+
+
+def _entry(kind: str, name: str) -> str:
+    entry = registry.get(kind, name)
+    head = textwrap.fill(
+        f"{name}: {registry.summary(entry)}", WIDTH, initial_indent="  ", subsequent_indent="    "
+    )
+    options = ", ".join(_option(option) for option in registry.options(entry).values())
+    if not options:
+        return head
+    indent = " " * 6
+    body = textwrap.fill(
+        options, WIDTH, initial_indent=indent, subsequent_indent=indent, break_on_hyphens=False
+    )
+    return f"{head}\n{body.replace(_JOINT, ' ')}"
+
+
+_JOINT = "\N{NO-BREAK SPACE}"  # textwrap leaves it alone, so that lines break between options only
+
+
+def _option(option: registry.Option) -> str:
+    text = f"{option.name}: {type_name(option.annotation)}"
+    if not option.required:
+        default = list(option.default) if isinstance(option.default, tuple) else option.default
+        text += f" = {default!r}"
+    return text.replace(" ", _JOINT)

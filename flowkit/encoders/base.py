@@ -1,0 +1,55 @@
+"""What every encoder is: an image becomes feature maps, one for each grid on which the flow asks for them."""
+
+from __future__ import annotations
+
+from torch import Tensor, nn
+
+from flowkit.errors import ShapeError
+from flowkit.layers import Shape
+
+
+class Encoder(nn.Module):
+    """Image (B, in_channels, h, w) in [0, 1] -> {stride: features}.
+
+    A stride counts pixels of the TARGET per cell, as in `Shape`; the target is `scale` times the image.
+
+    Attributes:
+        in_channels: channels of the image.
+        scale: target pixels per image pixel, in each direction.
+        multiple: the image's height and width must be multiples of it.
+        grid: shifting the image by multiples of it shifts the features, and changes nothing else.
+        reach: how many image pixels away a pixel can change a feature.
+    """
+
+    kind = "encoder"
+    in_channels: int
+    scale: int
+    multiple: int = 1
+    grid: int = 1
+    reach: int = 0
+
+    def provide(self, stride: int) -> Shape:
+        """Promise features at a stride, making what they need, and return their shape.
+
+        Raises:
+            ShapeError: there are none at this stride.
+        """
+        raise NotImplementedError
+
+    def forward(self, image: Tensor) -> dict[int, Tensor]:
+        """The features at every stride that was promised."""
+        raise NotImplementedError
+
+    def _refuse(self, stride: int, possible: list[int]) -> ShapeError:
+        strides = ", ".join(map(str, sorted(possible)))
+        return ShapeError(
+            f"encoder {type(self).__name__} has no features at stride {stride} of the target, only at {strides}"
+        )
+
+
+def check_image_options(in_channels: int, scale: int) -> None:
+    """Refuse what no encoder can be built for."""
+    if in_channels < 1:
+        raise ShapeError(f"in_channels must be positive, got {in_channels}")
+    if scale < 1 or scale & (scale - 1):
+        raise ShapeError(f"scale must be 1, 2, 4, 8, ..., got {scale}")

@@ -1,0 +1,145 @@
+"""The RRDB encoder: ESRGAN's trunk, read at several depths, as SRFlow conditions its flow."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Literal
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from flowkit.encoders.base import Encoder, check_image_options
+from flowkit.errors import ShapeError
+from flowkit.layers import Shape
+from flowkit.registry import register
+
+SLOPE = 0.2  # of every leaky ReLU
+RESIDUAL = 0.2  # share of a block's output that is added to its input
+
+
+class DenseBlock(nn.Module):
+    """Five 3x3 convolutions, each reading all outputs before it; a fifth of the last is added to the input."""
+
+    def __init__(self, features: int, growth: int) -> None:
+        super().__init__()
+        outs = [growth] * 4 + [features]
+        self.convs = nn.ModuleList(
+            nn.Conv2d(features + i * growth, out, 3, padding=1) for i, out in enumerate(outs)
+        )
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        seen = inputs
+        for convolution in self.convs[:4]:
+            seen = torch.cat([seen, F.leaky_relu(convolution(seen), SLOPE)], dim=1)
+        last: Tensor = self.convs[4](seen)
+        return inputs + RESIDUAL * last
+
+
+class ResidualBlock(nn.Module):
+    """Residual in residual: three dense blocks and a skip around them (an RRDB)."""
+
+    def __init__(self, features: int, growth: int) -> None:
+        super().__init__()
+        self.dense = nn.Sequential(*(DenseBlock(features, growth) for _ in range(3)))
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        change: Tensor = self.dense(inputs)
+        return inputs + RESIDUAL * change
+
+
+@register("rrdb")
+class RRDB(Encoder):
+    """Residual-in-residual dense blocks (Wang et al., ESRGAN, arXiv:1809.00219), read as SRFlow reads them.
+
+    The trunk runs on one grid: the image's own, or for scale 1 the image with 2x2 pixels unshuffled into
+    channels, so that its grid IS the latent grid of a one-level flow and nothing is resized. At the trunk's
+    stride the features are the trunk's output and, stacked behind it, the outputs of some of its blocks; at
+    finer strides they are upsampled (with one convolution per octave for the trunk's output, by nearest
+    neighbour for the stack), at coarser ones reduced (bilinear, and nearest).
+
+    Args:
+        in_channels: channels of the image.
+        scale: target pixels per image pixel: 1, 2, 4, ...
+        features: width of the trunk.
+        growth: channels that each convolution of a dense block adds.
+        blocks: depth of the trunk.
+        stack: which blocks' outputs are stacked, counted from 0.
+        long_skip: where the skip around the trunk starts: `first`, the first convolution (ESRGAN and its
+            weights), or `trunk`, the trunk's output (SRFlow's released networks).
+    """
+
+    def __init__(
+        self,
+        *,
+        in_channels: int = 3,
+        scale: int = 4,
+        features: int = 64,
+        growth: int = 32,
+        blocks: int = 23,
+        stack: Sequence[int] = (1, 8, 15, 22),
+        long_skip: Literal["first", "trunk"] = "first",
+    ) -> None:
+        super().__init__()
+        check_image_options(in_channels, scale)
+        for name, value in (("features", features), ("growth", growth), ("blocks", blocks)):
+            if value < 1:
+                raise ShapeError(f"{name} must be positive, got {value}")
+        if any(not 0 <= block < blocks for block in stack):
+            raise ShapeError(f"stack counts blocks from 0 to {blocks - 1}, got {list(stack)}")
+        self.in_channels = in_channels
+        self.scale = scale
+        self.unshuffle = 2 if scale == 1 else 1
+        self.stride = scale * self.unshuffle
+        self.stack = tuple(stack)
+        self.long_skip = long_skip
+        self.width = features
+        self.first = nn.Conv2d(in_channels * self.unshuffle**2, features, 3, padding=1)
+        self.trunk = nn.ModuleList(ResidualBlock(features, growth) for _ in range(blocks))
+        self.last = nn.Conv2d(features, features, 3, padding=1)
+        self.up = nn.ModuleDict()
+        self.strides: set[int] = set()
+        self.multiple = self.grid = self.unshuffle
+        self.reach = (2 + 15 * blocks) * self.unshuffle
+
+    def provide(self, stride: int) -> Shape:
+        """Features at any power-of-two stride; finer ones than the trunk's add one convolution per octave."""
+        if stride < 1 or stride & (stride - 1):
+            raise self._refuse(stride, [1, 2, 4, 8])
+        self.strides.add(stride)
+        octave = self.stride // 2
+        while octave >= stride:
+            if str(octave) not in self.up:
+                self.up[str(octave)] = nn.Conv2d(self.width, self.width, 3, padding=1)
+                self.reach += self.unshuffle
+            octave //= 2
+        coarsest = max(self.strides) // self.scale
+        self.multiple = self.grid = max(self.unshuffle, coarsest)
+        return Shape(self.width * (1 + len(self.stack)), stride)
+
+    def forward(self, image: Tensor) -> dict[int, Tensor]:
+        """Features at every promised stride."""
+        x = F.pixel_unshuffle(image, self.unshuffle) if self.unshuffle > 1 else image
+        first = self.first(x)
+        hidden, stacked = first, []
+        for i, block in enumerate(self.trunk):
+            hidden = block(hidden)
+            if i in self.stack:
+                stacked.append(hidden)
+        start = first if self.long_skip == "first" else hidden
+        own = {self.stride: start + self.last(hidden)}
+        for octave in sorted((int(key) for key in self.up), reverse=True):
+            finer = F.interpolate(own[2 * octave], scale_factor=2, mode="nearest")
+            # The activation comes last, as in SRFlow: what conditions the flow is what ESRGAN goes on with.
+            own[octave] = F.leaky_relu(self.up[str(octave)](finer), SLOPE)
+        return {stride: self._at(stride, own, stacked) for stride in sorted(self.strides)}
+
+    def _at(self, stride: int, own: dict[int, Tensor], stacked: list[Tensor]) -> Tensor:
+        factor = self.stride / stride
+        if stride in own:
+            mine = own[stride]
+        else:
+            mine = F.interpolate(own[self.stride], scale_factor=factor, mode="bilinear", align_corners=False)
+        if factor != 1:
+            stacked = [F.interpolate(s, scale_factor=factor, mode="nearest") for s in stacked]
+        return torch.cat([mine, *stacked], dim=1)

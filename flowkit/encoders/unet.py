@@ -1,0 +1,118 @@
+"""A light U-Net encoder: a wide view of the page at a small cost."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from flowkit.encoders.base import Encoder, check_image_options
+from flowkit.errors import ShapeError
+from flowkit.layers import Shape
+from flowkit.registry import register
+
+
+class Residual(nn.Module):
+    """x + conv(relu(conv(x))), normalised per channel, then relu: two 3x3 convolutions."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.body = nn.Sequential(
+            nn.Conv2d(channels, channels, 3, padding=1, bias=False),
+            nn.BatchNorm2d(channels),
+            nn.ReLU(),
+            nn.Conv2d(channels, channels, 3, padding=1, bias=False),
+            nn.BatchNorm2d(channels),
+        )
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        return torch.relu(inputs + self.body(inputs))
+
+
+@register("unet")
+class UNet(Encoder):
+    """Residual U-Net on the unshuffled image (Ronneberger et al., arXiv:1505.04597).
+
+    The finest grid has one cell for 2x2 image pixels, and each further width halves the resolution: five
+    widths see stains that an RRDB of the same cost cannot. Features can be had at every scale of the decoder.
+    Normalisation is by batch statistics in training and by constants afterwards, never over the page: a tile
+    of a page gives the page's own features.
+
+    Args:
+        in_channels: channels of the image.
+        scale: target pixels per image pixel: 1, 2, 4, ...
+        widths: channels at 1/2, 1/4, 1/8, ... of the image's resolution.
+        blocks: residual blocks at each scale, on the way down and on the way up.
+    """
+
+    def __init__(
+        self,
+        *,
+        in_channels: int = 3,
+        scale: int = 1,
+        widths: Sequence[int] = (48, 64, 96, 128, 160),
+        blocks: int = 1,
+    ) -> None:
+        super().__init__()
+        check_image_options(in_channels, scale)
+        if not widths or min(widths) < 1:
+            raise ShapeError(f"widths must be positive numbers, one per scale, got {list(widths)}")
+        if blocks < 1:
+            raise ShapeError(f"blocks must be positive, got {blocks}")
+        self.in_channels = in_channels
+        self.scale = scale
+        self.widths = tuple(widths)
+        self.strides: set[int] = set()
+        self.multiple = 2
+        self.grid = 2 ** len(widths)
+
+        def stage(width: int) -> nn.Sequential:
+            return nn.Sequential(*(Residual(width) for _ in range(blocks)))
+
+        self.stem = nn.Sequential(_conv(4 * in_channels, widths[0], 3), stage(widths[0]))
+        pairs = list(zip(widths, widths[1:], strict=False))
+        self.down = nn.ModuleList(nn.Sequential(_conv(a, b, 3, stride=2), stage(b)) for a, b in pairs)
+        self.lift = nn.ModuleList(nn.Conv2d(b, a, 1) for a, b in pairs)
+        self.merge = nn.ModuleList(stage(a) for a, _ in pairs)
+        self.reach = self._reach(blocks)
+
+    def provide(self, stride: int) -> Shape:
+        """Features at strides 2, 4, 8, ... times the image's own."""
+        possible = [self.scale * 2**level for level in range(1, len(self.widths) + 1)]
+        if stride not in possible:
+            raise self._refuse(stride, possible)
+        self.strides.add(stride)
+        return Shape(self.widths[possible.index(stride)], stride)
+
+    def forward(self, image: Tensor) -> dict[int, Tensor]:
+        """Features at every promised stride."""
+        hidden = self.stem(F.pixel_unshuffle(2 * image - 1, 2))
+        skips = [hidden]
+        for down in self.down:
+            hidden = down(hidden)
+            skips.append(hidden)
+        levels = {len(self.widths): hidden}
+        for level in range(len(self.widths) - 1, 0, -1):
+            skip = skips[level - 1]
+            # Every cell of the coarse grid covers 2x2 of the finer one; the last may stick out of an odd side.
+            coarse = F.interpolate(self.lift[level - 1](hidden), scale_factor=2, mode="nearest")
+            hidden = self.merge[level - 1](skip + coarse[..., : skip.shape[2], : skip.shape[3]])
+            levels[level] = hidden
+        return {stride: levels[(stride // self.scale).bit_length() - 1] for stride in sorted(self.strides)}
+
+    def _reach(self, blocks: int) -> int:
+        """An upper bound, in image pixels: cells that each convolution sees, times their size."""
+        cells = 1 + 2 * blocks  # the stem's convolution, or the one that halves; then the blocks
+        way_down = sum(cells * (1 << level) for level in range(1, len(self.widths) + 1))
+        way_up = sum((2 * blocks + 2) * (1 << level) for level in range(1, len(self.widths)))
+        return way_down + way_up + 2
+
+
+def _conv(inputs: int, outputs: int, kernel: int, stride: int = 1) -> nn.Sequential:
+    return nn.Sequential(
+        nn.Conv2d(inputs, outputs, kernel, stride=stride, padding=kernel // 2, bias=False),
+        nn.BatchNorm2d(outputs),
+        nn.ReLU(),
+    )

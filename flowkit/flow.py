@@ -1,0 +1,192 @@
+"""The conditional flow, and the distribution p(y | x) that it becomes when it is applied to an image."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from flowkit.encoders import Encoder
+from flowkit.errors import ShapeError
+from flowkit.layers import FlowLayer, Shape
+from flowkit.targets import Target
+
+
+class ConditionalFlow(nn.Module):
+    """A bijection f(. ; x) from targets y to Gaussian latents z, for every image x (equation 3 of the paper).
+
+    Calling it with an image computes all that depends on the image alone, and returns p(y | x):
+
+        p = model(image)                            # (B, C, h, w), values in [0, 1]
+        y = p.sample(16, temperature=0.7)           # (16, B, C', H, W)
+        loss = -p.log_prob(y).mean()
+
+    Args:
+        encoder: image -> features.
+        layers: data -> latent, in order; each takes what the one before puts out.
+        target: y <-> the continuous variable v that the layers map.
+        recipe: the resolved text that this flow was built from; checkpoints carry it.
+
+    Attributes:
+        in_channels: channels of the image.
+        scale: target pixels per image pixel.
+        multiple: the image's height and width must be multiples of it.
+        grid: images shifted by multiples of it are treated alike; where tiles may start.
+        reach: image pixels further away than this cannot change a target pixel, in any direction of the flow.
+    """
+
+    def __init__(
+        self, encoder: Encoder, layers: Iterable[FlowLayer], target: Target, *, recipe: str | None = None
+    ) -> None:
+        super().__init__()
+        self.encoder = encoder
+        self.layers = nn.ModuleList(layers)
+        self.target = target
+        self.recipe = recipe
+        self.latents = _latents(list(self._flow_layers()), target.channels)
+        self.in_channels = encoder.in_channels
+        self.scale = encoder.scale
+        coarsest = max(shape.stride for shape in self.latents)
+        image_cells = coarsest // math.gcd(coarsest, encoder.scale)
+        self.multiple = math.lcm(image_cells, encoder.multiple)
+        self.grid = math.lcm(self.multiple, encoder.grid)
+        flow_reach = sum(layer.reach * layer.shape.stride for layer in self._flow_layers()) + coarsest
+        self.reach = encoder.reach + math.ceil(flow_reach / encoder.scale)
+
+    def forward(self, image: Tensor) -> ConditionalDistribution:
+        """p(y | image)."""
+        if image.dim() != 4 or image.shape[1] != self.in_channels:
+            raise ShapeError(f"expected an image (B, {self.in_channels}, H, W), got {tuple(image.shape)}")
+        if 0 in image.shape or image.shape[2] % self.multiple or image.shape[3] % self.multiple:
+            raise ShapeError(
+                f"the image's height and width must be multiples of {self.multiple}, got {tuple(image.shape)}"
+            )
+        features = self.encoder(image)
+        contexts = [
+            None if layer.context is None else layer.condition(features[layer.context.stride])
+            for layer in self._flow_layers()
+        ]
+        return ConditionalDistribution(self, image, contexts)
+
+    def latent_shapes(self, height: int, width: int) -> list[tuple[int, int, int]]:
+        """(C, h, w) of every latent for an IMAGE of this size, in the order of `encode` and `decode`."""
+        sizes = (height * self.scale, width * self.scale)
+        return [(c, sizes[0] // stride, sizes[1] // stride) for c, stride in self.latents]
+
+    def _flow_layers(self) -> Iterable[FlowLayer]:
+        for layer in self.layers:
+            assert isinstance(layer, FlowLayer)
+            yield layer
+
+
+class ConditionalDistribution:
+    """p(y | x) for a batch of images x, all that reads x alone being computed already.
+
+    Made by calling a `ConditionalFlow`. Sampling, scoring and coding share the conditions: a further sample
+    costs the latents' path only.
+    """
+
+    def __init__(self, flow: ConditionalFlow, image: Tensor, contexts: Sequence[Any]) -> None:
+        self.flow = flow
+        self._contexts = contexts
+        self._image = image
+        height, width = image.shape[2:]
+        self.latent_shapes = flow.latent_shapes(height, width)
+        self.target_shape = (flow.target.channels, height * flow.scale, width * flow.scale)
+
+    def sample(
+        self, n: int = 1, *, temperature: float = 1.0, generator: torch.Generator | None = None
+    ) -> Tensor:
+        """Draw z ~ N(0, temperature^2) and decode it: y of shape (n, B, C, H, W).
+
+        Temperature 0 gives the image of z = 0. With a generator the result is reproducible, and the first of
+        n samples are what fewer would have been.
+        """
+        if n < 1:
+            raise ValueError(f"n must be 1 or more, got {n}")
+        if not temperature >= 0:
+            raise ValueError(f"temperature must be 0 or more, got {temperature}")
+        return torch.stack([self.decode(self._draw(temperature, generator)) for _ in range(n)])
+
+    def log_prob(self, y: Tensor, *, generator: torch.Generator | None = None) -> Tensor:
+        """log p(y | x), (B,), in nats, by the change of variables; the target draws its dequantisation noise.
+
+        log p(y | x) = log N(f(v; x); 0, I) + log|det df/dv| - log q(v | y); see `Target.nll_of` for what the
+        figure means.
+        """
+        self._check(y)
+        v, log_q = self.flow.target.dequantise(y, generator)
+        latents, log_det = self._to_latents(v)
+        return sum((_standard_normal(z) for z in latents), log_det) - log_q
+
+    def bits_per_dim(self, y: Tensor, *, generator: torch.Generator | None = None) -> Tensor:
+        """-log2 p(y | x) / (C H W), (B,)."""
+        return -self.log_prob(y, generator=generator) / (math.log(2) * math.prod(self.target_shape))
+
+    def encode(self, y: Tensor) -> list[Tensor]:
+        """The latents of y, no noise added: one (B, C, h, w) per split, in order, and the last."""
+        self._check(y)
+        return self._to_latents(self.flow.target.embed(y))[0]
+
+    def decode(self, latents: Sequence[Tensor]) -> Tensor:
+        """The y of given latents, (B, C, H, W); `decode(encode(y))` is y."""
+        expected = [(self._image.shape[0], *shape) for shape in self.latent_shapes]
+        if [tuple(z.shape) for z in latents] != expected:
+            raise ShapeError(f"expected latents {expected}, got {[tuple(z.shape) for z in latents]}")
+        return self.flow.target.restore(self._from_latents(latents))
+
+    def _to_latents(self, v: Tensor) -> tuple[list[Tensor], Tensor]:
+        latents: list[Tensor] = []
+        log_det = v.new_zeros(v.shape[0])
+        for layer, context in zip(self.flow._flow_layers(), self._contexts, strict=True):
+            v, change = layer(v, context)
+            log_det = log_det + change
+            if layer.latent_channels:
+                kept = layer.out_shape.channels
+                latents.append(v[:, kept:])
+                v = v[:, :kept]
+        return [*latents, v], log_det
+
+    def _from_latents(self, latents: Sequence[Tensor]) -> Tensor:
+        *rest, v = latents
+        steps = zip(reversed(list(self.flow._flow_layers())), reversed(self._contexts), strict=True)
+        for layer, context in steps:
+            if layer.latent_channels:
+                v = torch.cat([v, rest.pop()], dim=1)
+            v, _ = layer.inverse(v, context)
+        return v
+
+    def _draw(self, temperature: float, generator: torch.Generator | None) -> list[Tensor]:
+        image = self._image
+        device = generator.device if generator is not None else image.device
+        return [
+            temperature
+            * torch.randn((image.shape[0], *shape), generator=generator, dtype=image.dtype, device=device).to(
+                image.device
+            )
+            for shape in self.latent_shapes
+        ]
+
+    def _check(self, y: Tensor) -> None:
+        expected = (self._image.shape[0], *self.target_shape)
+        if tuple(y.shape) != expected:
+            raise ShapeError(f"expected a target {expected}, got {tuple(y.shape)}")
+
+
+def _latents(layers: list[FlowLayer], channels: int) -> list[Shape]:
+    """The shapes of all latents; checks on the way that each layer takes what the one before puts out."""
+    latents, shape = [], Shape(channels, 1)
+    for i, layer in enumerate(layers):
+        if layer.shape != shape:
+            raise ShapeError(f"layer {i} ({type(layer).__name__}) takes {layer.shape}, but gets {shape}")
+        shape = layer.out_shape
+        if layer.latent_channels:
+            latents.append(Shape(layer.latent_channels, shape.stride))
+    return [*latents, shape]
+
+
+def _standard_normal(z: Tensor) -> Tensor:
+    return -0.5 * (z.square() + math.log(2 * math.pi)).flatten(1).sum(1)

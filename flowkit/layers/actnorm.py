@@ -1,0 +1,61 @@
+"""Activation normalisation with data-dependent initialisation."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from flowkit.layers.base import FlowLayer, Shape
+from flowkit.registry import register
+
+
+@register("actnorm")
+class ActNorm(FlowLayer):
+    """Per-channel affine map: y = (x + b) * exp(l); log|det| = H W sum(l).
+
+    The first forward pass in training mode sets b and l so that every channel has mean 0 and variance 1;
+    never in eval, and never from the inverse (that would be noise). A channel that is constant in that batch
+    keeps scale 1. Kingma and Dhariwal, Glow (arXiv:1807.03039); the order is SRFlow's.
+    """
+
+    initialised: Tensor
+
+    def __init__(self, shape: Shape) -> None:
+        super().__init__(shape)
+        self.bias = nn.Parameter(torch.zeros(1, shape.channels, 1, 1))
+        self.log_scale = nn.Parameter(torch.zeros(1, shape.channels, 1, 1))
+        # The buffer travels with state_dict; the Python flag is what the code branches on, because a branch
+        # on a tensor breaks torch.compile's graph and costs a device synchronisation in every call.
+        self.register_buffer("initialised", torch.tensor(False))
+        self._ready = False
+
+    def forward(self, inputs: Tensor, context: Any = None) -> tuple[Tensor, Tensor]:
+        """Normalise."""
+        if self.training and not self._ready:
+            self._initialise(inputs)
+        bias, log_scale = self.bias.to(inputs.dtype), self.log_scale.to(inputs.dtype)
+        return (inputs + bias) * torch.exp(log_scale), self._log_det(inputs, log_scale)
+
+    def inverse(self, inputs: Tensor, context: Any = None) -> tuple[Tensor, Tensor]:
+        """Denormalise."""
+        bias, log_scale = self.bias.to(inputs.dtype), self.log_scale.to(inputs.dtype)
+        return inputs * torch.exp(-log_scale) - bias, -self._log_det(inputs, log_scale)
+
+    def _log_det(self, inputs: Tensor, log_scale: Tensor) -> Tensor:
+        return (log_scale.sum() * (inputs.shape[2] * inputs.shape[3])).expand(inputs.shape[0])
+
+    @torch.no_grad()
+    def _initialise(self, inputs: Tensor) -> None:
+        mean = inputs.mean(dim=(0, 2, 3), keepdim=True)
+        std = (inputs - mean).square().mean(dim=(0, 2, 3), keepdim=True).sqrt()
+        log_scale = torch.where(std > 1e-5, -torch.log(std + 1e-6), torch.zeros_like(std))
+        self.bias.copy_(-mean)
+        self.log_scale.copy_(log_scale)
+        self.initialised.fill_(True)
+        self._ready = True
+
+    def _load_from_state_dict(self, *args: Any, **kwargs: Any) -> None:
+        super()._load_from_state_dict(*args, **kwargs)
+        self._ready = bool(self.initialised)

@@ -1,0 +1,118 @@
+"""What every layer of a flow is: an invertible map with a log-determinant, conditioned on an image."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from typing import Any, NamedTuple, cast
+
+import torch
+from nflows.transforms import Transform
+from torch import Tensor
+
+from flowkit.errors import ShapeError
+
+
+class Shape(NamedTuple):
+    """C channels on a grid that has one cell for `stride` x `stride` pixels of the target."""
+
+    channels: int
+    stride: int
+
+
+class FlowLayer(Transform):  # type: ignore[misc]  # nflows has no type hints
+    """An invertible layer: forward is data -> latent, as in nflows and in the paper.
+
+    To write one, implement `forward` and `inverse`, each returning the result and log|det| of the direction
+    that was run, of shape (B,); register it, and recipes can name it:
+
+        @register("affine_injector")
+        class AffineInjector(FlowLayer):
+            def __init__(self, shape: Shape, context: Shape, *, hidden: int = 64): ...
+
+    Keyword-only parameters are the options of recipes. A layer that reads image features takes a `context`
+    shape and splits its work in two: `condition(features)` computes, once per image, all that depends on the
+    features alone; what it returns is handed to `forward` and `inverse` as `context`. A raw feature map is
+    taken as well (the layer then conditions itself), so that layers work unchanged in nflows' hosts.
+
+    Attributes:
+        shape: what `forward` takes.
+        out_shape: what goes on to the next layer; recipes never write channels.
+        context: the shape of the features that the layer reads, or None.
+        latent_channels: how many channels, the last of `forward`'s output, leave the flow here as a latent.
+        reach: how many cells away an input (or a feature) can change an output.
+    """
+
+    kind = "layer"
+    latent_channels: int = 0
+    reach: int = 0
+
+    def __init__(self, shape: Shape, context: Shape | None = None) -> None:
+        super().__init__()
+        self.shape = shape
+        self.out_shape = shape
+        self.context = context
+
+    def condition(self, features: Tensor) -> Any:
+        """All that reads only the features (B, C, h, w); by default, the features as they are."""
+        return features
+
+    def forward(self, inputs: Tensor, context: Any = None) -> tuple[Tensor, Tensor]:
+        """Data -> latent: outputs (B, C', h', w') and log|det| (B,)."""
+        raise NotImplementedError
+
+    def inverse(self, inputs: Tensor, context: Any = None) -> tuple[Tensor, Tensor]:
+        """Latent -> data: the inverse of `forward`, and its own log|det| (B,)."""
+        raise NotImplementedError
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        # Shapes are checked, and raw features conditioned, in one place for every layer there will ever be.
+        super().__init_subclass__(**kwargs)
+        if "forward" in cls.__dict__:
+            cls.forward = _checked(cls.__dict__["forward"], inverse=False)  # type: ignore[method-assign]
+        if "inverse" in cls.__dict__:
+            cls.inverse = _checked(cls.__dict__["inverse"], inverse=True)  # type: ignore[method-assign]
+
+    def _admit(self, inputs: Tensor, context: Any, *, inverse: bool) -> Any:
+        """Check what a direction was given; return the context, conditioned."""
+        channels = self.out_shape.channels + self.latent_channels if inverse else self.shape.channels
+        if inputs.dim() != 4 or inputs.shape[1] != channels:
+            way = "inverse" if inverse else "forward"
+            raise ShapeError(
+                f"{type(self).__name__}.{way}: expected (B, {channels}, H, W), got {tuple(inputs.shape)}"
+            )
+        if self.context is None:
+            return None
+        if context is None:
+            raise ShapeError(
+                f"{type(self).__name__} needs image features of {self.context.channels} channels"
+            )
+        if isinstance(context, Tensor):
+            if context.dim() != 4 or context.shape[1] != self.context.channels:
+                raise ShapeError(
+                    f"{type(self).__name__}: expected features (B, {self.context.channels}, H, W), "
+                    f"got {tuple(context.shape)}"
+                )
+            return self.condition(context)
+        return context
+
+
+def no_log_det(inputs: Tensor) -> Tensor:
+    """The log-det of a layer that moves values without changing them: zeros (B,)."""
+    return inputs.new_zeros(inputs.shape[0])
+
+
+def full_precision(inputs: Tensor) -> torch.autocast:
+    """A context in which autocast is off: bijective arithmetic stays in the data's own precision."""
+    return torch.autocast(inputs.device.type, enabled=False)
+
+
+_Direction = Callable[..., tuple[Tensor, Tensor]]
+
+
+def _checked(direction: _Direction, *, inverse: bool) -> _Direction:
+    @functools.wraps(direction)
+    def checked(self: FlowLayer, inputs: Tensor, context: Any = None) -> tuple[Tensor, Tensor]:
+        return direction(self, inputs, self._admit(inputs, context, inverse=inverse))
+
+    return cast(_Direction, checked)

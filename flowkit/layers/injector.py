@@ -1,0 +1,61 @@
+"""The affine injector: an affine map of all channels, decided by the image alone."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from torch import Tensor
+
+from flowkit.layers.base import FlowLayer, Shape
+from flowkit.layers.network import AffineNetwork
+from flowkit.ops import affine
+from flowkit.ops.scale import Scale
+from flowkit.registry import register
+
+
+@register("affine_injector")
+class AffineInjector(FlowLayer):
+    """y = (x + shift(u)) * s(u) for features u; log|det| = sum log s(u).
+
+    Shift and scale read nothing but the image, so `condition` computes both, once. Lugmayr et al., SRFlow,
+    section 3.3 (arXiv:2006.14200).
+
+    Args:
+        shape: of the input.
+        context: of the features.
+        hidden: channels inside the conditioning network.
+        kernel: size of its first and last convolution.
+        scale: the scale map, see `flowkit.ops.log_scale`.
+        eps: added to the scale; SRFlow has 1e-4 with `sigmoid`.
+    """
+
+    def __init__(
+        self,
+        shape: Shape,
+        context: Shape,
+        *,
+        hidden: int = 64,
+        kernel: int = 3,
+        scale: Scale = "soft",
+        eps: float = 0.0,
+    ) -> None:
+        super().__init__(shape, context)
+        self.scale = scale
+        self.eps = eps
+        self.network = AffineNetwork(
+            0, context.channels, shape.channels, hidden=hidden, kernel=kernel, context_kernel=kernel
+        )
+        self.reach = self.network.reach
+
+    def condition(self, features: Tensor) -> tuple[Tensor, Tensor]:
+        """Shift and raw scale, each of the input's shape."""
+        shift, raw = self.network(self.network.condition(features))
+        return shift, raw
+
+    def forward(self, inputs: Tensor, context: Any = None) -> tuple[Tensor, Tensor]:
+        """Shift, then scale."""
+        return affine(inputs, *context, scale=self.scale, eps=self.eps)
+
+    def inverse(self, inputs: Tensor, context: Any = None) -> tuple[Tensor, Tensor]:
+        """Unscale, then unshift."""
+        return affine(inputs, *context, scale=self.scale, eps=self.eps, inverse=True)

@@ -1,0 +1,6 @@
+"""The affine op that the injector, the coupling and the split share, and its scale maps."""
+
+from flowkit.ops.affine import affine
+from flowkit.ops.scale import SCALES, log_scale
+
+__all__ = ["SCALES", "affine", "log_scale"]

@@ -1,0 +1,110 @@
+"""Samples of a whole page of any size: tile by tile, with one latent for the page, so without seams."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from flowkit.flow import ConditionalDistribution, ConditionalFlow
+from flowkit.pages.noise import PageNoise
+from flowkit.pages.reading import Picture
+from flowkit.pages.tiles import Span, Tile, round_up, tiles
+
+
+class Piece(NamedTuple):
+    """A tile's core of one sample: y (C, h, w), on the CPU, which belongs at rows x cols of the target."""
+
+    rows: slice
+    cols: slice
+    y: Tensor
+
+
+class PageSampler:
+    """p(y | page) for a page that is too large to be taken at once.
+
+        for tile in sampler.tiles:
+            p = sampler.condition(tile)                    # all that depends on the image alone
+            for sample in range(16):
+                piece = sampler.draw(p, tile, sample)      # the same sample in every tile fits together
+
+    The page is padded below and to the right, by its own edge, to what the model takes; pieces come without.
+
+    Args:
+        model: any flow.
+        picture: the page.
+        tile: largest side of a tile's core, in image pixels.
+        temperature: standard deviation of the latents.
+        seed: of the latents.
+    """
+
+    def __init__(
+        self, model: ConditionalFlow, picture: Picture, *, tile: int, temperature: float, seed: int
+    ) -> None:
+        self.model = model
+        self.picture = picture
+        self.temperature = temperature
+        self.noise = PageNoise(seed)
+        height, width = (round_up(side, model.multiple) for side in picture.size)
+        self.tiles = tiles(height, width, core=tile, margin=model.reach, step=model.grid)
+
+    def condition(self, tile: Tile) -> ConditionalDistribution:
+        """p(y | what the model sees of this tile)."""
+        rows, cols = (slice(span.first, span.last) for span in tile)
+        image = self.picture.window(rows, cols, self.model.in_channels)
+        with _inference(self.model):
+            p: ConditionalDistribution = self.model(image.to(self._device()))
+        return p
+
+    def draw(self, p: ConditionalDistribution, tile: Tile, sample: int) -> Piece:
+        """This tile of a sample, counted from 0."""
+        with _inference(self.model):
+            y = p.decode(self._latents(tile, sample))[0]
+        (rows, inner_rows), (cols, inner_cols) = (
+            _core(span, length, self.model.scale)
+            for span, length in zip(tile, self.picture.size, strict=True)
+        )
+        return Piece(rows, cols, y[:, inner_rows, inner_cols].cpu())
+
+    def _latents(self, tile: Tile, sample: int) -> list[Tensor]:
+        latents = []
+        for index, (channels, stride) in enumerate(self.model.latents):
+            # windows begin on the model's grid, which is a multiple of every latent's
+            rows, cols = (
+                range(span.first * self.model.scale // stride, span.last * self.model.scale // stride)
+                for span in tile
+            )
+            if self.temperature == 0:
+                z = torch.zeros(channels, len(rows), len(cols))
+            else:
+                z = self.temperature * self.noise.window(sample, index, channels, rows, cols)
+            latents.append(z.unsqueeze(0).to(self._device()))
+        return latents
+
+    def _device(self) -> torch.device:
+        return next(self.model.parameters()).device
+
+
+def _core(span: Span, length: int, scale: int) -> tuple[slice, slice]:
+    """Where a core lies on the page, without the padding, and where in its window; in target pixels."""
+    stop = min(span.stop, length)
+    return (
+        slice(span.start * scale, stop * scale),
+        slice((span.start - span.first) * scale, (stop - span.first) * scale),
+    )
+
+
+@contextmanager
+def _inference(model: ConditionalFlow) -> Iterator[None]:
+    # No inference_mode: layers keep what they computed, and training could not go on with its tensors.
+    modes = [(module, module.training) for module in model.modules()]
+    model.eval()
+    try:
+        with torch.no_grad():
+            yield
+    finally:
+        for module, training in modes:  # one by one: parts of a model may be frozen while others train
+            module.training = training

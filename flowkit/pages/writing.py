@@ -1,0 +1,96 @@
+"""Pages to files: checked before the work begins, and complete or not there at all."""
+
+from __future__ import annotations
+
+import os
+import secrets
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from os import PathLike
+from pathlib import Path
+from typing import IO, Any
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from flowkit.errors import OutputError
+
+SUFFIXES = (".png", ".tif", ".tiff")
+
+Dpi = tuple[float, float] | None
+
+
+def check_output(path: str | PathLike[str]) -> None:
+    """Find out now whether an image can be written there, rather than after minutes of work.
+
+    Raises:
+        OutputError: the suffix is none of `SUFFIXES`, or no file can be made in the folder.
+    """
+    path = Path(path)
+    if path.suffix.lower() not in SUFFIXES:
+        found = f'"{path.suffix}"' if path.suffix else "no suffix"
+        raise OutputError(f"{path}: {found}, expected {', '.join(SUFFIXES)}")
+    if path.is_dir():
+        raise OutputError(f"{path}: is a folder, expected a file name")
+    check_folder(path.parent)
+
+
+def check_folder(folder: str | PathLike[str]) -> None:
+    """Raise OutputError unless `folder` is there and a file can be made in it."""
+    folder = Path(folder)
+    if not folder.exists():
+        raise OutputError(f"{folder}: no such folder")
+    if not folder.is_dir():
+        raise OutputError(f"{folder}: is not a folder")
+    try:
+        # permissions do not tell all (a read-only disk, a quota): try
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        raise OutputError(f"{folder}: cannot be written to ({error.strerror or error})") from None
+
+
+def write_ink(path: str | PathLike[str], ink: NDArray[np.bool_], dpi: Dpi = None) -> None:
+    """Write a bilevel image (H, W), True = ink = black: PNG of 1 bit, or TIFF of 1 bit in CCITT Group 4.
+
+    Raises:
+        OutputError: as `check_output`, or the disk is full.
+    """
+    height, width = ink.shape
+    image = Image.frombytes("1", (width, height), np.packbits(~ink, axis=1).tobytes())
+    _save(path, image, dpi, "group4")
+
+
+def write_grey(path: str | PathLike[str], values: NDArray[np.uint8], dpi: Dpi = None) -> None:
+    """Write an 8-bit grey image (H, W) as PNG or TIFF (deflate). Raises OutputError, as `write_ink`."""
+    _save(path, Image.fromarray(np.ascontiguousarray(values)), dpi, "tiff_adobe_deflate")
+
+
+def _save(path: str | PathLike[str], image: Image.Image, dpi: Dpi, tiff_compression: str) -> None:
+    check_output(path)
+    options: dict[str, Any] = {} if dpi is None else {"dpi": dpi}
+    if Path(path).suffix.lower() == ".png":
+        options["format"] = "PNG"
+    else:
+        options |= {"format": "TIFF", "compression": tiff_compression}
+    with _replacing(Path(path)) as file:
+        image.save(file, **options)
+
+
+@contextmanager
+def _replacing(path: Path) -> Iterator[IO[bytes]]:
+    """A new file beside `path` that takes its place once it is complete."""
+    place = Path(os.path.realpath(path))  # a link stays a link, and what it points to is replaced
+    draft = place.with_name(f".flowkit-{secrets.token_hex(8)}.tmp")
+    try:
+        # not tempfile: its files can be read by their owner only
+        with draft.open("xb") as file:
+            yield file
+        draft.replace(place)
+    except OSError as error:
+        raise OutputError(f"{path}: cannot be written ({error.strerror or error})") from None
+    finally:
+        with suppress(OSError):
+            draft.unlink(missing_ok=True)

@@ -1,0 +1,98 @@
+"""Which recipe is meant: a file, a shipped recipe, or a mapping; and what it extends."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from os import PathLike
+from pathlib import Path as FilePath
+from typing import Any
+
+from flowkit.errors import RecipeError, suggest
+from flowkit.recipe.document import Document, from_dict, merge
+from flowkit.recipe.source import parse, read_file
+
+Source = str | PathLike[str] | Mapping[str, Any]
+
+
+def shipped() -> list[str]:
+    """The names of the recipes that travel with the package."""
+    return sorted(path.stem for path in _folder().glob("*.yaml"))
+
+
+def load(source: Source) -> Document:
+    """The document that `source` names, with what it extends merged in.
+
+    Raises:
+        RecipeError: there is none, it is not valid YAML, or it extends itself.
+    """
+    if isinstance(source, Mapping):
+        return _extended(from_dict(source), FilePath(), ())
+    path = locate(source, FilePath())
+    return _extended(read_file(path), path.parent, (path.resolve(),))
+
+
+def load_text(text: str, origin: str) -> Document:
+    """The document in a text, which stands alone: a checkpoint's recipe must not read other files."""
+    document = parse(text, origin)
+    if "extends" in document.data:
+        raise RecipeError(f'"extends" is for recipe files\n  {document.place(("extends",))}')
+    return document
+
+
+def locate(source: str | PathLike[str], folder: FilePath) -> FilePath:
+    """The file of a recipe: a path relative to `folder`, or the name of a shipped recipe.
+
+    `recipes/NAME.yaml` is found from any folder too, so that what works in a checkout works elsewhere.
+
+    Raises:
+        RecipeError: there is no such file.
+    """
+    text = str(source)
+    if "\n" in text:
+        raise RecipeError(
+            "expected a recipe's file or name, got a text of several lines; use read_recipe_text"
+        )
+    given = FilePath(source)
+    path = folder / given
+    bare = isinstance(source, str) and given.name == text and given.suffix not in (".yaml", ".yml")
+    if bare and text in shipped():
+        return _folder() / f"{text}.yaml"
+    if _exists(path):
+        return path
+    if given.suffix == ".yaml" and given.parent == FilePath("recipes") and given.stem in shipped():
+        return _folder() / given.name
+    if bare:
+        raise RecipeError(f'no recipe "{text}": neither a file nor shipped; {suggest(text, shipped())}')
+    hint = f'; did you mean the shipped recipe "{given.stem}"?' if given.stem in shipped() else ""
+    raise RecipeError(f"no file {path}{hint}")
+
+
+def _extended(document: Document, folder: FilePath, chain: tuple[FilePath, ...]) -> Document:
+    if "extends" not in document.data:
+        return document
+    name, place = document.data.pop("extends"), document.place(("extends",))
+    if not isinstance(name, str) or not name:
+        raise RecipeError(f'"extends" must be one recipe, a path or a name, got {name!r}\n  {place}')
+    try:
+        path = locate(name, folder)
+        if path.resolve() in chain:
+            raise RecipeError(f'"{name}" extends itself')
+        base = read_file(path)
+    except RecipeError as error:
+        raise RecipeError(f"{error}\n  {place}") from None
+    return merge(_extended(base, path.parent, (*chain, path.resolve())), document)
+
+
+def _exists(path: FilePath) -> bool:
+    try:
+        path.stat()
+    except (OSError, ValueError):  # too long, a character that no path has, ...
+        return False
+    return True
+
+
+def _folder() -> FilePath:
+    """Inside the package when installed, beside it in a checkout."""
+    package = FilePath(__file__).resolve().parents[1]
+    inside = package / "recipes"
+    return inside if inside.is_dir() else package.parent / "recipes"

@@ -1,0 +1,81 @@
+"""Values of a recipe against the annotations of the class that takes them: the signature is the schema."""
+
+from __future__ import annotations
+
+import types
+from collections.abc import Sequence
+from typing import Any, Literal, Union, get_args, get_origin
+
+from flowkit.recipe.document import short
+
+
+def convert(value: Any, annotation: Any) -> Any:
+    """`value` as the annotation wants it: an int for a float, a list for a tuple; never a bool for a number.
+
+    Knows int, float, bool, str, None, Literal, unions, `list[...]`, `tuple[...]` and `Sequence[...]`.
+
+    Raises:
+        ValueError: "must be ..., got ...".
+
+    >>> convert(3, float), convert([1, 2], tuple[int, ...])
+    (3.0, (1, 2))
+    """
+    origin, args = get_origin(annotation), get_args(annotation)
+    if annotation is Any:
+        return value
+    if annotation is float and type(value) in (int, float):
+        return float(value)
+    if annotation in (int, bool, str) and type(value) is annotation:
+        return value
+    if annotation in (None, type(None)) and value is None:
+        return None
+    if origin is Literal:
+        if any(type(value) is type(choice) and value == choice for choice in args):
+            return value
+        raise ValueError(f"must be one of {', '.join(map(repr, args))}, got {short(value)}")
+    if origin in (Union, types.UnionType):
+        for choice in args:
+            try:
+                return convert(value, choice)
+            except ValueError:
+                continue
+    sequence = _sequence(value, origin or annotation, args)
+    if sequence is not None:
+        return sequence
+    raise ValueError(f"must be {type_name(annotation)}, got {short(value)}")
+
+
+def _sequence(value: Any, kind: Any, args: tuple[Any, ...]) -> list[Any] | tuple[Any, ...] | None:
+    """A list or tuple with its items converted, or None if `value` is not one of that kind."""
+    if kind not in (list, tuple, Sequence) or not isinstance(value, list | tuple):
+        return None
+    if kind is tuple and args and args[-1] is not Ellipsis:
+        wanted = args
+    else:
+        wanted = (args[0] if args else Any,) * len(value)
+    if len(wanted) != len(value):
+        return None
+    try:
+        items = [convert(item, annotation) for item, annotation in zip(value, wanted, strict=True)]
+    except ValueError:
+        return None
+    return items if kind is list else tuple(items)
+
+
+def type_name(annotation: Any) -> str:
+    """An annotation as a reader of recipes would write it.
+
+    >>> type_name(Literal["soft", "sigmoid"] | None)
+    "'soft' | 'sigmoid' | None"
+    """
+    origin, args = get_origin(annotation), get_args(annotation)
+    if annotation in (None, type(None)):
+        return "None"
+    if origin is Literal:
+        return " | ".join(map(repr, args))
+    if origin in (Union, types.UnionType):
+        return " | ".join(map(type_name, args))
+    if origin in (list, tuple, Sequence):
+        fixed = origin is tuple and args[-1] is not Ellipsis  # a recipe has lists only: say what is in one
+        return f"[{', '.join(map(type_name, args))}]" if fixed else f"list[{type_name(args[0])}]"
+    return annotation.__name__ if isinstance(annotation, type) else str(annotation)

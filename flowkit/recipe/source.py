@@ -1,0 +1,176 @@
+"""YAML text -> a Document: plain data with the line of every value.
+
+The parser's events are read directly, so that nothing but plain data can come out: tags, anchors and aliases
+are refused, a repeated key is an error, and no constructor of PyYAML ever runs.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path as FilePath
+from typing import Any
+
+import yaml
+
+from flowkit.errors import RecipeError
+from flowkit.recipe.document import MAX_DEPTH, Document, Path, Problems, short
+from flowkit.recipe.scalars import scalar
+
+MAX_BYTES = 1 << 20
+
+
+def read_file(path: FilePath) -> Document:
+    """The document in a file.
+
+    Raises:
+        RecipeError: the file is missing, unreadable, too large, not UTF-8, not YAML, or not a mapping.
+    """
+    origin = _shown(path)
+    try:
+        if path.is_dir():
+            raise RecipeError(f"{origin} is a folder, expected a recipe file")
+        with path.open("rb") as file:
+            raw = file.read(MAX_BYTES + 1)
+    except FileNotFoundError:
+        raise RecipeError(f"no file {origin}") from None
+    except (OSError, ValueError) as error:
+        raise RecipeError(f"cannot read {origin}: {getattr(error, 'strerror', None) or error}") from None
+    if len(raw) > MAX_BYTES:
+        raise RecipeError(f"{origin} is larger than {MAX_BYTES:,} bytes, which no recipe is")
+    try:
+        text = raw.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise RecipeError(
+            f"{origin} is not UTF-8 text (byte 0x{raw[error.start]:02x} at offset {error.start:,})"
+        ) from None
+    return parse(text, origin)
+
+
+def parse(text: str, origin: str) -> Document:
+    """The document in a text; `origin` is what its error messages call it.
+
+    Raises:
+        RecipeError: all that is wrong with it.
+    """
+    document = Document(origin, {})
+    data = _parse(text, document)
+    if data is None:
+        raise RecipeError(f"{origin} is empty, expected a recipe")
+    if not isinstance(data, dict):
+        kind = "a list" if isinstance(data, list) else short(data)
+        raise RecipeError(f"{origin}: expected a mapping of keys (version, flow, ...) at the top, got {kind}")
+    document.data = data
+    return document
+
+
+def parse_value(text: str, origin: str) -> Any:
+    """One value, by the rules of a recipe: what `--set` is given.
+
+    >>> parse_value("1e-4", "--set"), parse_value("[1, 8]", "--set")
+    (0.0001, [1, 8])
+    """
+    return _parse(text, Document(origin, {}), lines=False)
+
+
+def _parse(text: str, document: Document, lines: bool = True) -> Any:
+    if len(text) > MAX_BYTES:
+        raise RecipeError(f"{document.origin} is longer than {MAX_BYTES:,} characters, which no recipe is")
+    reader = _Reader(document, lines)
+    try:
+        value = reader.read(text)
+    except yaml.MarkedYAMLError as error:
+        what = ", ".join(part for part in (error.context, error.problem) if part)
+        line = error.problem_mark.line + 1 if error.problem_mark else 1
+        raise RecipeError(f"not valid YAML: {what}\n  {reader.at(line)}") from None
+    except yaml.YAMLError as error:
+        what = str(error).partition("\n")[0]
+        raise RecipeError(f"not valid YAML: {what}\n  at {document.origin}") from None
+    reader.problems.check()
+    return value
+
+
+class _Reader:
+    """Turns events into values; notes marks and problems on the way."""
+
+    def __init__(self, document: Document, lines: bool) -> None:
+        self.document = document
+        self.lines = lines
+        self.problems = Problems()
+        self._events: Iterator[Any] = iter(())
+        self._count = 0
+
+    def read(self, text: str) -> Any:
+        self._events = iter(yaml.parse(text, Loader=yaml.SafeLoader))
+        next(self._events)  # stream start
+        if isinstance(next(self._events), yaml.StreamEndEvent):
+            return None
+        value = self._value(next(self._events), ())
+        next(self._events)  # document end
+        after = next(self._events)
+        if not isinstance(after, yaml.StreamEndEvent):
+            self._refuse("expected one document, got a second one", after)
+        return value
+
+    def at(self, line: int) -> str:
+        return f"at {self.document.origin}:{line}" if self.lines else f"at {self.document.origin}"
+
+    def _refuse(self, message: str, event: Any) -> None:
+        self._count += 1  # one place may be wrong in several ways here
+        self.problems.add(message, (self._count,), self.at(event.start_mark.line + 1))
+
+    def _value(self, event: Any, path: Path) -> Any:
+        plain_only = "a recipe holds plain data only; the"
+        if len(path) > MAX_DEPTH:
+            line = self.at(event.start_mark.line + 1)
+            raise RecipeError(f"nested more than {MAX_DEPTH} deep\n  {line}")
+        if isinstance(event, yaml.AliasEvent):
+            self._refuse(f'{plain_only} alias "*{event.anchor}" is refused', event)
+            return None
+        if event.anchor is not None:
+            self._refuse(f'{plain_only} anchor "&{event.anchor}" is refused', event)
+        if event.tag is not None:
+            self._refuse(f'{plain_only} tag "{event.tag}" is refused', event)
+        if isinstance(event, yaml.SequenceStartEvent):
+            return self._list(path)
+        if isinstance(event, yaml.MappingStartEvent):
+            return self._dict(path)
+        if not event.implicit[0]:  # quoted
+            return event.value
+        try:
+            return scalar(event.value)
+        except ValueError as error:
+            self._refuse(str(error), event)
+
+    def _list(self, path: Path) -> list[Any]:
+        items: list[Any] = []
+        while not isinstance(event := next(self._events), yaml.SequenceEndEvent):
+            below = (*path, len(items))
+            self._mark(below, event)
+            items.append(self._value(event, below))
+        return items
+
+    def _dict(self, path: Path) -> dict[str, Any]:
+        items: dict[str, Any] = {}
+        while not isinstance(event := next(self._events), yaml.MappingEndEvent):
+            if isinstance(event, yaml.ScalarEvent):
+                key = event.value
+                if key in items:
+                    self._refuse(f'key "{key}" is given twice', event)
+            else:
+                key = "?"
+                self._refuse("a key must be a name", event)
+                self._value(event, (*path, key))
+            below = (*path, key)
+            self._mark(below, event)
+            items[key] = self._value(next(self._events), below)
+        return items
+
+    def _mark(self, path: Path, event: Any) -> None:
+        self.document.marks[path] = f"{self.document.origin}:{event.start_mark.line + 1}"
+
+
+def _shown(path: FilePath) -> str:
+    """The path as short as it can be said from here."""
+    relative = os.path.relpath(path) if path.is_absolute() else str(path)
+    return str(path) if relative.startswith("..") else relative

@@ -1,0 +1,116 @@
+"""What every registered encoder owes: the shapes, the reach and the grid that it publishes."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from flowkit import registry
+from flowkit.encoders import RRDB, UNet
+from flowkit.errors import ShapeError
+
+SMALL = {
+    "unet": [{"widths": (4, 5)}, {"widths": (3, 4, 5), "blocks": 2, "in_channels": 1}],
+    "rrdb": [
+        {"scale": 1, "features": 4, "growth": 2, "blocks": 1, "stack": (0,)},
+        {"scale": 2, "features": 4, "growth": 2, "blocks": 2, "stack": (1,), "long_skip": "trunk"},
+    ],
+}
+STRIDES = {"unet": [(2, 4), (4,)], "rrdb": [(2, 4), (1, 2, 4)]}
+CASES = [(n, o, s) for n in registry.names("encoder") for o, s in zip(SMALL[n], STRIDES[n], strict=True)]
+
+
+def make(name, options, strides, perturb):
+    torch.manual_seed(0)
+    encoder = registry.get("encoder", name)(**options)
+    shapes = [encoder.provide(stride) for stride in strides]
+    return perturb(encoder, amount=0.05).double().eval(), shapes
+
+
+@pytest.mark.parametrize(("name", "options", "strides"), CASES)
+def test_features_have_the_promised_shapes(name, options, strides, perturb):
+    encoder, shapes = make(name, options, strides, perturb)
+    height, width = 3 * encoder.grid, 5 * encoder.grid
+    features = encoder(torch.rand(2, encoder.in_channels, height, width, dtype=torch.float64))
+    assert sorted(features) == sorted(strides)
+    for stride, shape in zip(strides, shapes, strict=True):
+        size = (height * encoder.scale // stride, width * encoder.scale // stride)
+        assert features[stride].shape == (2, shape.channels, *size)
+        assert shape.stride == stride
+
+
+@pytest.mark.parametrize(("name", "options", "strides"), CASES)
+def test_nothing_beyond_reach_matters(name, options, strides, perturb):
+    encoder, _ = make(name, options, strides, perturb)
+    side = 2 * encoder.reach + 4 * encoder.grid
+    side += -side % encoder.grid
+    image = torch.rand(1, encoder.in_channels, side, side, dtype=torch.float64, requires_grad=True)
+    for stride, u in encoder(image).items():
+        middle = u.shape[2] // 2
+        (gradient,) = torch.autograd.grad(u[0, :, middle, middle].abs().sum(), image, retain_graph=True)
+        rows = gradient.abs().sum((0, 1, 3)).nonzero().flatten()
+        pixel = middle * stride // encoder.scale
+        assert rows.min() >= pixel - encoder.reach
+        assert rows.max() <= pixel + max(1, stride // encoder.scale) - 1 + encoder.reach
+        assert len(rows) > 3
+
+
+@pytest.mark.parametrize(("name", "options", "strides"), CASES)
+def test_shifts_by_the_grid_shift_the_features(name, options, strides, perturb):
+    encoder, _ = make(name, options, strides, perturb)
+    margin = encoder.reach + -encoder.reach % encoder.grid
+    height, width = 2 * margin + 3 * encoder.grid, 2 * margin + 2 * encoder.grid
+    image = torch.rand(1, encoder.in_channels, height, width, dtype=torch.float64)
+    whole, shifted = encoder(image), encoder(image[:, :, encoder.grid :])
+    for stride, u in whole.items():
+        cells, edge = encoder.grid * encoder.scale // stride, margin * encoder.scale // stride
+        a, b = u[:, :, edge + cells : -edge, edge:-edge], shifted[stride][:, :, edge:-edge, edge:-edge]
+        torch.testing.assert_close(a, b)
+        assert a.numel() > 0
+
+
+def test_odd_sizes_go_through_a_unet(perturb):
+    encoder, _ = make("unet", {"widths": (3, 4, 5)}, (2, 4, 8), perturb)
+    sizes = {s: tuple(u.shape[2:]) for s, u in encoder(torch.rand(1, 3, 14, 22).double()).items()}
+    assert sizes == {2: (7, 11), 4: (4, 6), 8: (2, 3)}
+
+
+def test_the_long_skip_starts_where_it_says(perturb):
+    options = {"scale": 2, "features": 4, "growth": 2, "blocks": 1, "stack": ()}
+    image = torch.rand(1, 3, 6, 8, dtype=torch.float64)
+    outputs = []
+    for long_skip in ("first", "trunk"):
+        encoder, _ = make("rrdb", {**options, "long_skip": long_skip}, (2,), perturb)
+        outputs.append(encoder(image)[2])
+    first = encoder.first(image)
+    trunk = encoder.trunk[0](first)
+    torch.testing.assert_close(outputs[0] - outputs[1], first - trunk)
+
+
+def test_rrdb_has_the_published_size():
+    encoder = RRDB(scale=4)
+    encoder.provide(2)
+    parameters = sum(p.numel() for p in encoder.parameters())
+    # ESRGAN's RRDBNet has 16,697,987; upconv2, HRconv (64 x 64 x 9 + 64 each) and conv_last serve no feature.
+    assert parameters == 16_697_987 - 2 * (64 * 64 * 9 + 64) - (64 * 3 * 9 + 3)
+
+
+@pytest.mark.parametrize(
+    ("make_it", "message"),
+    [
+        (lambda: UNet(scale=3), "scale must be 1, 2, 4, 8, ..., got 3"),
+        (lambda: UNet(in_channels=0), "in_channels must be positive, got 0"),
+        (lambda: UNet(widths=()), "widths must be positive"),
+        (lambda: UNet(blocks=0), "blocks must be positive, got 0"),
+        (
+            lambda: UNet().provide(1),
+            "UNet has no features at stride 1 of the target, only at 2, 4, 8, 16, 32",
+        ),
+        (lambda: RRDB(blocks=2, stack=(2,)), r"stack counts blocks from 0 to 1, got \[2\]"),
+        (lambda: RRDB(growth=0), "growth must be positive, got 0"),
+        (lambda: RRDB().provide(3), "RRDB has no features at stride 3"),
+    ],
+)
+def test_what_cannot_be_built_is_refused(make_it, message):
+    with pytest.raises(ShapeError, match=message):
+        make_it()

@@ -1,0 +1,52 @@
+from __future__ import annotations
+
+import math
+
+import pytest
+import torch
+
+from flowkit.ops import SCALES, affine, log_scale
+
+
+def test_the_formula_of_srflow():
+    generator = torch.Generator().manual_seed(0)
+    z, shift, raw = (torch.randn(2, 3, 4, 5, generator=generator, dtype=torch.float64) for _ in range(3))
+    scale = torch.sigmoid(raw + 2) + 1e-4
+    out, log_det = affine(z, shift, raw, scale="sigmoid", eps=1e-4)
+    torch.testing.assert_close(out, (z + shift) * scale)
+    torch.testing.assert_close(log_det, scale.log().sum((1, 2, 3)))
+    back, inverse = affine(out, shift, raw, scale="sigmoid", eps=1e-4, inverse=True)
+    torch.testing.assert_close(back, z)
+    torch.testing.assert_close(inverse, -log_det)
+
+
+def test_values_at_zero():
+    zero = torch.zeros(1, dtype=torch.float64)
+    assert log_scale(zero, "soft") == log_scale(zero, "exp") == 0
+    assert log_scale(zero, "sigmoid").item() == pytest.approx(math.log(1 / (1 + math.exp(-2))))
+
+
+@pytest.mark.parametrize("scale", [s for s in SCALES if s != "exp"])
+@pytest.mark.parametrize("raw", [-1e4, -200.0, 0.0, 200.0, 1e4])
+def test_extreme_outputs_give_finite_values_and_gradients(scale, raw):
+    z = torch.full((1, 1, 1, 1), 0.5, requires_grad=True)
+    r = torch.full((1, 1, 1, 1), raw, requires_grad=True)
+    value = log_scale(r, scale, 1e-4)
+    (gradient,) = torch.autograd.grad(value.sum(), r)
+    assert value.isfinite().all()
+    assert gradient.isfinite().all()
+    out, log_det = affine(z, torch.zeros_like(z), r, scale=scale, eps=1e-4)
+    assert all(g.isfinite().all() for g in torch.autograd.grad(out.sum() + log_det.sum(), (z, r)))
+
+
+def test_soft_is_bounded_monotone_and_odd():
+    raw = torch.linspace(-50, 50, 1001, dtype=torch.float64)
+    value = log_scale(raw)
+    assert value.abs().max() < 2
+    assert (value.diff() > 0).all()
+    torch.testing.assert_close(value, -log_scale(-raw))
+
+
+def test_unknown_scale():
+    with pytest.raises(ValueError, match="soft, sigmoid, exp; got 'tanh'"):
+        log_scale(torch.zeros(1), "tanh")
