@@ -96,8 +96,8 @@ class Binary(Target):
 class Continuous(Target):
     """An image in [0, 1].
 
-    - `uniform`: 8-bit levels k/255 become v = (k + u) / 256, u ~ U(0, 1): the NLL bounds the bits of the 8-bit
-      image (log q = C H W log 256), and `restore` gives levels back.
+    - `uniform`: 8-bit levels k/255 become v = (k + u) / 256, u ~ U(0, 1): the NLL bounds the bits of the
+      8-bit image (log q = C H W log 256), and `restore` gives levels back.
     - `gaussian`: v = y + sigma n with sigma = 4 / sqrt(3) grey levels, as SRFlow's paper; the NLL is of the
       density of v (log q = 0).
     - `none`: v = y; of real values only, since an 8-bit image has no density.

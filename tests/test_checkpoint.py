@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 import pytest
@@ -107,7 +106,7 @@ def test_a_failed_write_keeps_the_old_file(checkpoint, monkeypatch):
     with pytest.raises(OutputError, match="No space left"):
         save(build(RECIPE), checkpoint)
     assert checkpoint.read_bytes() == before
-    assert os.listdir(checkpoint.parent) == [checkpoint.name]
+    assert list(checkpoint.parent.iterdir()) == [checkpoint]
 
 
 def test_pickles_are_not_read(tmp_path):

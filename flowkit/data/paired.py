@@ -114,7 +114,7 @@ def _ink(file: Path) -> np.ndarray:
     grey = _read(file, "L")
     if not np.isin(grey, (0, 255)).all():
         raise DataError(f"{file}: a truth has black (ink) and white pixels only, found grey ones")
-    return np.equal(grey, 0)
+    return np.asarray(grey == 0)
 
 
 def _size(array: np.ndarray) -> str:

@@ -43,7 +43,8 @@ class Encoder(nn.Module):
     def _refuse(self, stride: int, possible: list[int]) -> ShapeError:
         strides = ", ".join(map(str, sorted(possible)))
         return ShapeError(
-            f"encoder {type(self).__name__} has no features at stride {stride} of the target, only at {strides}"
+            f"encoder {type(self).__name__} has no features at stride {stride} of the target, "
+            f"only at {strides}"
         )
 
 

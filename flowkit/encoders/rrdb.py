@@ -19,7 +19,7 @@ RESIDUAL = 0.2  # share of a block's output that is added to its input
 
 
 class DenseBlock(nn.Module):
-    """Five 3x3 convolutions, each reading all outputs before it; a fifth of the last is added to the input."""
+    """Five 3x3 convolutions, each of which reads all before it; a fifth of the last goes onto the input."""
 
     def __init__(self, features: int, growth: int) -> None:
         super().__init__()
@@ -29,6 +29,7 @@ class DenseBlock(nn.Module):
         )
 
     def forward(self, inputs: Tensor) -> Tensor:
+        """(B, C, h, w) -> (B, C, h, w)."""
         seen = inputs
         for convolution in self.convs[:4]:
             seen = torch.cat([seen, F.leaky_relu(convolution(seen), SLOPE)], dim=1)
@@ -44,6 +45,7 @@ class ResidualBlock(nn.Module):
         self.dense = nn.Sequential(*(DenseBlock(features, growth) for _ in range(3)))
 
     def forward(self, inputs: Tensor) -> Tensor:
+        """(B, C, h, w) -> (B, C, h, w)."""
         change: Tensor = self.dense(inputs)
         return inputs + RESIDUAL * change
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 
 import torch
@@ -28,6 +29,7 @@ class Residual(nn.Module):
         )
 
     def forward(self, inputs: Tensor) -> Tensor:
+        """(B, C, h, w) -> (B, C, h, w)."""
         return torch.relu(inputs + self.body(inputs))
 
 
@@ -72,7 +74,7 @@ class UNet(Encoder):
             return nn.Sequential(*(Residual(width) for _ in range(blocks)))
 
         self.stem = nn.Sequential(_conv(4 * in_channels, widths[0], 3), stage(widths[0]))
-        pairs = list(zip(widths, widths[1:], strict=False))
+        pairs = list(itertools.pairwise(widths))
         self.down = nn.ModuleList(nn.Sequential(_conv(a, b, 3, stride=2), stage(b)) for a, b in pairs)
         self.lift = nn.ModuleList(nn.Conv2d(b, a, 1) for a, b in pairs)
         self.merge = nn.ModuleList(stage(a) for a, _ in pairs)
@@ -96,7 +98,7 @@ class UNet(Encoder):
         levels = {len(self.widths): hidden}
         for level in range(len(self.widths) - 1, 0, -1):
             skip = skips[level - 1]
-            # Every cell of the coarse grid covers 2x2 of the finer one; the last may stick out of an odd side.
+            # Every coarse cell covers 2x2 of the finer grid; the last may stick out of an odd side.
             coarse = F.interpolate(self.lift[level - 1](hidden), scale_factor=2, mode="nearest")
             hidden = self.merge[level - 1](skip + coarse[..., : skip.shape[2], : skip.shape[3]])
             levels[level] = hidden

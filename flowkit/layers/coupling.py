@@ -20,7 +20,8 @@ class AffineCoupling(FlowLayer):
     """[x1 | x2] -> [x1 | (x2 + shift(x1, u)) * s(x1, u)]; log|det| = sum log s(x1, u).
 
     x1 is the first floor(C/2) channels. The part of the network that reads only the features u is computed
-    once, in `condition`. Dinh et al., RealNVP (arXiv:1605.08803); conditional as in SRFlow (arXiv:2006.14200).
+    once, in `condition`. Dinh et al., RealNVP (arXiv:1605.08803); conditional as in SRFlow
+    (arXiv:2006.14200).
 
     Args:
         shape: of the input; two channels or more.

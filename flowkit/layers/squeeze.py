@@ -40,4 +40,5 @@ class Squeeze(FlowLayer):
         return F.pixel_shuffle(inputs, self.factor), no_log_det(inputs)
 
     def extra_repr(self) -> str:
+        """The factor, for `print(model)`."""
         return f"factor={self.factor}"

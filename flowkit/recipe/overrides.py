@@ -9,7 +9,7 @@ from typing import Any
 from flowkit import registry
 from flowkit.errors import RecipeError, RegistryError, suggest
 from flowkit.recipe.document import Document, Path, Problems, dotted, from_dict
-from flowkit.recipe.schema import DEFAULT_TYPES, KEYS, PARTS, REPEAT_KEYS
+from flowkit.recipe.schema import DEFAULT_TYPES, KEYS, REPEAT_KEYS
 from flowkit.recipe.source import parse_value
 from flowkit.recipe.train import TrainOptions
 
@@ -92,12 +92,15 @@ def _known(document: Document, parent: Any, path: Path) -> tuple[list[Any], str]
         return list(KEYS), where
     if path == ("train",):
         return list(registry.options(TrainOptions)), where
-    kind = path[0] if len(path) == 1 and path[0] in PARTS else "layer" if path[0] == "flow" else None
-    if kind is None:
+    if path[0] == "flow":
+        kind = "layer"
+    elif path in (("target",), ("encoder",)):
+        kind = str(path[0])
+    else:  # vars, or what is inside an option
         return list(parent), where
     if "repeat" in parent:
         return list(REPEAT_KEYS), where
-    return list({**parent, "type": None, **_options(document, str(kind), parent)}), where
+    return list({**parent, "type": None, **_options(document, kind, parent)}), where
 
 
 def _options(document: Document, kind: str, section: dict[str, Any]) -> dict[str, Any]:

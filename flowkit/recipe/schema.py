@@ -16,7 +16,6 @@ from flowkit.recipe.train import TrainOptions, check_range
 
 VERSION = 1
 KEYS = ("version", "name", "about", "requires", "vars", "target", "encoder", "flow", "train")
-PARTS = ("target", "encoder")
 DEFAULT_TYPES = {"target": "continuous"}
 REPEAT_KEYS = ("repeat", "steps", "between")
 

@@ -1,0 +1,159 @@
+from __future__ import annotations
+
+import copy
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from numpy.typing import NDArray
+from PIL import Image
+
+from flowkit.errors import CheckpointError, ImageError
+from flowkit.flow import ConditionalFlow
+from flowkit.pages import binarize
+
+
+def scan(height: int, width: int, channels: int = 3) -> NDArray[np.uint8]:
+    return np.random.default_rng(0).integers(0, 256, (height, width, channels), dtype=np.uint8)
+
+
+SETTINGS = [{}, {"temperature": 0.8, "seed": 3}, {"samples": 4}]
+
+
+@pytest.mark.parametrize("settings", SETTINGS, ids=["centre", "one sample", "four samples"])
+@pytest.mark.parametrize("name", ["grey_flow", "colour_flow", "doubling_flow"])
+def test_tiles_give_the_whole_page(
+    name: str, settings: dict[str, float], request: pytest.FixtureRequest
+) -> None:
+    model: ConditionalFlow = request.getfixturevalue(name)
+    page = scan(229, 269)
+    whole = binarize(page, model=model, tile=4096, **settings)
+    tiled = binarize(page, model=model, tile=32, **settings)
+    assert whole.binary.shape == (229 * model.scale, 269 * model.scale)
+    assert 0.05 < whole.binary.mean() < 0.95
+    assert np.array_equal(whole.binary, tiled.binary)
+    if whole.probability is not None:
+        assert np.array_equal(whole.probability, tiled.probability)
+
+
+def test_tiles_need_their_margin(grey_flow: ConditionalFlow) -> None:
+    # what shows that the test above can tell
+    blind = copy.deepcopy(grey_flow)
+    blind.reach = 0
+    page = scan(229, 269)
+    assert not np.array_equal(
+        binarize(page, model=blind, tile=32).binary, binarize(page, model=blind, tile=4096).binary
+    )
+
+
+def test_the_page_is_what_the_flow_decodes(grey_flow: ConditionalFlow) -> None:
+    page = scan(24, 32, 1)
+    p = grey_flow(torch.from_numpy(page).permute(2, 0, 1)[None] / 255)
+    with torch.no_grad():
+        central = p.sample(1, temperature=0.0)[0, 0, 0]
+    assert np.array_equal(binarize(page, model=grey_flow).binary, central.numpy() == 1)
+
+
+@pytest.mark.parametrize("size", [(1, 1), (1, 50), (37, 53), (2, 3)])
+def test_any_size(size: tuple[int, int], colour_flow: ConditionalFlow) -> None:
+    page = binarize(scan(*size), model=colour_flow, samples=2)
+    assert page.binary.shape == size
+    assert page.probability is not None
+    assert page.probability.shape == size
+
+
+def test_a_seed_is_a_page_and_another_seed_another(grey_flow: ConditionalFlow) -> None:
+    page = scan(40, 40)
+    first, again, other = (binarize(page, model=grey_flow, temperature=1.0, seed=s).binary for s in (5, 5, 6))
+    assert np.array_equal(first, again)
+    assert not np.array_equal(first, other)
+
+
+def test_the_centre_does_not_depend_on_the_seed(grey_flow: ConditionalFlow) -> None:
+    page = scan(40, 40)
+    assert np.array_equal(
+        binarize(page, model=grey_flow, seed=1).binary, binarize(page, model=grey_flow, seed=2).binary
+    )
+
+
+def test_probability_is_the_share_of_samples(grey_flow: ConditionalFlow) -> None:
+    page = scan(40, 40)
+    result = binarize(page, model=grey_flow, samples=4)
+    assert result.probability is not None
+    assert result.probability.dtype == np.float32
+    assert set(np.unique(result.probability)) == {0.0, 0.25, 0.5, 0.75, 1.0}
+    assert np.array_equal(result.binary, result.probability >= 0.5)
+    # the first of several samples is the only one of one
+    assert binarize(page, model=grey_flow, temperature=1.0).probability is None
+    two = binarize(page, model=grey_flow, samples=2)
+    first = binarize(page, model=grey_flow, temperature=1.0).binary
+    assert two.probability is not None
+    assert np.array_equal(first[two.probability == 1], np.ones(int((two.probability == 1).sum()), bool))
+    assert not first[two.probability == 0].any()
+
+
+def test_kinds_of_image_agree(tmp_path: Path, colour_flow: ConditionalFlow) -> None:
+    pixels = scan(20, 30)
+    Image.fromarray(pixels).save(tmp_path / "page.png")
+    floats = torch.from_numpy(pixels).permute(2, 0, 1) / 255
+    expected = binarize(pixels, model=colour_flow).binary
+    for image in (
+        tmp_path / "page.png",
+        str(tmp_path / "page.png"),
+        Image.fromarray(pixels),
+        floats,
+        floats.numpy(),
+    ):
+        if isinstance(image, np.ndarray):
+            image = image.transpose(1, 2, 0)
+        assert np.array_equal(binarize(image, model=colour_flow).binary, expected)
+
+
+def test_progress_counts_every_step(grey_flow: ConditionalFlow) -> None:
+    seen: list[tuple[int, int]] = []
+    binarize(scan(40, 72), model=grey_flow, tile=40, samples=3, progress=lambda *step: seen.append(step))
+    assert seen == [(i, 8) for i in range(9)]
+
+
+def test_a_model_in_training_is_used_as_trained_and_left_as_it_was(grey_flow: ConditionalFlow) -> None:
+    model = copy.deepcopy(grey_flow).train()
+    model.encoder.eval()
+    before = {k: v.clone() for k, v in model.state_dict().items()}
+    page = scan(40, 40)
+    assert np.array_equal(binarize(page, model=model).binary, binarize(page, model=grey_flow).binary)
+    assert model.training
+    assert not model.encoder.training
+    assert all(torch.equal(v, before[k]) for k, v in model.state_dict().items())
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"samples": 0}, "samples must be 1 or more, got 0"),
+        ({"seed": -1}, "seed must be 0 or more, got -1"),
+        ({"temperature": -0.5}, "temperature must be a number of 0 or more, got -0.5"),
+        ({"temperature": float("nan")}, "temperature must be a number of 0 or more, got nan"),
+        ({"tile": 0}, "tile must be 1 or more, got 0"),
+        ({"temperature": 0.0, "samples": 2}, "2 samples at temperature 0 are all the same"),
+    ],
+)
+def test_wrong_settings(settings: dict[str, float], message: str, grey_flow: ConditionalFlow) -> None:
+    with pytest.raises(ValueError, match=message):
+        binarize(scan(8, 8), model=grey_flow, **settings)
+
+
+def test_the_target_must_be_binary(continuous_flow: ConditionalFlow) -> None:
+    with pytest.raises(CheckpointError, match=r"the model: its target is continuous .* expected binary"):
+        binarize(scan(8, 8), model=continuous_flow)
+
+
+def test_a_missing_probability_is_not_written(tmp_path: Path, grey_flow: ConditionalFlow) -> None:
+    with pytest.raises(ValueError, match="one only"):
+        binarize(scan(8, 8), model=grey_flow).save_probability(tmp_path / "map.png")
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_bad_image_is_told_before_the_model_is_loaded(tmp_path: Path) -> None:
+    with pytest.raises(ImageError, match="no such file"):
+        binarize(tmp_path / "none.png", model="no-such-model")
