@@ -4,9 +4,14 @@ import os
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
+from PIL import Image
 from torch import nn
+
+from flowkit.data.degrade import degrade
+from flowkit.data.draw import draw_page
 
 torch.set_num_threads(1)  # tests are small: threads would only wait for one another
 
@@ -32,3 +37,17 @@ def data() -> Path:
     if not folder or not Path(folder, "dibco").is_dir():
         pytest.skip("FLOWKIT_DATA does not name a folder with real pages (dibco/...)")
     return Path(folder)
+
+
+@pytest.fixture(scope="session")
+def drawn(tmp_path_factory) -> Path:
+    """Two drawn pages and their truths, as `img` and `gt` folders."""
+    folder = tmp_path_factory.mktemp("drawn") / "set"
+    (folder / "img").mkdir(parents=True)
+    (folder / "gt").mkdir()
+    for i, size in enumerate([(120, 90), (40, 150)]):
+        rng = np.random.default_rng(i)
+        ink = draw_page(*size, rng)
+        Image.fromarray(degrade(ink, rng)).save(folder / "img" / f"{i}.png")
+        Image.fromarray(np.where(ink, 0, 255).astype(np.uint8)).convert("1").save(folder / "gt" / f"{i}.png")
+    return folder

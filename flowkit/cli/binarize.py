@@ -12,7 +12,7 @@ from tqdm import tqdm
 
 from flowkit.errors import FlowkitError, OutputError
 from flowkit.flow import ConditionalFlow
-from flowkit.pages.binary import TILE, Page, binarize, check_sampling, load_binary
+from flowkit.pages.binary import Page, binarize, check_sampling, load_binary
 from flowkit.pages.reading import MAX_PIXELS
 from flowkit.pages.writing import check_folder, check_output
 
@@ -66,8 +66,9 @@ def add_parser(subparsers: Any) -> None:
         "a .png or .tif, or a folder where OUT is one",
     )  # fmt: skip
     parser.add_argument(
-        "--tile", type=_positive, default=TILE, metavar="N",
-        help="work on N x N pixels at a time: less memory, the same result (%(default)s)",
+        "--tile", type=_positive, metavar="N",
+        help="work on N x N pixels at a time: less memory, more time, the same result "
+        "(default: what 2 GB allow)",
     )  # fmt: skip
     parser.add_argument(
         "--max-pixels",
@@ -108,13 +109,13 @@ def run(args: argparse.Namespace) -> int:
             if len(jobs) == 1:
                 raise
             failed += 1
-            print(error, file=sys.stderr)
+            print(f"flowkit: {error}", file=sys.stderr)
             continue
         for note in page.notes:
-            print(f"{job.source}: {note}", file=sys.stderr)
+            print(f"flowkit: {job.source}: {note}", file=sys.stderr)
         print(f"{job.out}: {_describe(page)}", flush=True)
     if failed:
-        print(f"{failed} of {len(jobs)} pages failed", file=sys.stderr)
+        print(f"flowkit: {failed} of {len(jobs)} pages failed", file=sys.stderr)
     return 1 if failed else 0
 
 

@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from flowkit.layers.base import FlowLayer, Shape
+from flowkit.layers.base import FlowLayer, Shape, make_example
 from flowkit.registry import register
 
 
@@ -30,6 +30,11 @@ class ActNorm(FlowLayer):
         # on a tensor breaks torch.compile's graph and costs a device synchronisation in every call.
         self.register_buffer("initialised", torch.tensor(False))
         self._ready = False
+
+    @classmethod
+    def example(cls, generator: torch.Generator) -> tuple[FlowLayer, Tensor, Tensor | None]:
+        """See `FlowLayer.example`."""
+        return make_example(cls, generator)
 
     def forward(self, inputs: Tensor, context: Any = None) -> tuple[Tensor, Tensor]:
         """Normalise."""

@@ -11,6 +11,7 @@ from nflows.transforms import Transform
 from torch import Tensor
 
 from flowkit.errors import ShapeError
+from flowkit.registry import positional
 
 
 class Shape(NamedTuple):
@@ -41,11 +42,13 @@ class FlowLayer(Transform):  # type: ignore[misc]  # nflows has no type hints
         context: the shape of the features that the layer reads, or None.
         latent_channels: how many channels, the last of `forward`'s output, leave the flow here as a latent.
         reach: how many cells away an input (or a feature) can change an output.
+        compiles: whether torch.compile takes the layer without a graph break, as all of flowkit's own.
     """
 
     kind = "layer"
     latent_channels: int = 0
     reach: int = 0
+    compiles: bool = True
 
     def __init__(self, shape: Shape, context: Shape | None = None) -> None:
         super().__init__()
@@ -64,6 +67,14 @@ class FlowLayer(Transform):  # type: ignore[misc]  # nflows has no type hints
     def inverse(self, inputs: Tensor, context: Any = None) -> tuple[Tensor, Tensor]:
         """Latent -> data: the inverse of `forward`, and its own log|det| (B,)."""
         raise NotImplementedError
+
+    @classmethod
+    def example(cls, generator: torch.Generator) -> tuple[FlowLayer, Tensor, Tensor | None]:
+        """A small instance with random weights, inputs for it, and features (or None): float64, eval mode.
+
+        By this, a registered layer enters the test matrix; `make_example` writes it in one line.
+        """
+        raise NotImplementedError(f"{cls.__name__}.example: a registered layer says how to test it")
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         # Shapes are checked, and raw features conditioned, in one place for every layer there will ever be.
@@ -95,6 +106,36 @@ class FlowLayer(Transform):  # type: ignore[misc]  # nflows has no type hints
                 )
             return self.condition(context)
         return context
+
+
+def make_example(
+    cls: Callable[..., FlowLayer],
+    generator: torch.Generator,
+    *,
+    channels: int = 5,
+    size: tuple[int, int] = (3, 4),
+    **options: Any,
+) -> tuple[FlowLayer, Tensor, Tensor | None]:
+    """What `FlowLayer.example` returns, for a layer whose constructor takes (shape[, context], **options).
+
+    Every parameter is moved off its initial value: many networks start at zero, where a wrong formula is
+    still right.
+    """
+    shapes = [Shape(channels, 2)]
+    if "context" in positional(cls):
+        shapes.append(Shape(3, 2))
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(int(torch.randint(2**31, (), generator=generator)))
+        layer = cls(*shapes, **options).double().eval()
+
+    def random(*shape: int) -> Tensor:
+        return torch.randn(shape, generator=generator, dtype=torch.float64)
+
+    with torch.no_grad():
+        for parameter in layer.parameters():
+            parameter.add_(0.2 * random(*parameter.shape))
+    features = None if layer.context is None else random(2, layer.context.channels, *size)
+    return layer, random(2, channels, *size), features
 
 
 def no_log_det(inputs: Tensor) -> Tensor:

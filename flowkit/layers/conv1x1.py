@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from flowkit.layers.base import FlowLayer, Shape, full_precision
+from flowkit.layers.base import FlowLayer, Shape, full_precision, make_example
 from flowkit.registry import register
 
 
@@ -24,6 +24,11 @@ class Conv1x1(FlowLayer):
         super().__init__(shape)
         self.weight = nn.Parameter(torch.linalg.qr(torch.randn(shape.channels, shape.channels))[0])
         self._cache: tuple[tuple[Any, ...], Tensor, Tensor] | None = None
+
+    @classmethod
+    def example(cls, generator: torch.Generator) -> tuple[FlowLayer, Tensor, Tensor | None]:
+        """See `FlowLayer.example`."""
+        return make_example(cls, generator)
 
     def forward(self, inputs: Tensor, context: Any = None) -> tuple[Tensor, Tensor]:
         """Mix the channels by W."""

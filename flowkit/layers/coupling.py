@@ -1,4 +1,4 @@
-"""The conditional affine coupling: one half of the channels decides, with the image, the map of the other."""
+"""Couplings: one part of the input decides, with the image, an elementwise map of the other part."""
 
 from __future__ import annotations
 
@@ -7,30 +7,109 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from flowkit.errors import ShapeError
-from flowkit.layers.base import FlowLayer, Shape
-from flowkit.layers.network import AffineNetwork
-from flowkit.ops import affine
+from flowkit.layers.base import FlowLayer, Shape, make_example, no_log_det
+from flowkit.layers.masks import Mask, Partition
+from flowkit.layers.network import ConditionalNetwork
+from flowkit.ops import affine, log_scale
 from flowkit.ops.scale import Scale
 from flowkit.registry import register
 
 
-@register("affine_coupling")
-class AffineCoupling(FlowLayer):
-    """[x1 | x2] -> [x1 | (x2 + shift(x1, u)) * s(x1, u)]; log|det| = sum log s(x1, u).
+class Coupling(FlowLayer):
+    """[x1 | x2] -> [x1 | map(x2; x1, u)]; log|det| = sum log map'.
 
-    x1 is the first floor(C/2) channels. The part of the network that reads only the features u is computed
-    once, in `condition`. Dinh et al., RealNVP (arXiv:1605.08803); conditional as in SRFlow
-    (arXiv:2006.14200).
+    x1 is the kept part, x2 the moved one, see `Partition`. The part of the network that reads only the
+    features u is computed once, in `condition`. To write a coupling, implement `_move`.
 
     Args:
-        shape: of the input; two channels or more.
+        shape: of the input; two channels or more, but for a checkerboard.
+        context: of the features.
+        parameters: how many the map has per element of x2; an untrained network gives 0 for all.
+        hidden: channels inside the conditioning network.
+        kernel: size of its convolutions of x1 and of its last one.
+        context_kernel: size of its convolution of the features; `kernel` if not given.
+        mask: how x1 and x2 are taken from the input.
+        flip: swap x1 and x2.
+
+    Attributes:
+        grid: shifting an image by so many cells changes nothing but the place of the result.
+    """
+
+    def __init__(
+        self,
+        shape: Shape,
+        context: Shape,
+        *,
+        parameters: int,
+        hidden: int,
+        kernel: int,
+        context_kernel: int | None,
+        mask: Mask,
+        flip: bool,
+    ) -> None:
+        super().__init__(shape, context)
+        self.partition = Partition(shape.channels, mask, flip)
+        self.grid = 2 if mask == "checkerboard" else 1
+        self.network = ConditionalNetwork(
+            self.partition.kept,
+            context.channels,
+            parameters * self.partition.moved,
+            hidden=hidden,
+            kernel=kernel,
+            context_kernel=kernel if context_kernel is None else context_kernel,
+        )
+        self.reach = self.network.reach
+
+    @classmethod
+    def example(cls, generator: torch.Generator) -> tuple[FlowLayer, Tensor, Tensor | None]:
+        """See `FlowLayer.example`."""
+        return make_example(cls, generator, hidden=4)
+
+    def condition(self, features: Tensor) -> tuple[Tensor]:
+        """The image's part of the network's first convolution (B, hidden, h, w)."""
+        return (self.network.condition(features),)
+
+    def forward(self, inputs: Tensor, context: Any = None) -> tuple[Tensor, Tensor]:
+        """Map the moved part."""
+        return self._apply(inputs, context, inverse=False)
+
+    def inverse(self, inputs: Tensor, context: Any = None) -> tuple[Tensor, Tensor]:
+        """Map the moved part back: the kept one, unchanged, says how."""
+        return self._apply(inputs, context, inverse=True)
+
+    def extra_repr(self) -> str:
+        """The mask, for `print(model)`."""
+        return f"mask={self.partition.mask}" + (", flip=True" if self.partition.flip else "")
+
+    def _apply(self, inputs: Tensor, context: Any, *, inverse: bool) -> tuple[Tensor, Tensor]:
+        kept, moved, cells = self.partition.split(inputs)
+        parameters = self.network(*context, kept).to(inputs.dtype)
+        moved, log_det = self._move(moved, parameters, cells, inverse=inverse)
+        return self.partition.join(kept, moved), log_det
+
+    def _move(
+        self, moved: Tensor, parameters: Tensor, cells: Tensor | None, *, inverse: bool
+    ) -> tuple[Tensor, Tensor]:
+        """Map x2 by the network's output (B, parameters * C2, H, W), but where `cells` is 0; log|det| (B,)."""
+        raise NotImplementedError
+
+
+@register("affine_coupling")
+class AffineCoupling(Coupling):
+    """[x1 | x2] -> [x1 | (x2 + shift(x1, u)) * s(x1, u)]; log|det| = sum log s(x1, u).
+
+    Dinh et al., RealNVP (arXiv:1605.08803); conditional as in SRFlow (arXiv:2006.14200).
+
+    Args:
+        shape: of the input; two channels or more, but for a checkerboard.
         context: of the features.
         hidden: channels inside the conditioning network.
         kernel: size of its convolutions of x1 and of its last one.
         context_kernel: size of its convolution of the features; `kernel` if not given.
         scale: the scale map, see `flowkit.ops.log_scale`.
         eps: added to the scale; SRFlow has 1e-4 with `sigmoid`.
+        mask: how x1 and x2 are taken from the input, see `Partition`.
+        flip: swap x1 and x2.
     """
 
     def __init__(
@@ -43,37 +122,73 @@ class AffineCoupling(FlowLayer):
         context_kernel: int | None = None,
         scale: Scale = "soft",
         eps: float = 0.0,
+        mask: Mask = "half",
+        flip: bool = False,
     ) -> None:
-        super().__init__(shape, context)
-        if shape.channels < 2:
-            raise ShapeError(f"a coupling needs 2 channels or more, got {shape.channels}")
-        self.kept = shape.channels // 2
-        self.scale = scale
-        self.eps = eps
-        self.network = AffineNetwork(
-            self.kept,
-            context.channels,
-            shape.channels - self.kept,
+        super().__init__(
+            shape,
+            context,
+            parameters=2,
             hidden=hidden,
             kernel=kernel,
-            context_kernel=kernel if context_kernel is None else context_kernel,
+            context_kernel=context_kernel,
+            mask=mask,
+            flip=flip,
         )
-        self.reach = self.network.reach
+        self.scale = scale
+        self.eps = eps
 
-    def condition(self, features: Tensor) -> tuple[Tensor]:
-        """The image's part of the network's first convolution (B, hidden, h, w)."""
-        return (self.network.condition(features),)
+    def _move(
+        self, moved: Tensor, parameters: Tensor, cells: Tensor | None, *, inverse: bool
+    ) -> tuple[Tensor, Tensor]:
+        shift, raw = parameters.chunk(2, dim=1)
+        if cells is None:
+            return affine(moved, shift, raw, scale=self.scale, eps=self.eps, inverse=inverse)
+        # A shift and a log-scale of 0 keep a value bit by bit, and count for nothing.
+        log_s = log_scale(raw, self.scale, self.eps) * cells
+        return affine(moved, shift * cells, log_s, scale="exp", inverse=inverse)
 
-    def forward(self, inputs: Tensor, context: Any = None) -> tuple[Tensor, Tensor]:
-        """Map the second part."""
-        return self._apply_to_second(inputs, context, inverse=False)
 
-    def inverse(self, inputs: Tensor, context: Any = None) -> tuple[Tensor, Tensor]:
-        """Map the second part back: the first, unchanged, says how."""
-        return self._apply_to_second(inputs, context, inverse=True)
+@register("additive_coupling")
+class AdditiveCoupling(Coupling):
+    """[x1 | x2] -> [x1 | x2 + shift(x1, u)]; log|det| = 0.
 
-    def _apply_to_second(self, inputs: Tensor, context: Any, *, inverse: bool) -> tuple[Tensor, Tensor]:
-        first, second = inputs[:, : self.kept], inputs[:, self.kept :]
-        shift, raw = self.network(*context, first)
-        second, log_det = affine(second, shift, raw, scale=self.scale, eps=self.eps, inverse=inverse)
-        return torch.cat([first, second], dim=1), log_det
+    Dinh et al., NICE (arXiv:1410.8516).
+
+    Args:
+        shape: of the input; two channels or more, but for a checkerboard.
+        context: of the features.
+        hidden: channels inside the conditioning network.
+        kernel: size of its convolutions of x1 and of its last one.
+        context_kernel: size of its convolution of the features; `kernel` if not given.
+        mask: how x1 and x2 are taken from the input, see `Partition`.
+        flip: swap x1 and x2.
+    """
+
+    def __init__(
+        self,
+        shape: Shape,
+        context: Shape,
+        *,
+        hidden: int = 64,
+        kernel: int = 3,
+        context_kernel: int | None = None,
+        mask: Mask = "half",
+        flip: bool = False,
+    ) -> None:
+        super().__init__(
+            shape,
+            context,
+            parameters=1,
+            hidden=hidden,
+            kernel=kernel,
+            context_kernel=context_kernel,
+            mask=mask,
+            flip=flip,
+        )
+
+    def _move(
+        self, moved: Tensor, parameters: Tensor, cells: Tensor | None, *, inverse: bool
+    ) -> tuple[Tensor, Tensor]:
+        shift = parameters if cells is None else parameters * cells
+        return (moved - shift if inverse else moved + shift), no_log_det(moved)

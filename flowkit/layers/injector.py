@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
+import torch
 from torch import Tensor
 
-from flowkit.layers.base import FlowLayer, Shape
-from flowkit.layers.network import AffineNetwork
+from flowkit.layers.base import FlowLayer, Shape, make_example
+from flowkit.layers.network import ConditionalNetwork
 from flowkit.ops import affine
 from flowkit.ops.scale import Scale
 from flowkit.registry import register
@@ -42,14 +43,19 @@ class AffineInjector(FlowLayer):
         super().__init__(shape, context)
         self.scale = scale
         self.eps = eps
-        self.network = AffineNetwork(
-            0, context.channels, shape.channels, hidden=hidden, kernel=kernel, context_kernel=kernel
+        self.network = ConditionalNetwork(
+            0, context.channels, 2 * shape.channels, hidden=hidden, kernel=kernel, context_kernel=kernel
         )
         self.reach = self.network.reach
 
+    @classmethod
+    def example(cls, generator: torch.Generator) -> tuple[FlowLayer, Tensor, Tensor | None]:
+        """See `FlowLayer.example`."""
+        return make_example(cls, generator, hidden=4)
+
     def condition(self, features: Tensor) -> tuple[Tensor, Tensor]:
         """Shift and raw scale, each of the input's shape."""
-        shift, raw = self.network(self.network.condition(features))
+        shift, raw = self.network(self.network.condition(features)).chunk(2, dim=1)
         return shift, raw
 
     def forward(self, inputs: Tensor, context: Any = None) -> tuple[Tensor, Tensor]:

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from flowkit.errors import ShapeError
-from flowkit.layers.base import FlowLayer, Shape
+from flowkit.layers.base import FlowLayer, Shape, make_example
 from flowkit.ops import affine
 from flowkit.ops.scale import Scale
 from flowkit.registry import register
@@ -40,6 +40,11 @@ class Split(FlowLayer):
         nn.init.zeros_(self.prior.weight)
         if self.prior.bias is not None:
             nn.init.zeros_(self.prior.bias)
+
+    @classmethod
+    def example(cls, generator: torch.Generator) -> tuple[FlowLayer, Tensor, Tensor | None]:
+        """See `FlowLayer.example`."""
+        return make_example(cls, generator)
 
     def forward(self, inputs: Tensor, context: Any = None) -> tuple[Tensor, Tensor]:
         """Standardise the part that leaves."""

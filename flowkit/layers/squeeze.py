@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 from flowkit.errors import ShapeError
-from flowkit.layers.base import FlowLayer, Shape, no_log_det
+from flowkit.layers.base import FlowLayer, Shape, make_example, no_log_det
 from flowkit.registry import register
 
 
@@ -26,6 +27,11 @@ class Squeeze(FlowLayer):
             raise ShapeError(f"factor must be 2 or more, got {factor}")
         self.factor = factor
         self.out_shape = Shape(shape.channels * factor**2, shape.stride * factor)
+
+    @classmethod
+    def example(cls, generator: torch.Generator) -> tuple[FlowLayer, Tensor, Tensor | None]:
+        """See `FlowLayer.example`."""
+        return make_example(cls, generator, size=(4, 6))
 
     def forward(self, inputs: Tensor, context: Any = None) -> tuple[Tensor, Tensor]:
         """Unshuffle f x f pixels into channels."""

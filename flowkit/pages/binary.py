@@ -18,9 +18,6 @@ from flowkit.pages.sampling import PageSampler
 from flowkit.pages.writing import Dpi, write_grey, write_ink
 from flowkit.targets import Binary
 
-TILE = 1024
-"""Side of a tile's core in image pixels."""
-
 
 @dataclass(frozen=True)
 class Page:
@@ -66,7 +63,7 @@ def binarize(
     temperature: float | None = None,
     samples: int = 1,
     seed: int = 0,
-    tile: int = TILE,
+    tile: int | None = None,
     max_pixels: int = MAX_PIXELS,
     progress: Callable[[int, int], None] | None = None,
 ) -> Page:
@@ -81,8 +78,8 @@ def binarize(
         temperature: standard deviation of the latents, 0 or more; by default 0 for one sample, 1 for more.
         samples: 1 or more.
         seed: of the latents, 0 or more; the same seed gives the same page.
-        tile: side in image pixels of the pieces that are worked on one at a time: less needs less memory,
-            and never changes the result.
+        tile: side in image pixels of the pieces that are worked on one at a time, by default as large as 2 GB
+            of memory allow. Less needs less memory and more time, for the same result.
         max_pixels: files that hold more are refused before they are decoded.
         progress: called with the steps done and the steps in all; a tile takes one, and one per sample.
 
@@ -92,7 +89,7 @@ def binarize(
         ValueError: an argument is out of its range, or many samples are wanted at temperature 0.
     """
     temperature = check_sampling(temperature, samples, seed)
-    if tile < 1:
+    if tile is not None and tile < 1:
         raise ValueError(f"tile must be 1 or more, got {tile}")
     picture = read(image, max_pixels=max_pixels)
     flow = load_binary(model)
@@ -113,7 +110,7 @@ def binarize(
         step(1)
         for sample in range(samples):
             rows, cols, y = sampler.draw(p, part, sample)
-            votes[rows, cols] += y[0].numpy() > 0.5
+            votes[rows, cols] += (y[0] > 0.5).numpy()
             step(1)
         del p  # before the next tile's is made: it is most of the memory in use
     return Page(

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from PIL import ExifTags, Image, ImageOps
+from PIL import ExifTags, Image, ImageOps, TiffImagePlugin
 
 from flowkit.errors import ImageError
 
@@ -114,8 +114,8 @@ def _check_file(path: Path) -> None:
             raise ImageError(f"{path}: is not a regular file, expected an image")
         if path.stat().st_size == 0:
             raise ImageError(f"{path}: the file is empty")
-    except (OSError, ValueError) as error:  # a name that is too long, or holds a NUL
-        raise ImageError(f"{path}: cannot be read ({error})") from None
+    except OSError as error:  # such as a name that is too long
+        raise ImageError(f"{path}: cannot be read ({error.strerror or error})") from None
 
 
 @contextmanager
@@ -201,17 +201,18 @@ def _exif(image: Image.Image) -> Any:
 
 
 def _dpi(image: Image.Image) -> tuple[float, float] | None:
-    # for a JPEG whose EXIF block says nothing Pillow answers 72, which ruins OCR downstream
-    made_up = (
-        image.format in ("JPEG", "MPO")
-        and image.info.get("jfif_unit") not in (1, 2)
-        and ExifTags.Base.XResolution not in _exif(image)
-    )
+    # Where a file says nothing, Pillow answers 72 for some JPEGs and 1 for a TIFF: that ruins OCR.
+    if image.format in ("JPEG", "MPO"):
+        said = image.info.get("jfif_unit") in (1, 2) or ExifTags.Base.XResolution in _exif(image)
+    elif isinstance(image, TiffImagePlugin.TiffImageFile):
+        said = ExifTags.Base.XResolution in image.tag_v2
+    else:
+        said = True
     try:
         across, down = (float(value) for value in image.info["dpi"])
     except (KeyError, TypeError, ValueError, ZeroDivisionError):
         return None
-    if made_up or not (0 < across < math.inf and 0 < down < math.inf):
+    if not said or not (0 < across < math.inf and 0 < down < math.inf):
         return None
     # a PNG holds whole dots per metre: 300 dpi come back as 299.9994
     across, down = (round(v) if abs(v - round(v)) < 0.02 else v for v in (across, down))

@@ -36,13 +36,13 @@ class PageSampler:
     Args:
         model: any flow.
         picture: the page.
-        tile: largest side of a tile's core, in image pixels.
+        tile: largest side of a tile's core, in image pixels; see `tiles`.
         temperature: standard deviation of the latents.
         seed: of the latents.
     """
 
     def __init__(
-        self, model: ConditionalFlow, picture: Picture, *, tile: int, temperature: float, seed: int
+        self, model: ConditionalFlow, picture: Picture, *, tile: int | None, temperature: float, seed: int
     ) -> None:
         self.model = model
         self.picture = picture
@@ -56,7 +56,7 @@ class PageSampler:
         rows, cols = (slice(span.first, span.last) for span in tile)
         image = self.picture.window(rows, cols, self.model.in_channels)
         with _inference(self.model):
-            p: ConditionalDistribution = self.model(image.to(self._device()))
+            p: ConditionalDistribution = self.model(image.to(self._like()))
         return p
 
     def draw(self, p: ConditionalDistribution, tile: Tile, sample: int) -> Piece:
@@ -81,11 +81,11 @@ class PageSampler:
                 z = torch.zeros(channels, len(rows), len(cols))
             else:
                 z = self.temperature * self.noise.window(sample, index, channels, rows, cols)
-            latents.append(z.unsqueeze(0).to(self._device()))
+            latents.append(z.unsqueeze(0).to(self._like()))
         return latents
 
-    def _device(self) -> torch.device:
-        return next(self.model.parameters()).device
+    def _like(self) -> Tensor:
+        return next(self.model.parameters())
 
 
 def _core(span: Span, length: int, scale: int) -> tuple[slice, slice]:

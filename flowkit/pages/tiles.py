@@ -2,6 +2,7 @@
 
 A tile's core is what is kept of it; its window is what the model sees. Windows reach beyond cores by as far
 as anything can have an influence, so a core comes out as it would from the whole page, and no seam can show.
+(Up to rounding: PyTorch adds up in another order for another shape, by which a pixel in a million may flip.)
 """
 
 from __future__ import annotations
@@ -9,6 +10,11 @@ from __future__ import annotations
 import itertools
 import math
 from typing import NamedTuple
+
+WINDOW = 2_250_000
+"""Most pixels of a window: about 1.6 GB with the U-Net recipe, most of it what each layer keeps per image."""
+
+_MOST = 64
 
 
 class Span(NamedTuple):
@@ -36,17 +42,16 @@ def round_up(length: int, step: int) -> int:
     return -(-length // step) * step
 
 
-def spans(length: int, *, core: int, margin: int, step: int) -> list[Span]:
-    """Cut an axis into cores of `core` pixels at most (but `step` at least) and nearly equal length.
+def spans(length: int, *, count: int, margin: int, step: int) -> list[Span]:
+    """Cut an axis into `count` cores of nearly equal length.
 
     Cores and windows begin on multiples of `step`; windows end on them too, or at the end of the axis.
 
-    >>> spans(100, core=48, margin=5, step=8)
+    >>> spans(100, count=3, margin=5, step=8)
     [Span(start=0, stop=32, first=0, last=40), Span(start=32, stop=64, first=24, last=72), \
 Span(start=64, stop=100, first=56, last=100)]
     """
     units = math.ceil(length / step)
-    count = math.ceil(units / max(1, core // step))
     cuts = [index * units // count * step for index in range(count)] + [length]
     around = round_up(margin, step)
     return [
@@ -55,9 +60,35 @@ Span(start=64, stop=100, first=56, last=100)]
     ]
 
 
-def tiles(height: int, width: int, *, core: int, margin: int, step: int) -> list[Tile]:
-    """Cut a page of `height` x `width` pixels, row by row; see `spans`."""
-    across = spans(width, core=core, margin=margin, step=step)
-    return [
-        Tile(rows, cols) for rows in spans(height, core=core, margin=margin, step=step) for cols in across
-    ]
+def tiles(height: int, width: int, *, core: int | None = None, margin: int, step: int) -> list[Tile]:
+    """Cut a page of `height` x `width` pixels, row by row.
+
+    Args:
+        height: of the page, a multiple of what the model takes.
+        width: likewise.
+        core: largest side of a core (though never below `step`); by default as few and as large tiles as
+            keep windows below `WINDOW`.
+        margin: how far a window must reach beyond its core.
+        step: where cores and windows may begin.
+    """
+    if core is None:
+        down, across = _counts(height, width, margin, step)
+    else:
+        down, across = (math.ceil(math.ceil(side / step) / max(1, core // step)) for side in (height, width))
+    rows = spans(height, count=down, margin=margin, step=step)
+    cols = spans(width, count=across, margin=margin, step=step)
+    return [Tile(row, col) for row in rows for col in cols]
+
+
+def _counts(height: int, width: int, margin: int, step: int) -> tuple[int, int]:
+    """How often to cut down and across: the least work, margins included, with no window above `WINDOW`."""
+    sizes = []
+    for side in (height, width):
+        counts = range(1, min(_MOST, math.ceil(side / step)) + 1)
+        cuts = {n: [s.last - s.first for s in spans(side, count=n, margin=margin, step=step)] for n in counts}
+        sizes.append({n: (max(lengths), sum(lengths)) for n, lengths in cuts.items()})
+    down, across = sizes
+    return min(
+        itertools.product(down, across),
+        key=lambda n: (max(WINDOW, down[n[0]][0] * across[n[1]][0]), down[n[0]][1] * across[n[1]][1]),
+    )

@@ -75,7 +75,7 @@ def _extended(document: Document, folder: FilePath, chain: tuple[FilePath, ...])
         raise RecipeError(f'"extends" must be one recipe, a path or a name, got {name!r}\n  {place}')
     try:
         path = locate(name, folder)
-        if False:
+        if path.resolve() in chain:
             raise RecipeError(f'"{name}" extends itself')
         base = read_file(path)
     except RecipeError as error:

@@ -17,7 +17,7 @@ from flowkit.errors import RecipeError
 from flowkit.recipe.document import MAX_DEPTH, Document, Path, Problems, short
 from flowkit.recipe.scalars import scalar
 
-MAX_BYTES = 1 << 16  # forty times the longest recipe that ships; PyYAML reads it in seconds, not minutes
+MAX_BYTES = 1 << 16  # a hundred times the longest recipe that ships; more would take PyYAML minutes
 
 
 def read_file(path: FilePath) -> Document:

@@ -1,4 +1,4 @@
-"""Small flows with random weights: real ones, which see as far as they can and never agree with themselves."""
+"""Small flows with random weights: real ones, which see as far as they can."""
 
 from __future__ import annotations
 
@@ -41,12 +41,12 @@ def grey_flow() -> ConditionalFlow:
 
 @pytest.fixture(scope="session")
 def colour_flow() -> ConditionalFlow:
-    return random_flow({"type": "rrdb", "features": 8, "growth": 4, "blocks": 1, "stack": [0]})
+    return random_flow({"type": "rrdb", "features": 8, "growth": 4, "blocks": 1, "stack": [0], "scale": 1})
 
 
 @pytest.fixture(scope="session")
 def doubling_flow() -> ConditionalFlow:
-    return random_flow({"type": "unet", "in_channels": 1, "widths": [8, 8], "scale": 2})
+    return random_flow({"type": "rrdb", "features": 8, "growth": 4, "blocks": 1, "stack": [0], "scale": 2})
 
 
 @pytest.fixture(scope="session")

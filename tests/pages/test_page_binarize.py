@@ -18,18 +18,19 @@ def scan(height: int, width: int, channels: int = 3) -> NDArray[np.uint8]:
     return np.random.default_rng(0).integers(0, 256, (height, width, channels), dtype=np.uint8)
 
 
-SETTINGS = [{}, {"temperature": 0.8, "seed": 3}, {"samples": 4}]
+SETTINGS = [{}, {"samples": 2, "seed": 3}]
 
 
-@pytest.mark.parametrize("settings", SETTINGS, ids=["centre", "one sample", "four samples"])
+@pytest.mark.parametrize("settings", SETTINGS, ids=["centre", "samples"])
 @pytest.mark.parametrize("name", ["grey_flow", "colour_flow", "doubling_flow"])
 def test_tiles_give_the_whole_page(
     name: str, settings: dict[str, float], request: pytest.FixtureRequest
 ) -> None:
-    model: ConditionalFlow = request.getfixturevalue(name)
+    # in float64, so that no pixel can flip by rounding
+    model: ConditionalFlow = copy.deepcopy(request.getfixturevalue(name)).double()
     page = scan(229, 269)
     whole = binarize(page, model=model, tile=4096, **settings)
-    tiled = binarize(page, model=model, tile=32, **settings)
+    tiled = binarize(page, model=model, tile=64, **settings)
     assert whole.binary.shape == (229 * model.scale, 269 * model.scale)
     assert 0.05 < whole.binary.mean() < 0.95
     assert np.array_equal(whole.binary, tiled.binary)
@@ -43,7 +44,7 @@ def test_tiles_need_their_margin(grey_flow: ConditionalFlow) -> None:
     blind.reach = 0
     page = scan(229, 269)
     assert not np.array_equal(
-        binarize(page, model=blind, tile=32).binary, binarize(page, model=blind, tile=4096).binary
+        binarize(page, model=blind, tile=64).binary, binarize(page, model=blind, tile=4096).binary
     )
 
 

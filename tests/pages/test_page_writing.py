@@ -10,6 +10,7 @@ import pytest
 from PIL import Image
 
 from flowkit.errors import OutputError
+from flowkit.pages.reading import read
 from flowkit.pages.writing import check_output, write_grey, write_ink
 
 INK = np.zeros((53, 37), bool)
@@ -26,8 +27,8 @@ def test_ink_is_black_in_one_bit(suffix: str, dpi: tuple[float, float] | None, t
         assert np.array_equal(np.asarray(image), ~INK)
         if suffix != "png":
             assert image.info["compression"] == "group4"
-        found = image.info.get("dpi")
-    assert found is None if dpi is None else found == pytest.approx(dpi, abs=0.02)
+        found = read(path).dpi
+    assert found == dpi
     assert [p.name for p in tmp_path.iterdir()] == [path.name]
 
 

@@ -41,9 +41,11 @@ def toys() -> None:
             limit: int | None = None,
             sizes: tuple[int, ...] = (1,),
             pair: tuple[int, int] = (1, 2),
+            names: list[str] | None = None,
         ) -> None:
             super().__init__(shape)
             self.options = {"need": need, "rate": rate, "limit": limit, "sizes": sizes, "pair": pair}
+            self.names = names
             if need == 13:
                 raise ValueError("need must not be 13\nfor reasons that fill a second line")
 

@@ -87,11 +87,12 @@ def test_an_empty_repeat_of_any_number_is_no_work() -> None:
 
 @pytest.mark.usefixtures("toys")
 def test_options_arrive_as_annotated_and_are_not_shared() -> None:
-    toy = {"type": "toy", "need": 1, "rate": 3, "sizes": [4, 5], "limit": None}
+    toy = {"type": "toy", "need": 1, "rate": 3, "sizes": [4, 5], "limit": None, "names": ["a"]}
     first, second = build(flow({"repeat": 2, "steps": [toy]})).layers
     assert first.options == {"need": 1, "rate": 3.0, "limit": None, "sizes": (4, 5), "pair": (1, 2)}
     assert isinstance(first.options["rate"], float)
-    assert first is not second
+    assert first.names == second.names == ["a"]
+    assert first.names is not second.names
 
 
 @pytest.mark.usefixtures("toys")

@@ -57,10 +57,11 @@ def test_errors_name_the_file_that_holds_them(folder: Path) -> None:
     )
 
 
+@pytest.mark.usefixtures("toys")
 def test_a_replaced_list_takes_its_lines_with_it(folder: Path) -> None:
-    write("base.yaml", BASE)
-    write("child.yaml", "extends: base.yaml\n\n\n\n\n\n\nflow: [{repeat: x, steps: [squeeze]}]\n")
-    assert fails("child.yaml").endswith("at child.yaml:8: flow[0].repeat")
+    write("base.yaml", "version: 1\nencoder: {type: flat}\nflow: [{type: toy, need: 1}]\n")
+    write("child.yaml", "extends: base.yaml\n\n\nflow:\n  - type: toy\n")
+    assert fails("child.yaml") == 'layer "toy" needs option "need" (int)\n  at child.yaml:5: flow[0].need'
 
 
 def test_chains_and_shipped_names(folder: Path) -> None:

@@ -104,6 +104,14 @@ def test_message(override: str) -> None:
     assert str(error.value).startswith(WRONG[override])
 
 
+@pytest.mark.usefixtures("toys")
+def test_what_was_replaced_takes_its_lines_with_it(folder: Path) -> None:
+    Path("r.yaml").write_text("version: 1\nencoder: {type: flat}\nflow: [{type: toy, need: 1}]\n")
+    with pytest.raises(RecipeError) as error:
+        read_recipe("r.yaml", ["flow.0={type: toy}"])
+    assert str(error.value) == 'layer "toy" needs option "need" (int)\n  at --set flow.0: flow[0].need'
+
+
 def test_a_value_in_python_is_plain_data() -> None:
     with pytest.raises(RecipeError) as error:
         read_recipe(RECIPE, {"vars.steps": Path()})

@@ -13,7 +13,16 @@ from flowkit.training import loop, train
 from flowkit.training.average import Average
 from flowkit.training.loop import LAST, MODEL, Run
 from flowkit.training.schedule import learning_rate
-from tests.training.conftest import TINY
+
+TINY = {
+    "version": 1,
+    "name": "tiny",
+    "vars": {"steps": 1},
+    "target": {"type": "binary"},
+    "encoder": {"type": "unet", "widths": [4, 6]},
+    "flow": ["squeeze", {"repeat": "$steps", "steps": ["actnorm", "conv1x1", "affine_injector"]}],
+    "train": {"steps": 6, "batch": 2, "patch": 32, "warmup": 2, "lr": 0.01},
+}
 
 
 def test_a_run_leaves_a_model_and_a_log(drawn, tmp_path):

@@ -1,0 +1,58 @@
+from __future__ import annotations
+
+import pytest
+
+from flowkit.cli import VERBS, main
+from flowkit.errors import FlowkitError
+
+
+@pytest.mark.parametrize("verb", VERBS)
+def test_every_verb_has_help(verb, capsys):
+    with pytest.raises(SystemExit, match="0"):
+        main([verb, "--help"])
+    assert f"flowkit {verb}" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("argv", [[], ["paint"], ["train", "binarize"], ["env", "--no-such-option"]])
+def test_wrong_use_exits_with_2(argv, capsys):
+    with pytest.raises(SystemExit, match="2"):
+        main(argv)
+    assert "usage: flowkit" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("error", "code", "message"),
+    [
+        (FlowkitError("page.png: no such file"), 2, "flowkit: page.png: no such file\n"),
+        (KeyboardInterrupt(), 130, "flowkit: interrupted\n"),
+    ],
+)
+def test_errors_become_a_line_and_a_code(error, code, message, monkeypatch, capsys):
+    def fail(args):
+        raise error
+
+    monkeypatch.setattr("flowkit.cli.env.run", fail)
+    assert main(["env"]) == code
+    assert capsys.readouterr().err == message
+
+
+def test_env_says_what_matters_in_a_bug_report(capsys):
+    assert main(["env"]) == 0
+    out = capsys.readouterr().out
+    for word in ("flowkit", "torch", "nflows", "normflows", "cuda devices", "binarize_small"):
+        assert word in out
+
+
+def test_train_and_evaluate(drawn, tmp_path, capsys):
+    shrunk = ["vars.steps=1", "vars.hidden=4", "encoder.widths=[4, 4]", "train.steps=2", "train.patch=32"]
+    sets = [word for change in shrunk for word in ("--set", change)]
+    run = str(tmp_path / "run")
+    assert main(["train", "binarize_small", "--data", str(drawn), "--out", run, "--quiet", *sets]) == 0
+    assert capsys.readouterr().out == f"{run}/model.safetensors: binarize-small, 2 steps\n"
+    assert main(["evaluate", f"{run}/model.safetensors", "--data", str(drawn), "--quiet"]) == 0
+    rows = capsys.readouterr().out.splitlines()
+    assert rows[0].split() == ["page", "f_measure", "psnr", "recall", "precision"]
+    assert [row.split()[0] for row in rows[1:3]] == [str(drawn / "img" / f"{i}.png") for i in (0, 1)]
+    assert rows[3].startswith(f"mean of 2 in {drawn}")
+    assert main(["train", "binarize_smal", "--data", str(drawn), "--out", run]) == 2
+    assert 'did you mean "binarize_small"' in capsys.readouterr().err
