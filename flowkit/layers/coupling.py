@@ -71,17 +71,17 @@ class Coupling(FlowLayer):
 
     def forward(self, inputs: Tensor, context: Any = None) -> tuple[Tensor, Tensor]:
         """Map the moved part."""
-        return self._apply(inputs, context, inverse=False)
+        return self._run(inputs, context, inverse=False)
 
     def inverse(self, inputs: Tensor, context: Any = None) -> tuple[Tensor, Tensor]:
         """Map the moved part back: the kept one, unchanged, says how."""
-        return self._apply(inputs, context, inverse=True)
+        return self._run(inputs, context, inverse=True)
 
     def extra_repr(self) -> str:
         """The mask, for `print(model)`."""
         return f"mask={self.partition.mask}" + (", flip=True" if self.partition.flip else "")
 
-    def _apply(self, inputs: Tensor, context: Any, *, inverse: bool) -> tuple[Tensor, Tensor]:
+    def _run(self, inputs: Tensor, context: Any, *, inverse: bool) -> tuple[Tensor, Tensor]:
         kept, moved, cells = self.partition.split(inputs)
         parameters = self.network(*context, kept).to(inputs.dtype)
         moved, log_det = self._move(moved, parameters, cells, inverse=inverse)

@@ -12,7 +12,7 @@ import math
 from typing import NamedTuple
 
 WINDOW = 2_250_000
-"""Most pixels of a window: about 1.6 GB with the U-Net recipe, most of it what each layer keeps per image."""
+"""Most pixels of a window: 1.4 GB in all with the U-Net recipe, mostly what layers keep per image."""
 
 _MOST = 64
 

@@ -1,0 +1,73 @@
+"""The conditional spline coupling."""
+
+from __future__ import annotations
+
+from torch import Tensor
+
+from flowkit.errors import ShapeError
+from flowkit.layers import rational_quadratic
+from flowkit.layers.base import Shape
+from flowkit.layers.coupling import Coupling
+from flowkit.layers.masks import Mask
+from flowkit.registry import register
+
+
+@register("spline_coupling")
+class SplineCoupling(Coupling):
+    """[x1 | x2] -> [x1 | spline(x2; x1, u)]; log|det| = sum log spline'.
+
+    Every element of x2 has a monotonic rational-quadratic spline of its own on [-bound, bound], made by the
+    network from x1 and the features u; values outside stay as they are. An untrained layer is the identity.
+    Durkan et al., Neural Spline Flows (arXiv:1906.04032).
+
+    Args:
+        shape: of the input; two channels or more, but for a checkerboard.
+        context: of the features.
+        bins: of each spline.
+        bound: half the side of the domain; put an `actnorm` before, so that values fall into it.
+        hidden: channels inside the conditioning network.
+        kernel: size of its convolutions of x1 and of its last one.
+        context_kernel: size of its convolution of the features; `kernel` if not given.
+        mask: how x1 and x2 are taken from the input, see `Partition`.
+        flip: swap x1 and x2.
+    """
+
+    def __init__(
+        self,
+        shape: Shape,
+        context: Shape,
+        *,
+        bins: int = 8,
+        bound: float = 3.0,
+        hidden: int = 64,
+        kernel: int = 3,
+        context_kernel: int | None = None,
+        mask: Mask = "half",
+        flip: bool = False,
+    ) -> None:
+        most = round(0.5 / rational_quadratic.MIN_BIN)  # half of the domain is left to the network
+        if not 2 <= bins <= most:
+            raise ShapeError(f"bins must be from 2 to {most}, got {bins}")
+        if not 0 < bound < float("inf"):
+            raise ShapeError(f"bound must be positive and finite, got {bound}")
+        super().__init__(
+            shape,
+            context,
+            parameters=rational_quadratic.count(bins),
+            hidden=hidden,
+            kernel=kernel,
+            context_kernel=context_kernel,
+            mask=mask,
+            flip=flip,
+        )
+        self.bins = bins
+        self.bound = bound
+
+    def _move(
+        self, moved: Tensor, parameters: Tensor, cells: Tensor | None, *, inverse: bool
+    ) -> tuple[Tensor, Tensor]:
+        raw = parameters.unflatten(1, (rational_quadratic.count(self.bins), -1))
+        out, log_slope = rational_quadratic.spline(moved, raw, bound=self.bound, inverse=inverse)
+        if cells is not None:
+            out, log_slope = out.where(cells > 0, moved), log_slope * cells
+        return out, log_slope.flatten(1).sum(1)
