@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import importlib.resources
-import json
 import os
-import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -15,6 +13,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from flowkit.errors import CheckpointError, FlowkitError, OutputError, suggest
+from flowkit.files import replacing
 from flowkit.flow import ConditionalFlow
 from flowkit.recipe import build, read_recipe_text
 
@@ -91,16 +90,10 @@ def write_checkpoint(
     path: str | os.PathLike[str], tensors: Mapping[str, Tensor], metadata: Mapping[str, str]
 ) -> None:
     """Write a safetensors file: whole, or not at all."""
-    path = Path(path)
-    temporary = None
     try:
-        with tempfile.NamedTemporaryFile(dir=path.parent, prefix=f".{path.name}.", delete=False) as file:
-            temporary = Path(file.name)
-        save_file({k: v.detach().contiguous() for k, v in tensors.items()}, temporary, dict(metadata))
-        temporary.replace(path)
-    except (OSError, SafetensorError) as error:
-        if temporary is not None:
-            temporary.unlink(missing_ok=True)
+        with replacing(path) as draft:
+            save_file({k: v.detach().contiguous() for k, v in tensors.items()}, draft, dict(metadata))
+    except SafetensorError as error:
         raise OutputError(f"{path}: cannot be written ({error})") from None
 
 
@@ -122,8 +115,3 @@ def _locate(name_or_path: str | os.PathLike[str]) -> Path:
     if Path(text).suffix or os.sep in text:
         raise CheckpointError(f"{text}: no such file")
     raise CheckpointError(f'no weights called "{text}" ship with flowkit; {suggest(text, shipped)}')
-
-
-def to_metadata(value: object) -> str:
-    """Plain data as text, for a checkpoint's metadata, which holds nothing but text."""
-    return json.dumps(value, sort_keys=True)

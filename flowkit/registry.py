@@ -31,6 +31,7 @@ T = TypeVar("T", bound=Callable[..., Any])
 
 _entries: dict[str, dict[str, Callable[..., Any]]] = {kind: {} for kind in KINDS}
 _aliases: dict[str, dict[str, str]] = {kind: {} for kind in KINDS}
+_refused: dict[str, dict[str, str]] = {kind: {} for kind in KINDS}
 _entry_points_loaded = False
 
 
@@ -72,6 +73,22 @@ def register(name: str, *, kind: str | None = None, was: Iterable[str] = ()) -> 
     return decorate
 
 
+def refuse(kind: str, name: str, why: str) -> None:
+    """Declare that `name` will not be registered, and why: whoever asks for it is told.
+
+    For names that a reader of another library's documentation would expect to find.
+    """
+    if name in _of(kind):
+        raise RegistryError(f'cannot refuse {kind} "{name}": it is registered')
+    _refused[kind][name] = why
+
+
+def refused(kind: str) -> dict[str, str]:
+    """The names of a kind that are refused, sorted, with the reasons."""
+    _of(kind)
+    return dict(sorted(_refused[kind].items()))
+
+
 def names(kind: str) -> list[str]:
     """All registered names of a kind, sorted.
 
@@ -87,7 +104,7 @@ def get(kind: str, name: str) -> Callable[..., Any]:
     """The class (or function) registered under `name`.
 
     Raises:
-        RegistryError: nothing is; the message holds the nearest known name.
+        RegistryError: nothing is; the message holds the nearest known name, or why the name is refused.
     """
     _load_entry_points()
     entries = _of(kind)
@@ -95,6 +112,8 @@ def get(kind: str, name: str) -> Callable[..., Any]:
         now = _aliases[kind][name]
         warnings.warn(f'{kind} "{name}" is now called "{now}"', FutureWarning, stacklevel=2)
         name = now
+    if name in _refused[kind]:
+        raise RegistryError(f'{kind} "{name}" cannot be used: {_refused[kind][name]}')
     if name not in entries:
         raise RegistryError(f'unknown {kind} "{name}"; {suggest(name, entries)}')
     return entries[name]

@@ -2,18 +2,12 @@
 
 from __future__ import annotations
 
-import math
 from typing import NamedTuple
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
-# Bins and slopes never vanish, whatever the network says (Durkan et al. have the same figures).
-MIN_BIN = 1e-3  # of a bin's width and height, as a share of the domain
-MIN_SLOPE = 1e-3  # of the derivative at a knot
-_UNIT_SLOPE = math.log(math.expm1(1 - MIN_SLOPE))  # MIN_SLOPE + softplus of it is 1
-
+from flowkit.ops import log_scale
 
 def count(bins: int) -> int:
     """How many raw parameters a spline has: widths, heights, and slopes at the inner knots."""
@@ -80,7 +74,8 @@ class _Bin(NamedTuple):
 
 def _knots(raw: Tensor, bound: float) -> _Knots:
     bins = (raw.shape[1] + 1) // 3
-    inner = MIN_SLOPE + F.softplus(raw[:, 2 * bins :] + _UNIT_SLOPE)
+    raw = log_scale(raw)
+    inner = torch.exp(raw[:, 2 * bins :])
     end = torch.ones_like(raw[:, :1])
     return _Knots(
         _positions(raw[:, :bins], bound),
@@ -91,8 +86,7 @@ def _knots(raw: Tensor, bound: float) -> _Knots:
 
 def _positions(raw: Tensor, bound: float) -> Tensor:
     """K raw sizes -> K + 1 increasing positions, of which the first and the last are the bounds to the bit."""
-    bins = raw.shape[1]
-    sizes = MIN_BIN + (1 - MIN_BIN * bins) * torch.softmax(raw, dim=1)
+    sizes = torch.softmax(raw, dim=1)
     inner = bound * (2 * torch.cumsum(sizes, dim=1)[:, :-1] - 1)
     end = torch.full_like(raw[:, :1], bound)
     return torch.cat([-end, inner, end], dim=1)

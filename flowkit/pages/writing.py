@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-import os
-import secrets
 import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
 from os import PathLike
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
 from flowkit.errors import OutputError
+from flowkit.files import replacing
 
 SUFFIXES = (".png", ".tif", ".tiff")
 
@@ -75,22 +72,5 @@ def _save(path: str | PathLike[str], image: Image.Image, dpi: Dpi, tiff_compress
         options["format"] = "PNG"
     else:
         options |= {"format": "TIFF", "compression": tiff_compression}
-    with _replacing(Path(path)) as file:
-        image.save(file, **options)
-
-
-@contextmanager
-def _replacing(path: Path) -> Iterator[IO[bytes]]:
-    """A new file beside `path` that takes its place once it is complete."""
-    place = Path(os.path.realpath(path))  # a link stays a link, and what it points to is replaced
-    draft = place.with_name(f".flowkit-{secrets.token_hex(8)}.tmp")
-    try:
-        # not tempfile: its files can be read by their owner only
-        with draft.open("xb") as file:
-            yield file
-        draft.replace(place)
-    except OSError as error:
-        raise OutputError(f"{path}: cannot be written ({error.strerror or error})") from None
-    finally:
-        with suppress(OSError):
-            draft.unlink(missing_ok=True)
+    with replacing(path) as draft:
+        image.save(draft, **options)

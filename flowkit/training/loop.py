@@ -13,7 +13,7 @@ import torch
 from torch import nn
 from tqdm import tqdm
 
-from flowkit.checkpoint import pack, read_checkpoint, to_metadata, write_checkpoint
+from flowkit.checkpoint import pack, read_checkpoint, write_checkpoint
 from flowkit.data import (
     BinarizationPatches,
     SuperResolutionPatches,
@@ -152,7 +152,7 @@ class Run:
         metadata = {
             "recipe": self.model.recipe or "",
             "step": str(self.step),
-            "patches": to_metadata(self.patches.rng.bit_generator.state),
+            "patches": json.dumps(self.patches.rng.bit_generator.state),
         }
         write_checkpoint(self.out / LAST, tensors, metadata)
         weights = pack(self.average.state, dtype=torch.float16)

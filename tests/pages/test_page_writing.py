@@ -69,7 +69,7 @@ def test_a_full_disk_leaves_what_was_there(
     path.write_bytes(b"before")
 
     def full(self: Image.Image, file: Any, **options: Any) -> None:
-        file.write(b"half")
+        Path(file).write_bytes(b"half")
         raise OSError(errno.ENOSPC, "No space left on device")
 
     monkeypatch.setattr(Image.Image, "save", full)
@@ -84,7 +84,7 @@ def test_an_interruption_leaves_what_was_there(tmp_path: Path, monkeypatch: pyte
     path.write_bytes(b"before")
 
     def stopped(self: Image.Image, file: Any, **options: Any) -> None:
-        file.write(b"half")
+        Path(file).write_bytes(b"half")
         raise KeyboardInterrupt
 
     monkeypatch.setattr(Image.Image, "save", stopped)

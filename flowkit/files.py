@@ -1,0 +1,32 @@
+"""Files that are written whole, or not at all."""
+
+from __future__ import annotations
+
+import os
+import secrets
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from flowkit.errors import OutputError
+
+
+@contextmanager
+def replacing(path: str | os.PathLike[str]) -> Iterator[Path]:
+    """A new, empty file beside `path` that takes its place when the block ends without an error.
+
+    Raises:
+        OutputError: the file cannot be made, written or moved; what was at `path` is still there.
+    """
+    place = Path(os.path.realpath(path))  # a link stays a link, and what it points to is replaced
+    draft = place.with_name(f".flowkit-{secrets.token_hex(8)}.tmp")
+    try:
+        # Not tempfile: its files can be read by their owner only.
+        draft.open("xb").close()
+        yield draft
+        draft.replace(place)
+    except OSError as error:
+        raise OutputError(f"{path}: cannot be written ({error.strerror or error})") from None
+    finally:
+        with suppress(OSError):
+            draft.unlink(missing_ok=True)

@@ -1,0 +1,81 @@
+"""What every layer that comes from another library has in common: the adapter around it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, ClassVar
+
+import torch
+from torch import Tensor, nn
+
+from flowkit.layers.base import FlowLayer, Shape, full_precision, make_example
+
+Direction = Callable[[Tensor, Any], tuple[Tensor, Any]]
+
+
+class HostLayer(FlowLayer):
+    """Another library's bijection, `host`, as a layer: subclasses say which method is which direction.
+
+    Log-dets become (B,) in the data's dtype; the host gets its inputs contiguous and never writes into ours.
+    Autocast is off around it, because no host keeps its arithmetic in float32 by itself.
+
+    Args:
+        shape: of the input.
+        host: the bijection.
+        context: of the features, for a host that reads them.
+
+    Attributes:
+        pixels: the host takes vectors; it is applied at every pixel, to its channels (and its features).
+        unit: the host takes values in [0, 1] only.
+        example_options: of the instance that `example` makes.
+    """
+
+    compiles = False  # many hosts branch on tensors; what they promise is not ours to promise
+    pixels: ClassVar[bool] = False
+    unit: ClassVar[bool] = False
+    example_options: ClassVar[dict[str, Any]] = {}
+
+    def __init__(self, shape: Shape, host: nn.Module, context: Shape | None = None) -> None:
+        super().__init__(shape, context)
+        self.host = host
+
+    @classmethod
+    def example(cls, generator: torch.Generator) -> tuple[FlowLayer, Tensor, Tensor | None]:
+        """See `FlowLayer.example`."""
+        layer, inputs, features = make_example(cls, generator, **cls.example_options)
+        return layer, torch.sigmoid(inputs) if cls.unit else inputs, features
+
+    def condition(self, features: Tensor) -> tuple[Tensor]:
+        """The features as the host takes them: as they are, or one vector per pixel (B H W, C)."""
+        return (to_rows(features) if self.pixels else features,)
+
+    def apply(self, direction: Direction, inputs: Tensor, context: Any) -> tuple[Tensor, Tensor]:
+        """Run a direction of the host on (B, C, H, W); the result and its log|det| (B,)."""
+        given = None if context is None else context[0]
+        with full_precision(inputs):
+            if not self.pixels:
+                outputs, log_det = direction(inputs.contiguous(), given)
+                return outputs, per_sample(log_det, inputs, inputs.shape[0])
+            rows, log_det = direction(to_rows(inputs), given)
+            log_det = per_sample(log_det, inputs, rows.shape[0])
+            return from_rows(rows, inputs), log_det.view(inputs.shape[0], -1).sum(1)
+
+
+def to_rows(inputs: Tensor) -> Tensor:
+    """(B, C, H, W) -> (B H W, C)."""
+    return inputs.permute(0, 2, 3, 1).reshape(-1, inputs.shape[1])
+
+
+def from_rows(rows: Tensor, like: Tensor) -> Tensor:
+    """(B H W, C) -> (B, C, H, W), of `like`'s B, H and W."""
+    batch, _, height, width = like.shape
+    return rows.view(batch, height, width, -1).permute(0, 3, 1, 2)
+
+
+def per_sample(log_det: Any, like: Tensor, count: int) -> Tensor:
+    """A host's log-det, which may be a number or have no dimension, as (count,) in `like`'s dtype.
+
+    >>> per_sample(0, torch.ones(1, dtype=torch.float64), 2)
+    tensor([0., 0.], dtype=torch.float64)
+    """
+    return torch.as_tensor(log_det, dtype=like.dtype, device=like.device).expand(count)

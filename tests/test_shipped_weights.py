@@ -1,0 +1,59 @@
+"""The weights that ship: what they promise on real pages (FLOWKIT_DATA), and on one that flowkit drew."""
+
+from __future__ import annotations
+
+import statistics
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from flowkit import load
+from flowkit.checkpoint import shipped_weights
+from flowkit.cli import main
+from flowkit.data import find_pairs, load_pages
+from flowkit.metrics import dibco
+from flowkit.pages import binarize
+
+EXAMPLES = Path(__file__).parent.parent / "examples"
+
+
+def test_they_are_small_and_load():
+    weights = shipped_weights()
+    assert "binarize" in weights
+    for name, path in weights.items():
+        assert path.stat().st_size < 12_000_000
+        assert load(name).recipe
+
+
+@pytest.mark.slow
+def test_the_command_line_on_the_drawn_page(tmp_path, capsys):
+    out, probability = tmp_path / "page_bw.png", tmp_path / "p.png"
+    assert main(["binarize", str(EXAMPLES / "page.png"), "-o", str(out)]) == 0
+    assert capsys.readouterr().out.startswith(f"{out}: 900 x 1200, 300 dpi, ")
+    args = ["--probability", str(probability), "--samples", "4"]
+    assert main(["binarize", str(EXAMPLES / "page.png"), "-o", str(out), *args]) == 0
+    with Image.open(out) as image:
+        assert (image.mode, image.size) == ("1", (900, 1200))
+        assert image.info["dpi"] == pytest.approx((300, 300), abs=0.1)
+        ink = ~np.asarray(image)
+    truth = ~np.asarray(Image.open(EXAMPLES / "page_truth.png"))
+    assert dibco.evaluate(ink, truth)["f_measure"] > 75
+    p = np.asarray(Image.open(probability))
+    assert p[truth].mean() > 200
+    assert p[~truth].mean() < 20
+
+
+@pytest.mark.slow
+def test_dibco_2011_at_temperature_0(data):
+    torch.set_num_threads(2)
+    try:
+        model = load("binarize")
+        pages = load_pages(find_pairs([data / "dibco" / "2011"]))
+        scores = [dibco.evaluate(binarize(page.image, model=model).binary, page.ink) for page in pages]
+    finally:
+        torch.set_num_threads(1)
+    assert len(scores) == 16
+    assert statistics.fmean(score["f_measure"] for score in scores) >= 90
