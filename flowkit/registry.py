@@ -67,6 +67,7 @@ def register(name: str, *, kind: str | None = None, was: Iterable[str] = ()) -> 
                     f'{where} "{text}" is registered twice: by {_origin(before)} and by {_origin(entry)}'
                 )
         _entries[where][name] = entry
+        _refused[where].pop(name, None)  # somebody has mended it
         _aliases[where].update(dict.fromkeys(was, name))
         return entry
 

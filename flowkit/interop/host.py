@@ -49,7 +49,7 @@ class HostLayer(FlowLayer):
         """The features as the host takes them: as they are, or one vector per pixel (B H W, C)."""
         return (to_rows(features) if self.pixels else features,)
 
-    def apply(self, direction: Direction, inputs: Tensor, context: Any) -> tuple[Tensor, Tensor]:
+    def _through(self, direction: Direction, inputs: Tensor, context: Any) -> tuple[Tensor, Tensor]:
         """Run a direction of the host on (B, C, H, W); the result and its log|det| (B,)."""
         given = None if context is None else context[0]
         with full_precision(inputs):
@@ -58,7 +58,7 @@ class HostLayer(FlowLayer):
                 return outputs, per_sample(log_det, inputs, inputs.shape[0])
             rows, log_det = direction(to_rows(inputs), given)
             log_det = per_sample(log_det, inputs, rows.shape[0])
-            return from_rows(rows, inputs), log_det.view(inputs.shape[0], -1).sum(1)
+            return from_rows(rows, inputs), log_det.reshape(inputs.shape[0], -1).sum(1)
 
 
 def to_rows(inputs: Tensor) -> Tensor:
@@ -69,7 +69,7 @@ def to_rows(inputs: Tensor) -> Tensor:
 def from_rows(rows: Tensor, like: Tensor) -> Tensor:
     """(B H W, C) -> (B, C, H, W), of `like`'s B, H and W."""
     batch, _, height, width = like.shape
-    return rows.view(batch, height, width, -1).permute(0, 3, 1, 2)
+    return rows.reshape(batch, height, width, -1).permute(0, 3, 1, 2)
 
 
 def per_sample(log_det: Any, like: Tensor, count: int) -> Tensor:

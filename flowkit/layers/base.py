@@ -148,12 +148,24 @@ def full_precision(inputs: Tensor) -> torch.autocast:
     return torch.autocast(inputs.device.type, enabled=False)
 
 
+def _in_dtype_of(inputs: Tensor, context: Any) -> Any:
+    if isinstance(context, Tensor):
+        return context.to(inputs.dtype)
+    if type(context) is tuple:
+        return tuple(_in_dtype_of(inputs, part) for part in context)
+    return context
+
+
 _Direction = Callable[..., tuple[Tensor, Tensor]]
 
 
 def _checked(direction: _Direction, *, inverse: bool) -> _Direction:
     @functools.wraps(direction)
     def checked(self: FlowLayer, inputs: Tensor, context: Any = None) -> tuple[Tensor, Tensor]:
-        return direction(self, inputs, self._admit(inputs, context, inverse=inverse))
+        context = self._admit(inputs, context, inverse=inverse)
+        # Conditioning goes low under autocast; nothing that sees the latents does. They come back from the
+        # inverse with an error of 1e-7, which bfloat16 would round, here and there, to one of 1e-2.
+        with full_precision(inputs):
+            return direction(self, inputs, _in_dtype_of(inputs, context))
 
     return cast(_Direction, checked)

@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from flowkit.layers.base import FlowLayer, Shape, full_precision, make_example
+from flowkit.layers.base import FlowLayer, Shape, make_example
 from flowkit.registry import register
 
 
@@ -57,8 +57,7 @@ class Conv1x1(FlowLayer):
 
     @staticmethod
     def _mix(inputs: Tensor, weight: Tensor) -> Tensor:
-        with full_precision(inputs):
-            return F.conv2d(inputs, weight.to(inputs.dtype)[:, :, None, None])
+        return F.conv2d(inputs, weight.to(inputs.dtype)[:, :, None, None])
 
     @staticmethod
     def _spread(log_det: Tensor, inputs: Tensor) -> Tensor:

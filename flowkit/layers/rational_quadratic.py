@@ -5,9 +5,11 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from flowkit.ops import log_scale
+
 
 def count(bins: int) -> int:
     """How many raw parameters a spline has: widths, heights, and slopes at the inner knots."""
@@ -25,6 +27,10 @@ def spline(inputs: Tensor, raw: Tensor, *, bound: float, inverse: bool = False) 
 
     The derivative is 1 at both ends of the domain, so map and derivative are continuous everywhere; raw
     parameters of 0 give the identity. Durkan et al., Neural Spline Flows (arXiv:1906.04032).
+
+    Their least bin and least derivative, 1e-3, allow maps so steep that float32 cannot invert them. Here raw
+    parameters are softly clamped instead: a bin is at most e^2 times as wide, or as high, as another, and
+    the derivative at a knot is between e^-2 and e^2, as the scale of an affine coupling.
 
     Args:
         inputs: of any shape (B, ...).
@@ -74,8 +80,7 @@ class _Bin(NamedTuple):
 
 def _knots(raw: Tensor, bound: float) -> _Knots:
     bins = (raw.shape[1] + 1) // 3
-    raw = log_scale(raw)
-    inner = torch.exp(raw[:, 2 * bins :])
+    inner = torch.exp(log_scale(raw[:, 2 * bins :]))
     end = torch.ones_like(raw[:, :1])
     return _Knots(
         _positions(raw[:, :bins], bound),
@@ -86,7 +91,7 @@ def _knots(raw: Tensor, bound: float) -> _Knots:
 
 def _positions(raw: Tensor, bound: float) -> Tensor:
     """K raw sizes -> K + 1 increasing positions, of which the first and the last are the bounds to the bit."""
-    sizes = torch.softmax(raw, dim=1)
+    sizes = torch.softmax(F.softsign(raw), dim=1)
     inner = bound * (2 * torch.cumsum(sizes, dim=1)[:, :-1] - 1)
     end = torch.full_like(raw[:, :1], bound)
     return torch.cat([-end, inner, end], dim=1)

@@ -45,9 +45,8 @@ class SplineCoupling(Coupling):
         mask: Mask = "half",
         flip: bool = False,
     ) -> None:
-        most = round(0.5 / rational_quadratic.MIN_BIN)  # half of the domain is left to the network
-        if not 2 <= bins <= most:
-            raise ShapeError(f"bins must be from 2 to {most}, got {bins}")
+        if bins < 2:
+            raise ShapeError(f"bins must be 2 or more, got {bins}")
         if not 0 < bound < float("inf"):
             raise ShapeError(f"bound must be positive and finite, got {bound}")
         super().__init__(

@@ -16,14 +16,14 @@ class NflowsLayer(HostLayer):
     def forward(self, inputs: Tensor, context: Any = None) -> tuple[Tensor, Tensor]:
         """The transform's forward."""
         try:
-            return self.apply(self.host, inputs, context)
+            return self._through(self.host, inputs, context)
         except InputOutsideDomain:
             raise self._outside("forward", inputs) from None
 
     def inverse(self, inputs: Tensor, context: Any = None) -> tuple[Tensor, Tensor]:
         """The transform's inverse."""
         try:
-            return self.apply(self.host.inverse, inputs, context)
+            return self._through(self.host.inverse, inputs, context)
         except InputOutsideDomain:
             raise self._outside("inverse", inputs) from None
 
