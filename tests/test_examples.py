@@ -33,3 +33,10 @@ def test_draw_and_binarize_a_page(tmp_path):
     out = run(EXAMPLES / "binarize_page.py", page, "-o", tmp_path / "row.png", "--samples", 2)
     assert "% ink" in out
     assert Image.open(tmp_path / "row.png").size == (3 * 160 + 2 * 12, 120)
+
+
+@pytest.mark.slow
+def test_a_layer_of_ones_own():
+    assert "layers, " in run(EXAMPLES / "use_custom_layer.py")
+    recipe, module = EXAMPLES / "custom_layer.yaml", EXAMPLES / "custom_layer.py"
+    assert ": ok, 17 layers" in run("-m", "flowkit", "check", recipe, "--import", module)

@@ -34,6 +34,7 @@ class HostLayer(FlowLayer):
     pixels: ClassVar[bool] = False
     unit: ClassVar[bool] = False
     example_options: ClassVar[dict[str, Any]] = {}
+    host: Any
 
     def __init__(self, shape: Shape, host: nn.Module, context: Shape | None = None) -> None:
         super().__init__(shape, context)

@@ -1,11 +1,38 @@
 """The layers of a flow, one family per file. Importing this package registers them."""
 
 from flowkit.layers.actnorm import ActNorm
-from flowkit.layers.base import FlowLayer, Shape
+from flowkit.layers.base import FlowLayer, Shape, make_example
+from flowkit.layers.conditional_conv1x1 import ConditionalConv1x1
 from flowkit.layers.conv1x1 import Conv1x1
-from flowkit.layers.coupling import AffineCoupling
+from flowkit.layers.coupling import AdditiveCoupling, AffineCoupling, Coupling
+from flowkit.layers.haar import Haar
 from flowkit.layers.injector import AffineInjector
-from flowkit.layers.split import Split
+from flowkit.layers.inverse import Inverse
+from flowkit.layers.logit import Logit, Sigmoid
+from flowkit.layers.permute import Permute, Reverse
+from flowkit.layers.spline import SplineCoupling
+from flowkit.layers.split import ConditionalSplit, Split
 from flowkit.layers.squeeze import Squeeze
 
-__all__ = ["ActNorm", "AffineCoupling", "AffineInjector", "Conv1x1", "FlowLayer", "Shape", "Split", "Squeeze"]
+__all__ = [
+    "ActNorm",
+    "AdditiveCoupling",
+    "AffineCoupling",
+    "AffineInjector",
+    "ConditionalConv1x1",
+    "ConditionalSplit",
+    "Conv1x1",
+    "Coupling",
+    "FlowLayer",
+    "Haar",
+    "Inverse",
+    "Logit",
+    "Permute",
+    "Reverse",
+    "Shape",
+    "Sigmoid",
+    "SplineCoupling",
+    "Split",
+    "Squeeze",
+    "make_example",
+]

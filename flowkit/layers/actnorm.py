@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import torch
+import torch.distributed as dist
 from torch import Tensor, nn
 
 from flowkit.layers.base import FlowLayer, Shape, make_example
@@ -17,7 +18,8 @@ class ActNorm(FlowLayer):
 
     The first forward pass in training mode sets b and l so that every channel has mean 0 and variance 1;
     never in eval, and never from the inverse (that would be noise). A channel that is constant in that batch
-    keeps scale 1. Kingma and Dhariwal, Glow (arXiv:1807.03039); the order is SRFlow's.
+    keeps scale 1. In distributed training the statistics are those of all processes. Kingma and Dhariwal,
+    Glow (arXiv:1807.03039); the order is SRFlow's.
     """
 
     initialised: Tensor
@@ -53,8 +55,8 @@ class ActNorm(FlowLayer):
 
     @torch.no_grad()
     def _initialise(self, inputs: Tensor) -> None:
-        mean = inputs.mean(dim=(0, 2, 3), keepdim=True)
-        std = (inputs - mean).square().mean(dim=(0, 2, 3), keepdim=True).sqrt()
+        mean = _over_processes(inputs.mean(dim=(0, 2, 3), keepdim=True))
+        std = _over_processes((inputs - mean).square().mean(dim=(0, 2, 3), keepdim=True)).sqrt()
         log_scale = torch.where(std > 1e-5, -torch.log(std + 1e-6), torch.zeros_like(std))
         self.bias.copy_(-mean)
         self.log_scale.copy_(log_scale)
@@ -64,3 +66,10 @@ class ActNorm(FlowLayer):
     def _load_from_state_dict(self, *args: Any, **kwargs: Any) -> None:
         super()._load_from_state_dict(*args, **kwargs)
         self._ready = bool(self.initialised)
+
+
+def _over_processes(mean: Tensor) -> Tensor:
+    if dist.is_available() and dist.is_initialized():
+        dist.all_reduce(mean)
+        mean /= dist.get_world_size()
+    return mean

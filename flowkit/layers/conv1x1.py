@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Literal
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from flowkit.layers.base import FlowLayer, Shape, make_example
+from flowkit.layers.base import FlowLayer, Shape, full_precision, make_example
 from flowkit.registry import register
 
 
@@ -18,12 +18,23 @@ class Conv1x1(FlowLayer):
 
     W (C x C) starts as a random rotation. Its inverse and log-det are taken in float64 and kept until W
     changes. Kingma and Dhariwal, Glow (arXiv:1807.03039).
+
+    Args:
+        shape: of the input.
+        decomposition: what is learned. `none`: W itself. `plu`: the factors of W = P L (U + diag(s)), with
+            the permutation P and the signs of s fixed, L unit lower triangular, U strictly upper triangular
+            and log|s| learned: W cannot become singular, and log|det W| = sum log|s|.
     """
 
-    def __init__(self, shape: Shape) -> None:
+    def __init__(self, shape: Shape, *, decomposition: Literal["none", "plu"] = "none") -> None:
         super().__init__(shape)
-        self.weight = nn.Parameter(torch.linalg.qr(torch.randn(shape.channels, shape.channels))[0])
-        self._cache: tuple[tuple[Any, ...], Tensor, Tensor] | None = None
+        rotation = torch.linalg.qr(torch.randn(shape.channels, shape.channels))[0]
+        if decomposition == "plu":
+            self.factors = _Factors(rotation)
+        else:
+            self.weight = nn.Parameter(rotation)
+        self.decomposition = decomposition
+        self._cache: tuple[list[tuple[Any, ...]], Tensor, Tensor] | None = None
 
     @classmethod
     def example(cls, generator: torch.Generator) -> tuple[FlowLayer, Tensor, Tensor | None]:
@@ -32,34 +43,73 @@ class Conv1x1(FlowLayer):
 
     def forward(self, inputs: Tensor, context: Any = None) -> tuple[Tensor, Tensor]:
         """Mix the channels by W."""
-        log_det = torch.linalg.slogdet(self.weight.double())[1] if self._differentiable() else self._kept()[1]
-        return self._mix(inputs, self.weight), self._spread(log_det, inputs)
+        log_det = self._log_det() if self._differentiable() else self._kept()[1]
+        return self._mix(inputs, self._matrix()), self._spread(log_det, inputs)
 
     def inverse(self, inputs: Tensor, context: Any = None) -> tuple[Tensor, Tensor]:
         """Mix the channels by W^-1."""
         inverse, log_det = self._solve() if self._differentiable() else self._kept()
         return self._mix(inputs, inverse), -self._spread(log_det, inputs)
 
+    def extra_repr(self) -> str:
+        """The decomposition, for `print(model)`."""
+        return f"decomposition={self.decomposition}"
+
+    def _matrix(self) -> Tensor:
+        matrix: Tensor = self.factors() if self.decomposition == "plu" else self.weight
+        return matrix
+
+    def _log_det(self) -> Tensor:
+        if self.decomposition == "plu":
+            return self.factors.log_diagonal.double().sum()
+        log_det: Tensor = torch.linalg.slogdet(self.weight.double())[1]
+        return log_det
+
     def _differentiable(self) -> bool:
         # The cache is for inference; under compilation the graph would guard on the version of W.
         return torch.is_grad_enabled() or torch.compiler.is_compiling()
 
     def _solve(self) -> tuple[Tensor, Tensor]:
-        weight = self.weight.double()
-        return torch.linalg.inv(weight), torch.linalg.slogdet(weight)[1]
+        return torch.linalg.inv(self._matrix().double()), self._log_det()
 
     def _kept(self) -> tuple[Tensor, Tensor]:
-        weight = self.weight
-        key = (weight._version, weight.data_ptr(), weight.dtype, weight.device)
+        made_of = [*self.parameters(), *self.buffers()]
+        key = [(t._version, t.data_ptr(), t.dtype, t.device) for t in made_of]
         if self._cache is None or self._cache[0] != key:
             self._cache = (key, *self._solve())
         return self._cache[1:]
 
     @staticmethod
     def _mix(inputs: Tensor, weight: Tensor) -> Tensor:
-        return F.conv2d(inputs, weight.to(inputs.dtype)[:, :, None, None])
+        with full_precision(inputs):
+            return F.conv2d(inputs, weight.to(inputs.dtype)[:, :, None, None])
 
     @staticmethod
     def _spread(log_det: Tensor, inputs: Tensor) -> Tensor:
         total = log_det * (inputs.shape[2] * inputs.shape[3])
         return total.to(inputs.dtype).expand(inputs.shape[0])
+
+
+class _Factors(nn.Module):
+    """W = P L (U + diag(s)), as a function of what is learned; starts as the matrix that it is given."""
+
+    permutation: Tensor
+    sign: Tensor
+
+    def __init__(self, matrix: Tensor) -> None:
+        super().__init__()
+        permutation, lower, upper = torch.linalg.lu(matrix)
+        diagonal = upper.diagonal()
+        self.register_buffer("permutation", permutation)
+        self.register_buffer("sign", diagonal.sign())
+        self.lower = nn.Parameter(lower.tril(-1))
+        self.upper = nn.Parameter(upper.triu(1))
+        self.log_diagonal = nn.Parameter(diagonal.abs().log())
+
+    def forward(self) -> Tensor:
+        """W (C, C), composed in float64, which autocast leaves alone."""
+        diagonal = torch.diag(self.sign.double() * torch.exp(self.log_diagonal.double()))
+        one = torch.eye(len(diagonal), dtype=diagonal.dtype, device=diagonal.device)
+        lower = self.lower.double().tril(-1) + one
+        matrix: Tensor = self.permutation.double() @ lower @ (self.upper.double().triu(1) + diagonal)
+        return matrix

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from flowkit.layers.base import FlowLayer, Shape, make_example, no_log_det
 from flowkit.layers.masks import Mask, Partition
-from flowkit.layers.network import ConditionalNetwork
+from flowkit.layers.network import ConditionalNetwork, Network
 from flowkit.ops import affine, log_scale
 from flowkit.ops.scale import Scale
 from flowkit.registry import register
@@ -30,6 +30,7 @@ class Coupling(FlowLayer):
         context_kernel: size of its convolution of the features; `kernel` if not given.
         mask: how x1 and x2 are taken from the input.
         flip: swap x1 and x2.
+        network: `plain`, or `srflow`, see `ConditionalNetwork`.
 
     Attributes:
         grid: shifting an image by so many cells changes nothing but the place of the result.
@@ -46,6 +47,7 @@ class Coupling(FlowLayer):
         context_kernel: int | None,
         mask: Mask,
         flip: bool,
+        network: Network = "plain",
     ) -> None:
         super().__init__(shape, context)
         self.partition = Partition(shape.channels, mask, flip)
@@ -57,6 +59,7 @@ class Coupling(FlowLayer):
             hidden=hidden,
             kernel=kernel,
             context_kernel=kernel if context_kernel is None else context_kernel,
+            network=network,
         )
         self.reach = self.network.reach
 
@@ -83,14 +86,14 @@ class Coupling(FlowLayer):
 
     def _run(self, inputs: Tensor, context: Any, *, inverse: bool) -> tuple[Tensor, Tensor]:
         kept, moved, cells = self.partition.split(inputs)
-        parameters = self.network(*context, kept).to(inputs.dtype)
+        parameters = self.network(*context, kept, initialise=not inverse).to(inputs.dtype)
         moved, log_det = self._move(moved, parameters, cells, inverse=inverse)
         return self.partition.join(kept, moved), log_det
 
     def _move(
         self, moved: Tensor, parameters: Tensor, cells: Tensor | None, *, inverse: bool
     ) -> tuple[Tensor, Tensor]:
-        """Map x2 by the network's output (B, parameters * C2, H, W), but where `cells` is 0; log|det| (B,)."""
+        """Map x2 by the network's output (B, parameters * C2, H, W), except where `cells` is 0."""
         raise NotImplementedError
 
 
@@ -110,6 +113,7 @@ class AffineCoupling(Coupling):
         eps: added to the scale; SRFlow has 1e-4 with `sigmoid`.
         mask: how x1 and x2 are taken from the input, see `Partition`.
         flip: swap x1 and x2.
+        network: `plain`, or `srflow`, as in its code, see `ConditionalNetwork`.
     """
 
     def __init__(
@@ -124,6 +128,7 @@ class AffineCoupling(Coupling):
         eps: float = 0.0,
         mask: Mask = "half",
         flip: bool = False,
+        network: Network = "plain",
     ) -> None:
         super().__init__(
             shape,
@@ -134,6 +139,7 @@ class AffineCoupling(Coupling):
             context_kernel=context_kernel,
             mask=mask,
             flip=flip,
+            network=network,
         )
         self.scale = scale
         self.eps = eps

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from flowkit.layers.base import FlowLayer, Shape, make_example
-from flowkit.layers.network import ConditionalNetwork
+from flowkit.layers.network import ConditionalNetwork, Network
 from flowkit.ops import affine
 from flowkit.ops.scale import Scale
 from flowkit.registry import register
@@ -28,6 +28,7 @@ class AffineInjector(FlowLayer):
         kernel: size of its first and last convolution.
         scale: the scale map, see `flowkit.ops.log_scale`.
         eps: added to the scale; SRFlow has 1e-4 with `sigmoid`.
+        network: `plain`, or `srflow`, as in its code, see `ConditionalNetwork`.
     """
 
     def __init__(
@@ -39,12 +40,19 @@ class AffineInjector(FlowLayer):
         kernel: int = 3,
         scale: Scale = "soft",
         eps: float = 0.0,
+        network: Network = "plain",
     ) -> None:
         super().__init__(shape, context)
         self.scale = scale
         self.eps = eps
         self.network = ConditionalNetwork(
-            0, context.channels, 2 * shape.channels, hidden=hidden, kernel=kernel, context_kernel=kernel
+            0,
+            context.channels,
+            2 * shape.channels,
+            hidden=hidden,
+            kernel=kernel,
+            context_kernel=kernel,
+            network=network,
         )
         self.reach = self.network.reach
 

@@ -2,10 +2,19 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 import torch
 from torch import Tensor, nn
 
 from flowkit.errors import ShapeError
+from flowkit.layers.actnorm import ActNorm
+from flowkit.layers.base import Shape
+
+Network = Literal["plain", "srflow"]
+
+GAIN = 3.0  # per unit of a learned log-gain, as in Glow and SRFlow
+SRFLOW_STD = 0.05  # of SRFlow's hidden weights at the start
 
 
 class ConditionalNetwork(nn.Module):
@@ -17,6 +26,10 @@ class ConditionalNetwork(nn.Module):
     image: `condition` computes it once for all samples, directions and temperatures. O starts at zero, so
     that an untrained layer is what its map is at parameters 0.
 
+    The `srflow` network has actnorms N in place of A's and M's biases, and a learned gain on its output:
+
+        h = relu(N1(A u + B z1)),   h = relu(N2(M h)),   parameters = exp(3 g) * O h
+
     Args:
         latent: channels of z1; 0 where the map reads the image only.
         context: channels of u.
@@ -24,10 +37,19 @@ class ConditionalNetwork(nn.Module):
         hidden: channels of h.
         kernel: k of B and O.
         context_kernel: k of A.
+        network: which of the two.
     """
 
     def __init__(
-        self, latent: int, context: int, out: int, *, hidden: int, kernel: int, context_kernel: int
+        self,
+        latent: int,
+        context: int,
+        out: int,
+        *,
+        hidden: int,
+        kernel: int,
+        context_kernel: int,
+        network: Network = "plain",
     ) -> None:
         super().__init__()
         for name, value in (("kernel", kernel), ("context_kernel", context_kernel)):
@@ -35,26 +57,66 @@ class ConditionalNetwork(nn.Module):
                 raise ShapeError(f"{name} must be odd and positive, got {value}")
         if hidden < 1:
             raise ShapeError(f"hidden must be positive, got {hidden}")
-        self.on_context = nn.Conv2d(context, hidden, context_kernel, padding=context_kernel // 2)
+        plain = network == "plain"
+        self.on_context = nn.Conv2d(context, hidden, context_kernel, padding=context_kernel // 2, bias=plain)
         self.on_latent = (
             nn.Conv2d(latent, hidden, kernel, padding=kernel // 2, bias=False) if latent else None
         )
-        self.mix = nn.Conv2d(hidden, hidden, 1)
+        self.mix = nn.Conv2d(hidden, hidden, 1, bias=plain)
         self.out = nn.Conv2d(hidden, out, kernel, padding=kernel // 2)
         nn.init.zeros_(self.out.weight)
         nn.init.zeros_(_bias(self.out))
+        self.norms: nn.ModuleList | None = None
+        self.gain: nn.Parameter | None = None
+        if not plain:
+            self.norms = nn.ModuleList(HiddenNorm(hidden) for _ in range(2))
+            self.gain = nn.Parameter(torch.zeros(out, 1, 1))
+            for convolution in (self.on_context, self.on_latent, self.mix):
+                if convolution is not None:
+                    nn.init.normal_(convolution.weight, std=SRFLOW_STD)
         self.reach = kernel // 2 + max(context_kernel // 2, kernel // 2 if latent else 0)
 
     def condition(self, features: Tensor) -> Tensor:
         """A u (B, hidden, h, w)."""
         return _convolve(self.on_context, features)
 
-    def forward(self, conditioned: Tensor, latent: Tensor | None = None) -> Tensor:
-        """(A u, z1) -> parameters (B, out, h, w)."""
+    def forward(
+        self, conditioned: Tensor, latent: Tensor | None = None, *, initialise: bool = True
+    ) -> Tensor:
+        """(A u, z1) -> parameters (B, out, h, w).
+
+        `initialise` says that z1 comes from data: only then may the first training pass set the actnorms.
+        """
         if self.on_latent is not None and latent is not None:
             conditioned = conditioned + _convolve(self.on_latent, latent)
-        hidden = torch.relu(self.mix(torch.relu(conditioned)))
-        return _convolve(self.out, hidden)
+        hidden = torch.relu(self._normalise(0, conditioned, initialise))
+        hidden = torch.relu(self._normalise(1, _convolve(self.mix, hidden), initialise))
+        return apply_gain(_convolve(self.out, hidden), self.gain)
+
+    def _normalise(self, index: int, hidden: Tensor, initialise: bool) -> Tensor:
+        if self.norms is None:
+            return hidden
+        norm = self.norms[index]
+        assert isinstance(norm, HiddenNorm)
+        return norm.normalise(hidden, initialise=initialise)
+
+
+class HiddenNorm(ActNorm):
+    """An actnorm inside a network: no log-det, and initialised only when it is told that it sees data."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__(Shape(channels, 1))
+
+    def normalise(self, hidden: Tensor, *, initialise: bool) -> Tensor:
+        """(B, C, h, w) -> (h + b) * exp(l)."""
+        if initialise and self.training and not self._ready:
+            self._initialise(hidden.to(self.bias.dtype))  # statistics are not left to autocast
+        return (hidden + self.bias.to(hidden.dtype)) * torch.exp(self.log_scale.to(hidden.dtype))
+
+
+def apply_gain(parameters: Tensor, gain: Tensor | None) -> Tensor:
+    """exp(3 g) * parameters, for a learned log-gain g of shape (C, 1, 1); None for no gain."""
+    return parameters if gain is None else parameters * torch.exp(GAIN * gain).to(parameters.dtype)
 
 
 def _convolve(convolution: nn.Conv2d, inputs: Tensor) -> Tensor:

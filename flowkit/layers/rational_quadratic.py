@@ -90,7 +90,7 @@ def _knots(raw: Tensor, bound: float) -> _Knots:
 
 
 def _positions(raw: Tensor, bound: float) -> Tensor:
-    """K raw sizes -> K + 1 increasing positions, of which the first and the last are the bounds to the bit."""
+    """K raw sizes -> K + 1 increasing positions, the first and the last the bounds to the bit."""
     sizes = torch.softmax(F.softsign(raw), dim=1)
     inner = bound * (2 * torch.cumsum(sizes, dim=1)[:, :-1] - 1)
     end = torch.full_like(raw[:, :1], bound)

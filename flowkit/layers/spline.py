@@ -65,7 +65,7 @@ class SplineCoupling(Coupling):
     def _move(
         self, moved: Tensor, parameters: Tensor, cells: Tensor | None, *, inverse: bool
     ) -> tuple[Tensor, Tensor]:
-        raw = parameters.unflatten(1, (rational_quadratic.count(self.bins), -1))
+        raw = parameters.reshape(len(moved), -1, *moved.shape[1:])
         out, log_slope = rational_quadratic.spline(moved, raw, bound=self.bound, inverse=inverse)
         if cells is not None:
             out, log_slope = out.where(cells > 0, moved), log_slope * cells

@@ -2,20 +2,56 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
 
 from flowkit.errors import ShapeError
-from flowkit.layers.base import FlowLayer, Shape, make_example
+from flowkit.layers.base import FlowLayer, Shape, make_example, no_log_det
+from flowkit.layers.network import ConditionalNetwork, apply_gain
 from flowkit.ops import affine
 from flowkit.ops.scale import Scale
 from flowkit.registry import register
 
 
+class _Split(FlowLayer):
+    """[x1 | x2] -> [x1 | e], e = (x2 + shift) * s; where shift and s come from is `_prior`'s matter."""
+
+    def __init__(self, shape: Shape, context: Shape | None, scale: Scale) -> None:
+        super().__init__(shape, context)
+        if shape.channels < 2:
+            raise ShapeError(f"a split needs 2 channels or more, got {shape.channels}")
+        kept = shape.channels // 2
+        self.scale = scale
+        self.latent_channels = shape.channels - kept
+        self.out_shape = Shape(kept, shape.stride)
+
+    def forward(self, inputs: Tensor, context: Any = None) -> tuple[Tensor, Tensor]:
+        """Standardise the part that leaves."""
+        return self._apply_to_second(inputs, context, inverse=False)
+
+    def inverse(self, inputs: Tensor, context: Any = None) -> tuple[Tensor, Tensor]:
+        """Draw the part that left from what its prior reads."""
+        return self._apply_to_second(inputs, context, inverse=True)
+
+    def _apply_to_second(self, inputs: Tensor, context: Any, *, inverse: bool) -> tuple[Tensor, Tensor]:
+        kept = self.out_shape.channels
+        first, second = inputs[:, :kept], inputs[:, kept:]
+        prior = self._prior(first, context)
+        if prior is None:
+            return inputs, no_log_det(inputs)
+        shift, raw = prior.chunk(2, dim=1)
+        second, log_det = affine(second, shift, raw, scale=self.scale, inverse=inverse)
+        return torch.cat([first, second], dim=1), log_det
+
+    def _prior(self, kept: Tensor, context: Any) -> Tensor | None:
+        """[shift | raw] (B, 2 C2, H, W), or None for a map that changes nothing."""
+        raise NotImplementedError
+
+
 @register("split")
-class Split(FlowLayer):
+class Split(_Split):
     """[x1 | x2] -> [x1 | e], e = (x2 + shift(x1)) * s(x1); x1 goes on, e leaves as a latent.
 
     That is a learned Gaussian prior p(x2 | x1) written as a bijection: e is standard normal under it, and
@@ -24,39 +60,86 @@ class Split(FlowLayer):
     Args:
         shape: of the input; two channels or more.
         scale: the scale map, see `flowkit.ops.log_scale`.
+        prior: what p(x2 | .) is: `kept`, learned from x1; `standard`, a standard normal: e is x2, as in
+            RealNVP (arXiv:1605.08803). For one that reads the image, see `conditional_split`.
+        gain: shift and raw scale have learned gains, exp(3 g), as in SRFlow's code (whose scale is `exp`).
     """
 
-    reach = 1
-
-    def __init__(self, shape: Shape, *, scale: Scale = "soft") -> None:
-        super().__init__(shape)
-        if shape.channels < 2:
-            raise ShapeError(f"a split needs 2 channels or more, got {shape.channels}")
-        kept = shape.channels // 2
-        self.scale = scale
-        self.latent_channels = shape.channels - kept
-        self.out_shape = Shape(kept, shape.stride)
-        self.prior = nn.Conv2d(kept, 2 * self.latent_channels, 3, padding=1)
-        nn.init.zeros_(self.prior.weight)
-        if self.prior.bias is not None:
-            nn.init.zeros_(self.prior.bias)
+    def __init__(
+        self,
+        shape: Shape,
+        *,
+        scale: Scale = "soft",
+        prior: Literal["standard", "kept"] = "kept",
+        gain: bool = False,
+    ) -> None:
+        super().__init__(shape, None, scale)
+        self.prior = None
+        self.gain: nn.Parameter | None = None
+        if prior == "kept":
+            self.reach = 1
+            self.prior = nn.Conv2d(self.out_shape.channels, 2 * self.latent_channels, 3, padding=1)
+            for parameter in self.prior.parameters():
+                nn.init.zeros_(parameter)
 
     @classmethod
     def example(cls, generator: torch.Generator) -> tuple[FlowLayer, Tensor, Tensor | None]:
         """See `FlowLayer.example`."""
         return make_example(cls, generator)
 
-    def forward(self, inputs: Tensor, context: Any = None) -> tuple[Tensor, Tensor]:
-        """Standardise the part that leaves."""
-        return self._apply_to_second(inputs, inverse=False)
+    def _prior(self, kept: Tensor, context: Any) -> Tensor | None:
+        return None if self.prior is None else self.prior(kept)
 
-    def inverse(self, inputs: Tensor, context: Any = None) -> tuple[Tensor, Tensor]:
-        """Draw the part that left from the kept one."""
-        return self._apply_to_second(inputs, inverse=True)
 
-    def _apply_to_second(self, inputs: Tensor, *, inverse: bool) -> tuple[Tensor, Tensor]:
-        kept = self.out_shape.channels
-        first, second = inputs[:, :kept], inputs[:, kept:]
-        shift, raw = self.prior(first).chunk(2, dim=1)
-        second, log_det = affine(second, shift, raw, scale=self.scale, inverse=inverse)
-        return torch.cat([first, second], dim=1), log_det
+@register("conditional_split")
+class ConditionalSplit(_Split):
+    """[x1 | x2] -> [x1 | e], e = (x2 + shift(x1, u)) * s(x1, u): a split whose prior reads the image.
+
+    As `split`, with a Gaussian prior p(x2 | x1, u) or p(x2 | u) for features u; what reads only u is computed
+    once, in `condition`. Lugmayr et al., SRFlow (arXiv:2006.14200).
+
+    Args:
+        shape: of the input; two channels or more.
+        context: of the features.
+        prior: what the prior reads: `features`, the image alone; `both`, the image and x1.
+        hidden: channels inside its network.
+        kernel: size of the network's first and last convolution.
+        scale: the scale map, see `flowkit.ops.log_scale`.
+    """
+
+    def __init__(
+        self,
+        shape: Shape,
+        context: Shape,
+        *,
+        prior: Literal["features", "both"] = "both",
+        hidden: int = 64,
+        kernel: int = 3,
+        scale: Scale = "soft",
+    ) -> None:
+        super().__init__(shape, context, scale)
+        self.reads_kept = prior == "both"
+        self.network = ConditionalNetwork(
+            self.out_shape.channels if self.reads_kept else 0,
+            context.channels,
+            2 * self.latent_channels,
+            hidden=hidden,
+            kernel=kernel,
+            context_kernel=kernel,
+        )
+        self.reach = self.network.reach
+
+    @classmethod
+    def example(cls, generator: torch.Generator) -> tuple[FlowLayer, Tensor, Tensor | None]:
+        """See `FlowLayer.example`."""
+        return make_example(cls, generator, hidden=4)
+
+    def condition(self, features: Tensor) -> tuple[Tensor]:
+        """`both`: the image's part of the network's first convolution; `features`: [shift | raw scale]."""
+        conditioned = self.network.condition(features)
+        return (conditioned if self.reads_kept else self.network(conditioned),)
+
+    def _prior(self, kept: Tensor, context: Any) -> Tensor | None:
+        (conditioned,) = context
+        prior: Tensor = self.network(conditioned, kept) if self.reads_kept else conditioned
+        return prior

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
 
 from flowkit import registry
@@ -53,13 +53,16 @@ def _layer(recipe: Recipe, part: Part, shape: Shape, encoder: Encoder) -> FlowLa
     if "context" in registry.positional(part.entry):
         provide = functools.partial(encoder.provide, shape.stride)
         shapes.append(_attempt(provide, f"features for {label}", recipe, part.path))
-    layer: FlowLayer = _make(recipe, part, *shapes, label=label)
+    inner = {k: _layer(recipe, v, shape, encoder) for k, v in part.options.items() if isinstance(v, Part)}
+    layer: FlowLayer = _make(recipe, part, *shapes, label=label, inner=inner)
     return layer
 
 
-def _make(recipe: Recipe, part: Part, *shapes: Shape, label: str = "") -> Any:
+def _make(
+    recipe: Recipe, part: Part, *shapes: Shape, label: str = "", inner: Mapping[str, FlowLayer] | None = None
+) -> Any:
     options = copy.deepcopy(dict(part.options))  # repetitions share a part; they must not share a list
-    make = functools.partial(part.entry, *shapes, **options)
+    make = functools.partial(part.entry, *shapes, **(options | dict(inner or {})))
     return _attempt(make, label or f'{part.kind} "{part.name}"', recipe, part.path)
 
 

@@ -9,6 +9,7 @@ from typing import Any
 
 from flowkit import registry
 from flowkit.errors import RegistryError, suggest
+from flowkit.layers import FlowLayer
 from flowkit.recipe.document import Document, Path, Problems, short
 from flowkit.recipe.expand import MAX_LAYERS, NAME, Part, Repeat, Step, count, substitute
 from flowkit.recipe.options import convert, type_name
@@ -182,6 +183,10 @@ class _Checker:
         for name, value in given.items():
             if name not in known:
                 self._report(f'{owner} has no option "{name}"; {suggest(name, known)}', (*path, name))
+                continue
+            if known[name].annotation is FlowLayer:  # a layer inside a layer: written as a step
+                part = self._part("layer", value, (*path, name))
+                values.update({name: part} if part else {})
                 continue
             try:
                 values[name] = convert(value, known[name].annotation)

@@ -15,7 +15,7 @@ REFUSED = {
     "affine_scalar": "a deprecated name; it is nflows/pointwise_affine",
     "composite": "it takes other transforms; a recipe's list of steps is one",
     "composite_cdf": "it takes other transforms; write its three steps: nflows/sigmoid, a cdf, nflows/logit",
-    "inverse": "it takes another transform, which a recipe cannot give",
+    "inverse": "it takes another transform; inverse does its work",
     "multiscale_composite": "it flattens its latents and takes other transforms; split does its work",
 }
 for _name, _why in REFUSED.items():

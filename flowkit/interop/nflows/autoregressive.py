@@ -6,7 +6,7 @@ normalisation are left out: with them the network, and so the map, would differ 
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import ClassVar, Literal
 
 from nflows import transforms
 from torch import Tensor
@@ -26,7 +26,7 @@ class MaskedAffineAutoregressive(NflowsLayer):
     """Channel i becomes x_i * s + t, s and t from the channels before it and the pixel's features."""
 
     pixels = True
-    example_options = _EXAMPLE
+    example_options: ClassVar = _EXAMPLE
 
     def __init__(
         self, shape: Shape, context: Shape, *, hidden_features: int = 64, num_blocks: int = 2
@@ -43,7 +43,7 @@ class MaskedPiecewiseLinearAutoregressive(NflowsLayer):
 
     pixels = True
     unit = True
-    example_options = {**_EXAMPLE, "num_bins": 4}
+    example_options: ClassVar = {**_EXAMPLE, "num_bins": 4}
 
     def __init__(
         self,
@@ -63,7 +63,7 @@ class MaskedPiecewiseQuadraticAutoregressive(NflowsLayer):
     """Piecewise quadratic splines of the channels, each made from those before it and the features."""
 
     pixels = True
-    example_options = {**_EXAMPLE, "num_bins": 4}
+    example_options: ClassVar = {**_EXAMPLE, "num_bins": 4}
 
     def __init__(
         self,
@@ -98,7 +98,7 @@ class MaskedPiecewiseCubicAutoregressive(NflowsLayer):
 
     pixels = True
     unit = True
-    example_options = {**_EXAMPLE, "num_bins": 4}
+    example_options: ClassVar = {**_EXAMPLE, "num_bins": 4}
 
     def __init__(
         self,
@@ -120,7 +120,7 @@ class MaskedPiecewiseRationalQuadraticAutoregressive(NflowsLayer):
     """Rational-quadratic splines of the channels, each made from those before it and the features."""
 
     pixels = True
-    example_options = {**_EXAMPLE, "num_bins": 4}
+    example_options: ClassVar = {**_EXAMPLE, "num_bins": 4}
 
     def __init__(
         self,
@@ -155,11 +155,6 @@ class _ExactLinear(transforms.MaskedPiecewiseLinearAutoregressiveTransform):  # 
     def _elementwise(
         self, inputs: Tensor, autoregressive_params: Tensor, inverse: bool = False
     ) -> tuple[Tensor, Tensor]:
-        raw = autoregressive_params.unflatten(1, (self.features, self.num_bins))
-        if inverse:
-            # Channels that a pass has yet to reach are made from wrong parameters: any value will do there.
-            inputs = inputs.clamp(0, 1)
+        raw = autoregressive_params.view(len(inputs), self.features, self.num_bins)
         outputs, log_slope = linear_spline(inputs, raw, bound=None, inverse=inverse)
         return outputs, log_slope.sum(1)
-
-

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 from nflows import transforms
 from torch import Tensor, nn
@@ -52,7 +52,7 @@ class NflowsCoupling(NflowsLayer):
         options: of the transform.
     """
 
-    example_options = {"hidden": 4}
+    example_options: ClassVar = {"hidden": 4}
 
     def __init__(
         self,
@@ -74,12 +74,15 @@ class NflowsCoupling(NflowsLayer):
             return _Network(latent, out, context, hidden=hidden, kernel=kernel, zero=zero)
 
         super().__init__(shape, transform(_mask(shape.channels, mask, flip), create, **options), context)
-        self.network: ConditionalNetwork = self.host.transform_net.network
-        self.reach = self.network.reach
+        self.reach = self._network().reach
 
     def condition(self, features: Tensor) -> tuple[Tensor]:
         """The image's part of the network's first convolution (B, hidden, h, w)."""
-        return (self.network.condition(features),)
+        return (self._network().condition(features),)
+
+    def _network(self) -> ConditionalNetwork:
+        network: ConditionalNetwork = self.host.transform_net.network
+        return network
 
 
 @register("nflows/affine_coupling")

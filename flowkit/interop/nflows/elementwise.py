@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from nflows import transforms
@@ -28,7 +28,7 @@ class Identity(NflowsLayer):
 class PointwiseAffine(NflowsLayer):
     """y = x * scale + shift, both fixed; scale > 0."""
 
-    example_options = {"shift": 0.5, "scale": 1.5}
+    example_options: ClassVar = {"shift": 0.5, "scale": 1.5}
 
     def __init__(self, shape: Shape, *, shift: float = 0.0, scale: float = 1.0) -> None:
         super().__init__(shape, transforms.PointwiseAffineTransform(shift, scale))
@@ -117,7 +117,7 @@ class ActNorm(NflowsLayer):
 class Permutation(NflowsLayer):
     """Channel i of the output is channel permutation[i] of the input."""
 
-    example_options = {"permutation": (2, 0, 4, 1, 3)}
+    example_options: ClassVar = {"permutation": (2, 0, 4, 1, 3)}
 
     def __init__(self, shape: Shape, *, permutation: tuple[int, ...]) -> None:
         if sorted(permutation) != list(range(shape.channels)):
@@ -147,7 +147,7 @@ class ReversePermutation(NflowsLayer):
 class Squeeze(NflowsLayer):
     """Space to depth by an even factor (nflows cannot invert the odd ones); as `squeeze`."""
 
-    example_options = {"size": (4, 6)}
+    example_options: ClassVar = {"size": (4, 6)}
 
     def __init__(self, shape: Shape, *, factor: int = 2) -> None:
         if factor < 2 or factor % 2:
@@ -187,9 +187,9 @@ class _SafeActNorm(transforms.ActNorm):  # type: ignore[misc]
         self.initialized.fill_(True)
 
 
-def _with_buffer(sigmoid: nn.Module) -> nn.Module:
+def _with_buffer(sigmoid: Any) -> Any:
     """The temperature as a buffer: nflows' tensor attribute stays float32 and on the CPU."""
-    temperature: Tensor = sigmoid.temperature
+    temperature = sigmoid.temperature
     if not isinstance(temperature, nn.Parameter):
         del sigmoid.temperature
         sigmoid.register_buffer("temperature", temperature)

@@ -1,8 +1,8 @@
-"""nflows' maps of vectors, applied to the channels at every pixel: linear maps and splines of one variable."""
+"""nflows' maps of vectors, applied to the channels at every pixel: linear maps and splines."""
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 import torch
 import torch.nn.functional as F
@@ -41,7 +41,7 @@ class QRLinear(NflowsLayer):
     """y = Q R x + b at every pixel, Q a product of Householder reflections."""
 
     pixels = True
-    example_options = {"num_householder": 3}
+    example_options: ClassVar = {"num_householder": 3}
 
     def __init__(self, shape: Shape, *, num_householder: int) -> None:
         _check_householder(num_householder, shape)
@@ -53,7 +53,7 @@ class SVDLinear(NflowsLayer):
     """y = U S V x + b at every pixel, U and V products of an even number of Householder reflections."""
 
     pixels = True
-    example_options = {"num_householder": 2}
+    example_options: ClassVar = {"num_householder": 2}
 
     def __init__(
         self, shape: Shape, *, num_householder: int, identity_init: bool = True, eps: float = 1e-3
@@ -70,7 +70,7 @@ class HouseholderSequence(NflowsLayer):
     """A rotation of the channels: a product of Householder reflections; log|det| = 0."""
 
     pixels = True
-    example_options = {"num_transforms": 3}
+    example_options: ClassVar = {"num_transforms": 3}
 
     def __init__(self, shape: Shape, *, num_transforms: int) -> None:
         _check_householder(num_transforms, shape)

@@ -1,0 +1,69 @@
+"""Any layer, the other way round."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from flowkit.errors import ShapeError
+from flowkit.layers.base import FlowLayer, Shape
+from flowkit.layers.coupling import AffineCoupling
+from flowkit.registry import register
+
+
+@register("inverse")
+class Inverse(FlowLayer):
+    """The layer inside with its directions swapped: forward is its inverse, inverse its forward.
+
+        swapped = Inverse.of(layer)                                  # in Python
+        - {type: inverse, layer: {type: affine_coupling, hidden: 8}}     # in a recipe
+
+    Log-dets are those of the direction that was run; the features, if the layer inside reads any, are the
+    layer's own. An `actnorm` inside is trained like any other parameter, but never initialised from data,
+    because what it would see is not data.
+
+    Args:
+        shape: of the input.
+        layer: one that takes this shape, and gives it back.
+
+    Raises:
+        ShapeError: the layer takes another shape, gives another one, or puts out latents.
+    """
+
+    def __init__(self, shape: Shape, *, layer: FlowLayer) -> None:
+        super().__init__(shape, layer.context)
+        name = type(layer).__name__
+        if layer.shape != shape:
+            raise ShapeError(f"inverse of {name}: it takes {layer.shape}, but gets {shape}")
+        if layer.latent_channels or layer.out_shape != shape:
+            raise ShapeError(f"inverse of {name}: only a layer that keeps its input's shape has one")
+        self.layer = layer
+        self.reach = layer.reach
+        self.compiles = layer.compiles
+        self.grid = getattr(layer, "grid", 1)
+        self.whole_image = getattr(layer, "whole_image", False)
+
+    @classmethod
+    def of(cls, layer: FlowLayer) -> Inverse:
+        """The inverse of a layer."""
+        return cls(layer.shape, layer=layer)
+
+    @classmethod
+    def example(cls, generator: torch.Generator) -> tuple[FlowLayer, Tensor, Tensor | None]:
+        """See `FlowLayer.example`."""
+        layer, inputs, features = AffineCoupling.example(generator)
+        return cls.of(layer).eval(), inputs, features
+
+    def condition(self, features: Tensor) -> Any:
+        """What the layer inside makes of the features."""
+        return self.layer.condition(features)
+
+    def forward(self, inputs: Tensor, context: Any = None) -> tuple[Tensor, Tensor]:
+        """The inverse of the layer inside."""
+        return self.layer.inverse(inputs, context)
+
+    def inverse(self, inputs: Tensor, context: Any = None) -> tuple[Tensor, Tensor]:
+        """Its forward."""
+        return self.layer.forward(inputs, context)

@@ -1,0 +1,65 @@
+"""Fixed orders of the channels."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from flowkit.layers.base import FlowLayer, Shape, make_example, no_log_det
+from flowkit.registry import register
+
+
+@register("permute")
+class Permute(FlowLayer):
+    """The channels in a random order that stays as it is: y = x[order]; log|det| = 0.
+
+    The order travels with the weights. Kingma and Dhariwal, Glow (arXiv:1807.03039), section 3.2.
+
+    Args:
+        shape: of the input.
+        seed: of the order; if not given, each layer draws its own as it draws weights, from torch's
+            generator. Layers with the same seed have the same order.
+    """
+
+    order: Tensor
+
+    def __init__(self, shape: Shape, *, seed: int | None = None) -> None:
+        super().__init__(shape)
+        generator = None if seed is None else torch.Generator().manual_seed(seed)
+        self.register_buffer("order", torch.randperm(shape.channels, generator=generator))
+
+    @classmethod
+    def example(cls, generator: torch.Generator) -> tuple[FlowLayer, Tensor, Tensor | None]:
+        """See `FlowLayer.example`."""
+        return make_example(cls, generator)
+
+    def forward(self, inputs: Tensor, context: Any = None) -> tuple[Tensor, Tensor]:
+        """Put the channels into the order."""
+        return inputs.index_select(1, self.order), no_log_det(inputs)
+
+    def inverse(self, inputs: Tensor, context: Any = None) -> tuple[Tensor, Tensor]:
+        """Put them back."""
+        return inputs.index_select(1, torch.argsort(self.order)), no_log_det(inputs)
+
+
+@register("reverse")
+class Reverse(FlowLayer):
+    """The channels from last to first: y = x[C-1, ..., 0]; log|det| = 0. Its own inverse."""
+
+    def __init__(self, shape: Shape) -> None:
+        super().__init__(shape)
+
+    @classmethod
+    def example(cls, generator: torch.Generator) -> tuple[FlowLayer, Tensor, Tensor | None]:
+        """See `FlowLayer.example`."""
+        return make_example(cls, generator)
+
+    def forward(self, inputs: Tensor, context: Any = None) -> tuple[Tensor, Tensor]:
+        """Turn the channels around."""
+        return inputs.flip(1), no_log_det(inputs)
+
+    def inverse(self, inputs: Tensor, context: Any = None) -> tuple[Tensor, Tensor]:
+        """Turn them around again."""
+        return inputs.flip(1), no_log_det(inputs)
