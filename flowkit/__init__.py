@@ -7,6 +7,7 @@
 """
 
 import flowkit.encoders
+import flowkit.interop
 import flowkit.layers
 import flowkit.targets  # noqa: F401  # registers
 from flowkit.checkpoint import load, save

@@ -35,7 +35,8 @@ class ConditionalFlow(nn.Module):
         scale: target pixels per image pixel.
         multiple: the image's height and width must be multiples of it.
         grid: images shifted by multiples of it are treated alike; where tiles may start.
-        reach: image pixels further away than this cannot change a target pixel, in any direction of the flow.
+        reach: image pixels further away than this cannot change a target pixel, in any direction of the flow,
+            unless `whole_image`: then some layer reads features at any distance.
     """
 
     def __init__(
@@ -52,7 +53,9 @@ class ConditionalFlow(nn.Module):
         coarsest = max(shape.stride for shape in self.latents)
         image_cells = coarsest // math.gcd(coarsest, encoder.scale)
         self.multiple = math.lcm(image_cells, encoder.multiple)
-        self.grid = math.lcm(self.multiple, encoder.grid)
+        grids = [math.lcm(layer.grid * layer.shape.stride, encoder.scale) for layer in self._flow_layers()]
+        self.grid = math.lcm(self.multiple, encoder.grid, *(grid // encoder.scale for grid in grids))
+        self.whole_image = any(layer.whole_image for layer in self._flow_layers())
         flow_reach = sum(layer.reach * layer.shape.stride for layer in self._flow_layers()) + coarsest
         self.reach = encoder.reach + math.ceil(flow_reach / encoder.scale)
 

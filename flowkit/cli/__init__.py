@@ -14,7 +14,7 @@ from collections.abc import Sequence
 
 from flowkit.errors import FlowkitError
 
-VERBS = ("binarize", "train", "evaluate", "check", "show", "layers", "env")
+VERBS = ("binarize", "train", "evaluate", "check", "show", "convert", "layers", "env")
 
 
 def main(argv: Sequence[str] | None = None) -> int:

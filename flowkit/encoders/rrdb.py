@@ -14,6 +14,8 @@ from flowkit.errors import ShapeError
 from flowkit.layers import Shape
 from flowkit.registry import register
 
+LongSkip = Literal["first", "trunk"]
+
 SLOPE = 0.2  # of every leaky ReLU
 RESIDUAL = 0.2  # share of a block's output that is added to its input
 
@@ -54,11 +56,11 @@ class ResidualBlock(nn.Module):
 class RRDB(Encoder):
     """Residual-in-residual dense blocks (Wang et al., ESRGAN, arXiv:1809.00219), read as SRFlow reads them.
 
-    The trunk runs on one grid: the image's own, or for scale 1 the image with 2x2 pixels unshuffled into
-    channels, so that its grid IS the latent grid of a one-level flow and nothing is resized. At the trunk's
-    stride the features are the trunk's output and, stacked behind it, the outputs of some of its blocks; at
-    finer strides they are upsampled (with one convolution per octave for the trunk's output, by nearest
-    neighbour for the stack), at coarser ones reduced (bilinear, and nearest).
+    The trunk runs on one grid: the image's own, or that of the image with squares of pixels unshuffled into
+    channels; for scale 1 these are 2x2, so that the trunk's grid IS the latent grid of a one-level flow and
+    nothing is resized. At the trunk's stride the features are the trunk's output and, stacked behind it, the
+    outputs of some of its blocks; at finer strides they are upsampled (with one convolution per octave for
+    the trunk's output, by nearest neighbour for the stack), at coarser ones reduced (bilinear, and nearest).
 
     Args:
         in_channels: channels of the image.
@@ -69,6 +71,8 @@ class RRDB(Encoder):
         stack: which blocks' outputs are stacked, counted from 0.
         long_skip: where the skip around the trunk starts: `first`, the first convolution (ESRGAN and its
             weights), or `trunk`, the trunk's output (SRFlow's released networks).
+        unshuffle: side of the squares of pixels that become channels before the trunk; 1 for none. By default
+            2 for scale 1, and 1 for all others.
     """
 
     def __init__(
@@ -80,10 +84,13 @@ class RRDB(Encoder):
         growth: int = 32,
         blocks: int = 23,
         stack: Sequence[int] = (1, 8, 15, 22),
-        long_skip: Literal["first", "trunk"] = "first",
+        long_skip: LongSkip = "first",
+        unshuffle: int | None = None,
     ) -> None:
         super().__init__()
         check_image_options(in_channels, scale)
+        if unshuffle is not None and (unshuffle < 1 or unshuffle & (unshuffle - 1)):
+            raise ShapeError(f"unshuffle must be 1, 2, 4, 8, ..., got {unshuffle}")
         for name, value in (("features", features), ("growth", growth), ("blocks", blocks)):
             if value < 1:
                 raise ShapeError(f"{name} must be positive, got {value}")
@@ -91,10 +98,10 @@ class RRDB(Encoder):
             raise ShapeError(f"stack counts blocks from 0 to {blocks - 1}, got {list(stack)}")
         self.in_channels = in_channels
         self.scale = scale
-        self.unshuffle = 2 if scale == 1 else 1
+        self.unshuffle = unshuffle or (2 if scale == 1 else 1)
         self.stride = scale * self.unshuffle
         self.stack = tuple(stack)
-        self.long_skip = long_skip
+        self.long_skip: LongSkip = long_skip
         self.width = features
         self.first = nn.Conv2d(in_channels * self.unshuffle**2, features, 3, padding=1)
         self.trunk = nn.ModuleList(ResidualBlock(features, growth) for _ in range(blocks))

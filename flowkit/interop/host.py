@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor, nn
 
-from flowkit.layers.base import FlowLayer, Shape, full_precision, make_example
+from flowkit.layers.base import FlowLayer, Shape, make_example
 
 Direction = Callable[[Tensor, Any], tuple[Tensor, Any]]
 
@@ -16,8 +16,7 @@ Direction = Callable[[Tensor, Any], tuple[Tensor, Any]]
 class HostLayer(FlowLayer):
     """Another library's bijection, `host`, as a layer: subclasses say which method is which direction.
 
-    Log-dets become (B,) in the data's dtype; the host gets its inputs contiguous and never writes into ours.
-    Autocast is off around it, because no host keeps its arithmetic in float32 by itself.
+    Log-dets become (B,) in the data's dtype; the host gets its inputs contiguous, because some take views.
 
     Args:
         shape: of the input.
@@ -53,13 +52,12 @@ class HostLayer(FlowLayer):
     def _through(self, direction: Direction, inputs: Tensor, context: Any) -> tuple[Tensor, Tensor]:
         """Run a direction of the host on (B, C, H, W); the result and its log|det| (B,)."""
         given = None if context is None else context[0]
-        with full_precision(inputs):
-            if not self.pixels:
-                outputs, log_det = direction(inputs.contiguous(), given)
-                return outputs, per_sample(log_det, inputs, inputs.shape[0])
-            rows, log_det = direction(to_rows(inputs), given)
-            log_det = per_sample(log_det, inputs, rows.shape[0])
-            return from_rows(rows, inputs), log_det.reshape(inputs.shape[0], -1).sum(1)
+        if not self.pixels:
+            outputs, log_det = direction(inputs.contiguous(), given)
+            return outputs, per_sample(log_det, inputs, inputs.shape[0])
+        rows, log_det = direction(to_rows(inputs), given)
+        log_det = per_sample(log_det, inputs, rows.shape[0])
+        return from_rows(rows, inputs), log_det.reshape(inputs.shape[0], -1).sum(1)
 
 
 def to_rows(inputs: Tensor) -> Tensor:

@@ -42,12 +42,16 @@ class FlowLayer(Transform):  # type: ignore[misc]  # nflows has no type hints
         context: the shape of the features that the layer reads, or None.
         latent_channels: how many channels, the last of `forward`'s output, leave the flow here as a latent.
         reach: how many cells away an input (or a feature) can change an output.
+        whole_image: whether features at any distance can, which no `reach` could say.
+        grid: shifting inputs and features by so many cells shifts the outputs, and changes nothing else.
         compiles: whether torch.compile takes the layer without a graph break, as all of flowkit's own.
     """
 
     kind = "layer"
     latent_channels: int = 0
     reach: int = 0
+    whole_image: bool = False
+    grid: int = 1
     compiles: bool = True
 
     def __init__(self, shape: Shape, context: Shape | None = None) -> None:

@@ -42,8 +42,8 @@ class Inverse(FlowLayer):
         self.layer = layer
         self.reach = layer.reach
         self.compiles = layer.compiles
-        self.grid = getattr(layer, "grid", 1)
-        self.whole_image = getattr(layer, "whole_image", False)
+        self.grid = layer.grid
+        self.whole_image = layer.whole_image
 
     @classmethod
     def of(cls, layer: FlowLayer) -> Inverse:

@@ -81,6 +81,10 @@ class Split(_Split):
             self.prior = nn.Conv2d(self.out_shape.channels, 2 * self.latent_channels, 3, padding=1)
             for parameter in self.prior.parameters():
                 nn.init.zeros_(parameter)
+            if gain:
+                self.gain = nn.Parameter(torch.zeros(2 * self.latent_channels, 1, 1))
+        elif gain:
+            raise ShapeError("a standard prior has nothing to gain; gain needs prior: kept")
 
     @classmethod
     def example(cls, generator: torch.Generator) -> tuple[FlowLayer, Tensor, Tensor | None]:
@@ -88,7 +92,7 @@ class Split(_Split):
         return make_example(cls, generator)
 
     def _prior(self, kept: Tensor, context: Any) -> Tensor | None:
-        return None if self.prior is None else self.prior(kept)
+        return None if self.prior is None else apply_gain(self.prior(kept), self.gain)
 
 
 @register("conditional_split")

@@ -36,7 +36,8 @@ class PageSampler:
     Args:
         model: any flow.
         picture: the page.
-        tile: largest side of a tile's core, in image pixels; see `tiles`.
+        tile: largest side of a tile's core, in image pixels; see `tiles`. A model with layers that read the
+            whole image takes the page in one piece all the same.
         temperature: standard deviation of the latents.
         seed: of the latents.
     """
@@ -49,6 +50,8 @@ class PageSampler:
         self.temperature = temperature
         self.noise = PageNoise(seed)
         height, width = (round_up(side, model.multiple) for side in picture.size)
+        if model.whole_image:
+            tile = max(height, width)
         self.tiles = tiles(height, width, core=tile, margin=model.reach, step=model.grid)
 
     def condition(self, tile: Tile) -> ConditionalDistribution:

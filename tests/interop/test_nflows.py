@@ -14,6 +14,7 @@ from flowkit import Shape, registry
 from flowkit.errors import ShapeError
 from flowkit.interop.nflows import NflowsLayer
 from flowkit.layers.base import make_example
+from flowkit.layers.masks import Partition
 from flowkit.testing import check_layer
 
 VARIANTS = [
@@ -55,7 +56,9 @@ def test_splines_without_tails_are_on_the_unit_interval(name):
     assert (back - unit).abs().max() <= 1e-10
     torch.testing.assert_close(inverse_log_det, -log_det)
     assert (z != unit).any()
-    with pytest.raises(ValueError, match=r"^nflows' \w+\.forward: values from -\d.* to \d.* leave its domain$"):
+    with pytest.raises(
+        ValueError, match=r"^nflows' \w+\.forward: values from -\d.* to \d.* leave its domain$"
+    ):
         layer(x, u)
 
 
@@ -71,7 +74,9 @@ def test_no_deprecated_function_is_called(name):
         warnings.simplefilter("error")
         layer = layer_of(name, **options)
         layer.inverse(torch.ones(1, 3, 2, 2))
-    assert (layer.eval()(torch.ones(1, 3, 2, 2))[0] - layer.train()(torch.ones(1, 3, 2, 2))[0]).abs().max() == 0
+    assert (
+        layer.eval()(torch.ones(1, 3, 2, 2))[0] - layer.train()(torch.ones(1, 3, 2, 2))[0]
+    ).abs().max() == 0
 
 
 def test_act_norm_is_initialised_by_training_data_only_and_survives_constant_channels():
@@ -113,6 +118,16 @@ def test_an_untrained_spline_coupling_can_be_inverted():
         x = torch.rand(2, 3, 4, 4) * 2 - 1
         z, _ = layer(x, features)
         assert (layer.inverse(z, features)[0] - x).abs().max() < 2e-3
+
+
+@pytest.mark.parametrize("mask", ["half", "alternate"])
+@pytest.mark.parametrize("flip", [False, True])
+@pytest.mark.parametrize("channels", [4, 5])
+def test_masks_are_those_of_our_couplings(mask, flip, channels):
+    layer = layer_of("affine_coupling", channels, mask=mask, flip=flip)
+    kept, moved, _ = Partition(channels, mask, flip).split(torch.arange(channels).view(1, -1, 1, 1))
+    assert layer.host.identity_features.tolist() == kept.flatten().tolist()
+    assert layer.host.transform_features.tolist() == moved.flatten().tolist()
 
 
 # Layers of flowkit inside nflows' hosts.

@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import inspect
 import re
-from pathlib import Path
 
 import nflows.transforms
 import normflows
 import pytest
+import torch
+from interop_docs import table
 
 import flowkit.interop
 from flowkit import build, registry
 from flowkit.errors import RecipeError, RegistryError
 
-DOCS = (Path(__file__).parents[2] / "docs" / "interop.md").read_text()
 REFUSED = {"nflows": flowkit.interop.nflows.REFUSED, "normflows": flowkit.interop.normflows.REFUSED}
 
 
@@ -35,13 +35,6 @@ def recipe_name(host: str, cls: str) -> str:
     short = cls.removesuffix("Transform").removesuffix("Flow").replace("ReLU", "Relu")
     snake = re.sub(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])", "_", short)
     return f"{host}/{snake.lower()}"
-
-
-def table(heading: str) -> list[list[str]]:
-    """The cells of the table under a heading, without backticks."""
-    section = DOCS.split(f"## {heading}\n", 1)[1].split("\n## ", 1)[0]
-    rows = [line.strip().strip("|") for line in section.splitlines() if line.startswith("|")]
-    return [[cell.strip().replace("`", "") for cell in row.split("|")] for row in rows[2:]]
 
 
 @pytest.mark.parametrize("host", ["nflows", "normflows"])
@@ -78,7 +71,8 @@ def test_a_refused_name_says_why():
 def recipe(*steps):
     return {
         "version": 1,
-        "encoder": {"type": "unet", "channels": 4},
+        "target": {"channels": 1},
+        "encoder": {"type": "unet", "widths": [4, 8]},
         "flow": ["squeeze", *steps],
     }
 
@@ -92,7 +86,14 @@ def test_recipes_build_host_layers_and_refuse_with_the_reason():
         )
     )
     assert model.layers[2].host.transform_net.hidden_features == 8
-    with pytest.raises(RecipeError, match=r'layer "normflows/radial" cannot be used: it has no inverse\n  at '):
+    image, y = torch.rand(2, 3, 4, 8), torch.randint(0, 256, (2, 1, 4, 8)) / 255
+    p = model.eval()(image)
+    torch.testing.assert_close(p.decode(p.encode(y)), y, rtol=0, atol=1e-5)
+    p.log_prob(y).sum().backward()
+    assert model.layers[2].host.transform_net.network.out.weight.grad.abs().sum() > 0
+    with pytest.raises(
+        RecipeError, match=r'layer "normflows/radial" cannot be used: it has no inverse\n  at '
+    ):
         build(recipe("normflows/radial"))
     with pytest.raises(RecipeError, match=r'layer "nflows/tanh" has no option "slope"'):
         build(recipe({"type": "nflows/tanh", "slope": 1}))

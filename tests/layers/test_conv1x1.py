@@ -3,6 +3,8 @@ from __future__ import annotations
 import torch
 
 from flowkit.layers import Conv1x1, Shape
+from flowkit.layers.base import make_example
+from flowkit.testing import check_layer
 
 
 def test_the_kept_inverse_follows_the_weight():
@@ -20,3 +22,46 @@ def test_the_kept_inverse_follows_the_weight():
         torch.testing.assert_close(log_det, -15 * torch.linalg.slogdet(layer.weight)[1].expand(2))
         layer.load_state_dict(Conv1x1(Shape(4, 1)).state_dict())
         torch.testing.assert_close(layer.inverse(layer(x)[0])[0], x)
+
+
+def plu() -> tuple[Conv1x1, torch.Tensor, torch.Tensor | None]:
+    return make_example(Conv1x1, torch.Generator().manual_seed(0), decomposition="plu")
+
+
+def test_plu():
+    check_layer(*plu())
+
+
+def test_plu_starts_as_a_rotation():
+    torch.manual_seed(0)
+    weight = Conv1x1(Shape(6, 1), decomposition="plu").double().factors()
+    torch.testing.assert_close(weight @ weight.T, torch.eye(6).double(), rtol=0, atol=1e-6)
+    assert (weight - torch.eye(6)).abs().max() > 0.1
+
+
+def test_plu_has_the_matrix_of_its_factors():
+    layer, x, _ = plu()
+    f = layer.factors
+    lower = f.lower.tril(-1) + torch.eye(5)
+    weight = f.permutation @ lower @ (f.upper.triu(1) + torch.diag(f.sign * f.log_diagonal.exp()))
+    torch.testing.assert_close(layer(x)[0], torch.einsum("ij,bjhw->bihw", weight, x))
+    assert set(layer.state_dict()) == {
+        f"factors.{name}" for name in ("permutation", "sign", "lower", "upper", "log_diagonal")
+    }
+
+
+def test_plu_keeps_its_inverse_until_a_factor_changes():
+    layer, x, _ = plu()
+    with torch.no_grad():
+        layer.inverse(x)
+        kept = layer._cache
+        layer.inverse(x)
+        assert layer._cache is kept
+        layer.factors.upper.add_(0.5)
+        assert (layer.inverse(layer(x)[0])[0] - x).abs().max() <= 1e-10
+        layer.factors.log_diagonal.add_(0.5)
+        assert (layer.inverse(layer(x)[0])[0] - x).abs().max() <= 1e-10
+
+
+def test_nothing_else_changes_without_a_decomposition():
+    assert set(Conv1x1(Shape(4, 1)).state_dict()) == {"weight"}

@@ -20,7 +20,7 @@ def generator() -> torch.Generator:
 
 
 @pytest.mark.parametrize("coupling", COUPLINGS)
-@pytest.mark.parametrize(("mask", "flip"), MASKS[1:])  # the first is every coupling's example
+@pytest.mark.parametrize(("mask", "flip"), [("half", True), ("checkerboard", False), ("alternate", True)])
 def test_every_mask(coupling, mask, flip):
     check_layer(*make_example(coupling, generator(), hidden=4, size=(3, 3), mask=mask, flip=flip))
 
@@ -41,20 +41,14 @@ def test_the_kept_part_stays_bit_by_bit_and_alone_decides(coupling, mask, flip):
         "checkerboard": (torch.arange(3)[:, None] + torch.arange(4)) % 2 == 1,
     }[mask]
     moves = (places ^ flip).expand(x.shape)
-    y, log_det = layer(x, u)
+    y, _ = layer(x, u)
     assert torch.equal(y[~moves], x[~moves])
     assert (y[moves] != x[moves]).all()
-    slope = torch.autograd.functional.jacobian(lambda v: layer(v, u)[0].sum((0, 2, 3)), x)
-    assert slope.isfinite().all()
-
-    # Other values in the moved part: the map is the same, so only their own results change.
+    # Another value in the moved part: the map is the same, so only its own result changes.
     one = torch.zeros_like(x)
-    one[
-        0, tuple(moves[0].nonzero()[0])[0], tuple(moves[0].nonzero()[0])[1], tuple(moves[0].nonzero()[0])[2]
-    ] = 1
+    one[tuple(moves.nonzero()[0])] = 1
     changed = layer(x + one, u)[0] != y
     assert torch.equal(changed, one > 0)
-    assert log_det.shape == (2,)
 
 
 @pytest.mark.parametrize("channels", [2, 5])

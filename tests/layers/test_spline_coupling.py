@@ -39,7 +39,6 @@ def test_nflows_has_the_same_spline(magnitude, inverse):
     )
     found = spline(x, raw, bound=BOUND, inverse=inverse)
     torch.testing.assert_close(found[0], expected[0], rtol=1e-9, atol=1e-9)
-    # nflows sets the derivative at the bounds themselves to that of the tail, ours is the same up to rounding
     torch.testing.assert_close(found[1], expected[1], rtol=1e-8, atol=1e-8)
 
 

@@ -1,0 +1,56 @@
+"""Layers with a say in how a page may be cut."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from flowkit import ConditionalFlow, build
+from flowkit.pages import binarize
+
+
+def flow(step: dict, perturb: Callable[..., nn.Module]) -> ConditionalFlow:
+    torch.manual_seed(0)
+    recipe = {
+        "version": 1,
+        "target": {"type": "binary"},
+        "encoder": {"type": "unet", "in_channels": 1, "widths": [4, 5]},
+        "flow": ["squeeze", "actnorm", step, {"type": "affine_coupling", "hidden": 4}],
+    }
+    return perturb(build(recipe), amount=0.2).double().eval()
+
+
+CHECKERBOARD = {"type": "affine_coupling", "hidden": 4, "mask": "checkerboard"}
+
+
+@pytest.mark.parametrize(
+    ("step", "grid", "whole"),
+    [
+        ({"type": "affine_coupling", "hidden": 4}, 4, False),
+        (CHECKERBOARD, 4, False),
+        ({"type": "inverse", "layer": CHECKERBOARD}, 4, False),
+        ({"type": "conditional_conv1x1", "hidden": 4}, 4, True),
+    ],
+)
+def test_tiles_are_the_page_whatever_the_layer(step, grid, whole, perturb):
+    model = flow(step, perturb)
+    assert (model.grid, model.whole_image) == (grid, whole)
+    page = np.random.default_rng(0).random((90, 130))
+    one, many = (binarize(page, model=model, samples=3, seed=1, tile=tile) for tile in (1000, 20))
+    assert np.array_equal(one.probability, many.probability)
+    assert 0 < one.probability.mean() < 1
+
+
+def test_a_checkerboard_on_a_fine_grid_widens_the_steps(perturb):
+    recipe = {
+        "version": 1,
+        "target": {"type": "continuous"},
+        "encoder": {"type": "rrdb", "scale": 1, "features": 4, "growth": 2, "blocks": 1, "stack": [0]},
+        "flow": ["squeeze", "squeeze", {**CHECKERBOARD}],
+    }
+    model = build(recipe)
+    assert (model.multiple, model.grid) == (4, 8)
