@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any, ClassVar
 
 import torch
+from einops import rearrange, reduce
 from torch import Tensor, nn
 
 from flowkit.layers.base import FlowLayer, Shape, make_example
@@ -57,18 +58,18 @@ class HostLayer(FlowLayer):
             return outputs, per_sample(log_det, inputs, inputs.shape[0])
         rows, log_det = direction(to_rows(inputs), given)
         log_det = per_sample(log_det, inputs, rows.shape[0])
-        return from_rows(rows, inputs), log_det.reshape(inputs.shape[0], -1).sum(1)
+        return from_rows(rows, inputs), reduce(log_det, "(b cells) -> b", "sum", b=inputs.shape[0])
 
 
 def to_rows(inputs: Tensor) -> Tensor:
     """(B, C, H, W) -> (B H W, C)."""
-    return inputs.permute(0, 2, 3, 1).reshape(-1, inputs.shape[1])
+    return rearrange(inputs, "b c h w -> (b h w) c")
 
 
 def from_rows(rows: Tensor, like: Tensor) -> Tensor:
     """(B H W, C) -> (B, C, H, W), of `like`'s B, H and W."""
     batch, _, height, width = like.shape
-    return rows.reshape(batch, height, width, -1).permute(0, 3, 1, 2)
+    return rearrange(rows, "(b h w) c -> b c h w", b=batch, h=height, w=width)
 
 
 def per_sample(log_det: Any, like: Tensor, count: int) -> Tensor:

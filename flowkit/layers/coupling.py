@@ -31,9 +31,6 @@ class Coupling(FlowLayer):
         mask: how x1 and x2 are taken from the input.
         flip: swap x1 and x2.
         network: `plain`, or `srflow`, see `ConditionalNetwork`.
-
-    Attributes:
-        grid: shifting an image by so many cells changes nothing but the place of the result.
     """
 
     def __init__(

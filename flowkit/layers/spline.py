@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from einops import rearrange
 from torch import Tensor
 
 from flowkit.errors import ShapeError
@@ -65,7 +66,7 @@ class SplineCoupling(Coupling):
     def _move(
         self, moved: Tensor, parameters: Tensor, cells: Tensor | None, *, inverse: bool
     ) -> tuple[Tensor, Tensor]:
-        raw = parameters.reshape(len(moved), -1, *moved.shape[1:])
+        raw = rearrange(parameters, "b (n c) h w -> b n c h w", c=moved.shape[1])
         out, log_slope = rational_quadratic.spline(moved, raw, bound=self.bound, inverse=inverse)
         if cells is not None:
             out, log_slope = out.where(cells > 0, moved), log_slope * cells

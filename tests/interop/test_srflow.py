@@ -39,8 +39,8 @@ def make_state(scale=4, levels=2, steps=1, free=2, splits=0, channels=3, seed=0)
     def random(name, *shape, std=0.1):
         state[name] = std * torch.randn(shape, generator=generator, dtype=torch.float64)
 
-    def conv(name, inputs, outputs):
-        random(f"{name}.weight", outputs, inputs, 3, 3, std=0.5 / math.sqrt(inputs))
+    def conv(name, inputs, outputs, std=0.5):
+        random(f"{name}.weight", outputs, inputs, 3, 3, std=std / math.sqrt(inputs))
         random(f"{name}.bias", outputs)
 
     conv("RRDB.conv_first", 3, NF)
@@ -61,7 +61,7 @@ def make_state(scale=4, levels=2, steps=1, free=2, splits=0, channels=3, seed=0)
         gained(f"{name}.4", HIDDEN, outputs)
 
     def gained(name, inputs, outputs):
-        conv(name, inputs, outputs)
+        conv(name, inputs, outputs, std=0.1)
         random(f"{name}.logs", outputs, 1, 1)
 
     c, index, u = channels, 0, NF * (1 + len(STACK))
@@ -71,7 +71,7 @@ def make_state(scale=4, levels=2, steps=1, free=2, splits=0, channels=3, seed=0)
             random(f"{FLOW}{index}.actnorm.bias", 1, c, 1, 1)
             random(f"{FLOW}{index}.actnorm.logs", 1, c, 1, 1)
             matrix = torch.randn(c, c, generator=generator, dtype=torch.float64)
-            state[f"{FLOW}{index}.invconv.weight"] = torch.linalg.qr(matrix)[0]
+            state[f"{FLOW}{index}.invconv.weight"] = torch.linalg.qr(matrix)[0].contiguous()
             if step >= free:
                 network(f"{FLOW}{index}.affine.fAffine", c // 2 + u, c)
                 network(f"{FLOW}{index}.affine.fFeatures", u, 2 * c)
@@ -181,7 +181,8 @@ def test_the_formulas_are_srflows(layout, long_skip):
     total = log_det - 0.5 * (z**2 + math.log(2 * math.pi)).flatten(1).sum(1)
     torch.testing.assert_close(p.log_prob(y), total, rtol=1e-12, atol=1e-9)
     torch.testing.assert_close(p.decode(latents), y, rtol=0, atol=1e-9)
-    drawn = [torch.randn_like(z) for z in latents]
+    generator = torch.Generator().manual_seed(2)
+    drawn = [z + 0.1 * torch.randn(z.shape, generator=generator, dtype=z.dtype) for z in latents]
     there, _ = restated_encode(state, image, p.decode(drawn), long_skip)
     for ours, theirs in zip(drawn, there, strict=True):
         torch.testing.assert_close(ours, theirs, rtol=0, atol=1e-9)
@@ -296,7 +297,7 @@ def also(name):
         (without("RRDB.RRDB_trunk.1.RDB2"), {}, '"RRDB.RRDB_trunk.1.RDB2.conv1.weight" is missing'),
         (reshaped(f"{FLOW}2.invconv.weight", 12, 11), {}, f'"{FLOW}2'),
         (reshaped(f"{FLOW}3.affine.fFeatures.4.logs", 24), {}, "4.logs\" is (24,), expected (24, 1, 1)"),
-        (reshaped("RRDB.conv_first.weight", 6, 4, 3, 3), {}, '"RRDB'),
+        (reshaped("RRDB.conv_first.weight", 6, 3, 5, 5), {}, '"RRDB.conv_first.weight" is (6, 3, 5, 5)'),
         (reshaped("RRDB.trunk_conv.bias", 5), {}, '"RRDB.trunk_conv.bias" is (5,), expected (6,)'),
         (dict, {"stack": [2]}, 'fAffine.0.weight" is (5, 24, 3, 3), expected (5, 18, 3, 3); does the stack'),
         (dict, {"stack": [0, 3]}, "stack counts blocks from 0 to 2, got [0, 3]"),
@@ -344,7 +345,7 @@ def test_convert(tmp_path, capsys, suffix):
         ("bad.pth", b"not weights", [], "bad.pth: not weights that torch.load can read safely"),
         ("bad.safetensors", b"not weights", [], "bad.safetensors: not a complete safetensors file"),
         ("in.pth", None, ["--stack", "1"], "does the stack belong to these weights"),
-        ("in.pth", None, [], "stack counts blocks"),
+        ("in.pth", None, [], "does the stack belong to these weights"),
         ("list.pth", None, [], "holds a list, expected a mapping of weights"),
     ],
 )

@@ -59,6 +59,16 @@ def test_outside_nothing_changes():
     assert not log_slope[outside].any()
 
 
+@pytest.mark.parametrize("inverse", [False, True])
+def test_values_from_far_outside_spoil_no_gradient(inverse):
+    """What the spline's formula gives there is not used, but NaN in it would reach the gradients."""
+    x, raw = draw(3)
+    x, raw = (1e200 * x).requires_grad_(), raw.requires_grad_()
+    y, log_slope = spline(x, raw, bound=BOUND, inverse=inverse)
+    for gradient in torch.autograd.grad(y.sum() + log_slope.sum(), [x, raw]):
+        assert gradient.isfinite().all()
+
+
 @pytest.mark.parametrize("dtype", [torch.float64, torch.float32])
 @pytest.mark.parametrize("magnitude", [1, 1e4])
 def test_knots_and_bounds(magnitude, dtype):
