@@ -61,7 +61,11 @@ class FlowLayer(Transform):  # type: ignore[misc]  # nflows has no type hints
         self.context = context
 
     def condition(self, features: Tensor) -> Any:
-        """All that reads only the features (B, C, h, w); by default, the features as they are."""
+        """All that reads only the features (B, C, h, w); by default, the features as they are.
+
+        What is computed is returned in a tuple, or anything but a bare tensor: `forward` and `inverse` take
+        that for raw features, and would condition it again.
+        """
         return features
 
     def forward(self, inputs: Tensor, context: Any = None) -> tuple[Tensor, Tensor]:

@@ -78,4 +78,6 @@ def type_name(annotation: Any) -> str:
     if origin in (list, tuple, Sequence):
         fixed = origin is tuple and args[-1] is not Ellipsis  # a recipe has lists only: say what is in one
         return f"[{', '.join(map(type_name, args))}]" if fixed else f"list[{type_name(args[0])}]"
+    if kind := getattr(annotation, "kind", None):
+        return str(kind)
     return annotation.__name__ if isinstance(annotation, type) else str(annotation)
