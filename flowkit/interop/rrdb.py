@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from flowkit.encoders.rrdb import RRDB, SLOPE, LongSkip
 from flowkit.errors import CheckpointError, ShapeError
-from flowkit.interop.rrdb_names import HEAD, recognise
+from flowkit.interop.rrdb_names import HEAD, Scheme, recognise
 from flowkit.interop.state_dict import read_state, refuse_unknown
 
 Source = str | os.PathLike[str] | Mapping[str, Any]
@@ -27,13 +27,15 @@ class Weights:
 
     Attributes:
         tensors: name -> weight.
-        names: name -> what the file calls it, or would if it had it.
+        scheme: how the file names them.
+        prefix: what it puts before the names.
         blocks: depth of the trunk.
         ups: octaves that the network upsamples by.
     """
 
     tensors: dict[str, Tensor]
-    names: dict[str, str]
+    scheme: Scheme
+    prefix: str
     blocks: int
     ups: int
 
@@ -55,11 +57,21 @@ class Weights:
             CheckpointError: it is missing, or of another shape.
         """
         if name not in self.tensors:
-            raise CheckpointError(f'{WHAT}: weight "{self.names.get(name, name)}" is missing')
+            raise CheckpointError(f'{WHAT}: weight "{self.spell(name)}" is missing')
         found = tuple(self.tensors[name].shape)
         if found != shape:
-            raise CheckpointError(f'{WHAT}: weight "{self.names[name]}" is {found}, expected {shape}{hint}')
+            raise CheckpointError(f'{WHAT}: weight "{self.spell(name)}" is {found}, expected {shape}{hint}')
         return self.tensors[name]
+
+    def spell(self, name: str) -> str:
+        """What the file calls a weight, or would if it had it."""
+        blocks, ups = self.blocks, self.ups
+        module, number, *_ = name.split(".")
+        if module == "trunk":
+            blocks = max(blocks, int(number) + 1)
+        elif module == "up":
+            ups = max(ups, int(number))
+        return self.prefix + self.scheme.weights(blocks, ups)[name]
 
     @property
     def unshuffle(self) -> int:
@@ -171,7 +183,7 @@ def read_weights(source: Source) -> Weights:
     known = set(names.values())
     refuse_unknown((prefix + name for name in state if name not in known), WHAT)
     tensors = {our: state[name] for our, name in names.items() if name in state}
-    return Weights(tensors, {our: prefix + name for our, name in names.items()}, blocks, ups)
+    return Weights(tensors, scheme, prefix, blocks, ups)
 
 
 def fill_encoder(encoder: RRDB, weights: Weights) -> None:
@@ -190,7 +202,7 @@ def fill_encoder(encoder: RRDB, weights: Weights) -> None:
             )
         filled[name] = weights.take(their, tuple(own.shape), hint)
     if weights.blocks > len(encoder.trunk):
-        extra = weights.names[f"trunk.{len(encoder.trunk)}.dense.0.convs.0.weight"]
+        extra = weights.spell(f"trunk.{len(encoder.trunk)}.dense.0.convs.0.weight")
         raise CheckpointError(f'{WHAT}: weight "{extra}" is of a block that the encoder does not have')
     encoder.load_state_dict(filled)
 

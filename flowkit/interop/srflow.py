@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import collections
 import itertools
 import re
+import statistics
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -99,7 +101,7 @@ class Part:
 
 
 def _layout(state: Mapping[str, Tensor], encoder: Weights, stack: Sequence[int]) -> Layout:
-    channels: dict[int, int] = {}
+    votes = collections.defaultdict[int, list[int]](list)
     conditional: set[int] = set()
     hidden = 0
     for name, value in state.items():
@@ -108,18 +110,21 @@ def _layout(state: Mapping[str, Tensor], encoder: Weights, stack: Sequence[int])
             continue
         index, kind, rest = int(found[1]), found[2], found[3]
         if kind in ("actnorm", "invconv") and value.dim() > 1:
-            channels[index] = value.shape[1]
+            votes[index].append(value.shape[1])
         elif kind == "affine":
             conditional.add(index)
             if rest.endswith(".2.weight"):
                 hidden = hidden or value.shape[0]
+    # A step has three such weights: one may be missing or wrong, and one alone is a stray.
+    channels = {index: statistics.mode(sizes) for index, sizes in votes.items() if len(sizes) > 1}
     if not channels or not conditional or not hidden:
         lacking = "1.actnorm.bias" if not channels else "3.affine.fAffine.2.weight"
         raise _missing(LAYERS + lacking)
     levels = [list(group) for _, group in itertools.groupby(sorted(channels), key=channels.__getitem__)]
     frees = [min(conditional & set(level)) - level[0] for level in levels if conditional & set(level)]
     free = max(frees, key=lambda n: (frees.count(n), n))  # what most levels have: one may be incomplete
-    steps = max(level[-1] - level[0] + 1 for level in levels) - free
+    # More steps than names cannot be complete, however large a number is in one of them.
+    steps = min(max(level[-1] - level[0] + 1 for level in levels) - free, len(state))
     sizes = [channels[level[0]] for level in levels]
     splits = sum(after == 2 * before for before, after in itertools.pairwise(sizes))
     # A squeeze makes 4 channels of one, and a split before it leaves half of them.

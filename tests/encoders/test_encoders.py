@@ -14,9 +14,11 @@ SMALL = {
     "rrdb": [
         {"scale": 1, "features": 4, "growth": 2, "blocks": 1, "stack": (0,)},
         {"scale": 2, "features": 4, "growth": 2, "blocks": 2, "stack": (1,), "long_skip": "trunk"},
+        {"scale": 1, "features": 4, "growth": 2, "blocks": 1, "stack": (0,), "unshuffle": 1},
+        {"scale": 1, "features": 4, "growth": 2, "blocks": 1, "stack": (0,), "unshuffle": 4},
     ],
 }
-STRIDES = {"unet": [(2, 4), (4,)], "rrdb": [(2, 4), (1, 2, 4)]}
+STRIDES = {"unet": [(2, 4), (4,)], "rrdb": [(2, 4), (1, 2, 4), (2, 1), (2,)]}
 CASES = [(n, o, s) for n in registry.names("encoder") for o, s in zip(SMALL[n], STRIDES[n], strict=True)]
 
 
@@ -87,6 +89,19 @@ def test_the_long_skip_starts_where_it_says(perturb):
     torch.testing.assert_close(outputs[0] - outputs[1], first - trunk)
 
 
+def test_without_unshuffling_the_image_itself_is_the_trunks_grid():
+    torch.manual_seed(0)
+    encoder = RRDB(scale=1, features=4, growth=2, blocks=1, stack=(0,), unshuffle=1).double()
+    for stride in (1, 2):
+        encoder.provide(stride)
+    assert encoder.first.in_channels == 3
+    assert encoder.multiple == 2
+    features = encoder(torch.rand(1, 3, 6, 8, dtype=torch.float64))
+    fine, coarse = features[1], features[2]
+    torch.testing.assert_close(coarse[:, :4], torch.nn.functional.avg_pool2d(fine[:, :4], 2))
+    torch.testing.assert_close(coarse[:, 4:], fine[:, 4:, ::2, ::2])
+
+
 def test_rrdb_has_the_published_size():
     encoder = RRDB(scale=4)
     encoder.provide(2)
@@ -108,6 +123,7 @@ def test_rrdb_has_the_published_size():
         ),
         (lambda: RRDB(blocks=2, stack=(2,)), r"stack counts blocks from 0 to 1, got \[2\]"),
         (lambda: RRDB(growth=0), "growth must be positive, got 0"),
+        (lambda: RRDB(unshuffle=3), "unshuffle must be 1, 2, 4, 8, ..., got 3"),
         (lambda: RRDB().provide(3), "RRDB has no features at stride 3"),
     ],
 )

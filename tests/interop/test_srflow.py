@@ -18,7 +18,6 @@ from flowkit.interop.srflow import from_srflow
 NF, GC, BLOCKS, HIDDEN = 6, 3, 3, 5
 STACK = [0, 2]
 FLOW = "flowUpsamplerNet.layers."
-DEAD = ("upconv1", "upconv2", "upconv3", "HRconv", "conv_last")
 
 # scale, levels, conditional steps, unconditional steps, splits, channels of the target
 LAYOUTS = [
@@ -49,8 +48,9 @@ def make_state(scale=4, levels=2, steps=1, free=2, splits=0, channels=3, seed=0)
             for k in range(5):
                 conv(f"RRDB.RRDB_trunk.{b}.RDB{r}.conv{k + 1}", NF + k * GC, NF if k == 4 else GC)
     conv("RRDB.trunk_conv", NF, NF)
-    for name in DEAD[: 2 + (scale >= 8)] + ("HRconv",):
-        conv(f"RRDB.{name}", NF, NF)
+    for octave in range(1, 4 if scale == 8 else 3):
+        conv(f"RRDB.upconv{octave}", NF, NF)
+    conv("RRDB.HRconv", NF, NF)
     conv("RRDB.conv_last", NF, 3)
 
     def network(name, inputs, outputs):
@@ -169,7 +169,7 @@ def pair(scale, levels, channels, seed=1):
 @pytest.mark.parametrize("layout", LAYOUTS)
 @pytest.mark.parametrize("long_skip", ["trunk", "first"])
 def test_the_formulas_are_srflows(layout, long_skip):
-    scale, levels, steps, free, splits, channels = layout
+    scale, levels, _, _, splits, channels = layout
     state = make_state(*layout)
     model = from_srflow(state, scale=scale, stack=STACK, long_skip=long_skip)
     image, y = pair(scale, levels, channels)
@@ -242,14 +242,14 @@ def test_weights_that_never_saw_data_are_initialised_by_the_first_training_pass(
 
 
 @pytest.mark.parametrize(
-    ("name", "scale", "official", "dead_ups"),
-    [("srflow_x4", 4, 39_541_811, 1), ("srflow_x8", 8, 50_821_891, 1)],
+    ("name", "official", "unread"),
+    [("srflow_x4", 39_541_811, "upconv2"), ("srflow_x8", 50_821_891, "upconv3")],
 )
-def test_the_recipes_are_the_released_networks(name, scale, official, dead_ups):
+def test_the_recipes_are_the_released_networks(name, official, unread):
     model = build(name)
     dead = {
         "flowUpsamplerNet.f.0": 96 * 320 * 9 + 96,
-        f"RRDB.upconv{scale.bit_length() - 1}": dead_ups * (64 * 64 * 9 + 64),
+        f"RRDB.{unread}": 64 * 64 * 9 + 64,
         "RRDB.HRconv": 64 * 64 * 9 + 64,
         "RRDB.conv_last": 3 * 64 * 9 + 3,
     }
@@ -288,6 +288,7 @@ def also(name):
         (also(f"{FLOW}99.affine.fPixel.weight"), {}, f'"{FLOW}99.affine.fPixel.weight" is not one'),
         (also("RRDB.upconv1.scale"), {}, '"RRDB.upconv1.scale" is not one'),
         (also("flowUpsamplerNet.f.1.weight"), {}, '"flowUpsamplerNet.f.1.weight" is not one'),
+        (reshaped(f"{FLOW}999999.actnorm.bias", 1, 48, 1, 1), {}, f'"{FLOW}999999.actnorm.bias" is not one'),
         (without(f"{FLOW}2.actnorm.logs"), {}, f'"{FLOW}2.actnorm.logs" is missing'),
         (without(f"{FLOW}3.affine.fAffine.4.bias"), {}, f'"{FLOW}3.affine.fAffine.4.bias" is missing'),
         (without(f"{FLOW}5."), {}, f'"{FLOW}5.actnorm.bias" is missing'),
@@ -298,7 +299,8 @@ def also(name):
         (without("RRDB.trunk_conv.bias"), {}, '"RRDB.trunk_conv.bias" is missing'),
         (without("RRDB.upconv1"), {}, '"RRDB.upconv1.weight" is missing'),
         (without("RRDB.RRDB_trunk.1.RDB2"), {}, '"RRDB.RRDB_trunk.1.RDB2.conv1.weight" is missing'),
-        (reshaped(f"{FLOW}2.invconv.weight", 12, 11), {}, f'"{FLOW}2'),
+        (reshaped(f"{FLOW}2.invconv.weight", 12, 11), {}, '2.invconv.weight" is (12, 11), expected (12, 12)'),
+        (reshaped(f"{FLOW}2.invconv.weight", 24, 24), {}, '2.invconv.weight" is (24, 24), expected (12, 12)'),
         (reshaped(f"{FLOW}3.affine.fFeatures.4.logs", 24), {}, '4.logs" is (24,), expected (24, 1, 1)'),
         (reshaped("RRDB.conv_first.weight", 6, 3, 5, 5), {}, '"RRDB.conv_first.weight" is (6, 3, 5, 5)'),
         (reshaped("RRDB.trunk_conv.bias", 5), {}, '"RRDB.trunk_conv.bias" is (5,), expected (6,)'),

@@ -61,9 +61,9 @@ def case(request, golden) -> Case:
     return Case(golden, request.param)
 
 
-def same(found, expected, suffix):
+def same(found, expected, suffix, at_least=0.0):
     assert found.shape == expected.shape
-    error = (found - expected).abs().max() / expected.abs().max()
+    error = (found - expected).abs().max() / max(expected.abs().max(), at_least)
     assert error <= TOLERANCE[suffix], error
 
 
@@ -105,7 +105,7 @@ def test_every_layer_on_the_way_up(case):
                 # SRFlow counts the density of what leaves at once
                 total = total - 0.5 * (e**2 + math.log(2 * math.pi)).flatten(1).sum(1)
         same(z, case.io[f"enc_layer{index:02}_z_f64"], "f64")
-        same(total, case.io[f"enc_layer{index:02}_logdet_f64"], "f64") if total.abs().max() else None
+        same(total, case.io[f"enc_layer{index:02}_logdet_f64"], "f64", at_least=1.0)
     same(total, case.io["enc_logdet_f64"], "f64")
 
 
@@ -126,13 +126,9 @@ def test_every_layer_on_the_way_down(golden):
 
 def test_features(case):
     image, _ = case.inputs()
-    names = {
-        layer["level"]: name
-        for layer in case.layers
-        for name in [case.config["level_to_feature"][str(layer["level"])]]
-    }
+    names = case.config["level_to_feature"]
     for stride, features in case.model().encoder(image).items():
-        same(features, case.io[f"rrdb_{names[stride.bit_length() - 1]}_f64"], "f64")
+        same(features, case.io[f"rrdb_{names[str(stride.bit_length() - 1)]}_f64"], "f64")
 
 
 def theirs_of(model, case):
@@ -202,9 +198,12 @@ def test_gradients(case):
         assert norm == pytest.approx(case.norms[their][0], rel=1e-8, abs=1e-12), their
     for name, gradient in case.io.items():
         their = name.removeprefix("grad/")
-        if name.startswith("grad/") and "affine" not in name:
-            [our] = names[their]
-            same(ours[our].grad, gradient, "f64")
+        if name.startswith("grad/"):
+            # z1 comes before the features in their inputs; their outputs are shift, scale, shift, scale, ...
+            parts = sorted(names[their], key=lambda our: "on_latent" not in our)
+            found = torch.cat([ours[our].grad for our in parts], 1) if len(parts) > 1 else ours[parts[0]].grad
+            outputs = [gradient[0::2], gradient[1::2]] if ".4." in their else [gradient]
+            same(found, torch.cat(outputs), "f64")
 
 
 def test_data_dependent_initialisation(case):
@@ -217,7 +216,8 @@ def test_data_dependent_initialisation(case):
     checked = 0
     for their, parts in theirs_of(model, case).items():
         if ".actnorm." in their:
-            same(ours[parts[0]], case.state[their], "f32")
+            # Where the data were standard before, the bias is rounding: 1e-8 beside values of 1.
+            same(ours[parts[0]], case.state[their], "f32", at_least=1.0)
             checked += 1
     assert checked == sum(".actnorm." in name for name in case.state)
 
