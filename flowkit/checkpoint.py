@@ -44,7 +44,9 @@ def load(name_or_path: str | os.PathLike[str]) -> ConditionalFlow:
 
 def save(model: ConditionalFlow, path: str | os.PathLike[str], *, dtype: torch.dtype | None = None) -> None:
     """Write a model that `load` reads back, atomically; `dtype` (float16, say) for what is floating point."""
-    write_checkpoint(path, pack(model.state_dict(), dtype=dtype), {"recipe": model.recipe or ""})
+    if model.recipe is None:
+        raise CheckpointError(f"{path}: a model that no recipe describes cannot be loaded again; use `build`")
+    write_checkpoint(path, pack(model.state_dict(), dtype=dtype), {"recipe": model.recipe})
 
 
 def pack(state: Mapping[str, Tensor], *, dtype: torch.dtype | None = None) -> dict[str, Tensor]:

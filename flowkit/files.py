@@ -23,7 +23,9 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[Path]:
     try:
         # Not tempfile: its files can be read by their owner only.
         draft.open("xb").close()
+        mode = draft.stat().st_mode
         yield draft
+        draft.chmod(mode)  # whoever wrote it may have made a file of their own
         draft.replace(place)
     except OSError as error:
         raise OutputError(f"{path}: cannot be written ({error.strerror or error})") from None

@@ -120,7 +120,7 @@ class ConditionalDistribution:
         log p(y | x) = log N(f(v; x); 0, I) + log|det df/dv| - log q(v | y); see `Target.nll_of` for what the
         figure means.
         """
-        self._check(y)
+        y = self._checked(y)
         v, log_q = self.flow.target.dequantise(y, generator)
         latents, log_det = self._to_latents(v)
         return sum((_standard_normal(z) for z in latents), log_det) - log_q
@@ -131,7 +131,7 @@ class ConditionalDistribution:
 
     def encode(self, y: Tensor) -> list[Tensor]:
         """The latents of y, no noise added: one (B, C, h, w) per split, in order, and the last."""
-        self._check(y)
+        y = self._checked(y)
         return self._to_latents(self.flow.target.embed(y))[0]
 
     def decode(self, latents: Sequence[Tensor]) -> Tensor:
@@ -143,7 +143,7 @@ class ConditionalDistribution:
 
     def _to_latents(self, v: Tensor) -> tuple[list[Tensor], Tensor]:
         latents: list[Tensor] = []
-        log_det = v.new_zeros(v.shape[0])
+        log_det = v.new_zeros(v.shape[0], dtype=torch.promote_types(v.dtype, torch.float32))
         for layer, context in zip(self.flow._flow_layers(), self._contexts, strict=True):
             v, change = layer(v, context)
             log_det = log_det + change
@@ -173,10 +173,11 @@ class ConditionalDistribution:
             for shape in self.latent_shapes
         ]
 
-    def _check(self, y: Tensor) -> None:
+    def _checked(self, y: Tensor) -> Tensor:
         expected = (self._image.shape[0], *self.target_shape)
         if tuple(y.shape) != expected:
             raise ShapeError(f"expected a target {expected}, got {tuple(y.shape)}")
+        return y.to(self._image.dtype)  # a mask may come as booleans
 
 
 def _latents(layers: list[FlowLayer], channels: int) -> list[Shape]:

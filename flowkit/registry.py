@@ -167,7 +167,11 @@ def _origin(entry: Callable[..., Any]) -> str:
 
 def _hints(entry: Callable[..., Any]) -> dict[str, Any]:
     function = inspect.getattr_static(entry, "__init__") if isinstance(entry, type) else entry
-    return typing.get_type_hints(function)
+    try:
+        return typing.get_type_hints(function)
+    except NameError as error:
+        # Most often a type that is imported under TYPE_CHECKING only.
+        raise RegistryError(f"the annotations of {_origin(entry)} cannot be read: {error}") from None
 
 
 def _load_entry_points() -> None:

@@ -32,8 +32,9 @@ def check_layer(layer: FlowLayer, inputs: Tensor, context: Tensor | None = None)
     - log-dets are (B,), in the inputs' dtype and on their device; inputs are left as they are;
     - samples of a batch do not see one another, in any order and alone;
     - features may be given raw, or conditioned once;
+    - nothing further away than `reach` cells matters (for layers that keep the grid);
     - gradients of inputs, features and parameters agree with finite differences;
-    - state_dict and deepcopy keep the function;
+    - deepcopy keeps the function, and state_dict gives it back to a copy whose weights were changed;
     - float32 comes close to float64, and stays float32 under bfloat16 autocast, where the round trip holds
       to 1e-4;
     - torch.compile(fullgraph=True) gives the same (unless the layer says `compiles = False`).
@@ -62,6 +63,8 @@ def check_layer(layer: FlowLayer, inputs: Tensor, context: Tensor | None = None)
         back = layer.inverse if way == "forward" else layer.forward
         _check_bijection(label, direction, back, x, context)
         _check_batch(label, direction, x, context)
+        if layer.out_shape.stride == layer.shape.stride and not layer.whole_image:
+            _check_reach(label, layer, direction, x, context)
         _check_gradients(label, layer, way, x, context)
         _check_copies(label, layer, way, x, context)
         _check_precision(label, layer, way, x, context)
@@ -115,6 +118,26 @@ def _check_batch(label: str, direction: Direction, x: Tensor, context: Any) -> N
     turned = direction(x.flip(0), None if context is None else context.flip(0))
     _same(f"{label}: in another order of the batch", turned, (y.flip(0), log_det.flip(0)))
     _same(f"{label}: alone", direction(x[:1], None if context is None else context[:1]), (y[:1], log_det[:1]))
+
+
+def _check_reach(label: str, layer: FlowLayer, direction: Direction, x: Tensor, context: Any) -> None:
+    side = 2 * layer.reach + 4
+
+    def larger(t: Tensor) -> Tensor:
+        times = [-(-side // n) for n in t.shape[2:]]
+        return t[:1].detach().repeat(1, 1, *times)[..., :side, :side].requires_grad_()
+
+    given = [larger(t) for t in (x, context) if t is not None]
+    y, _ = direction(given[0], given[1] if context is not None else None)
+    row = layer.reach + 1
+    for column in (row, row + 1):  # neighbours: a checkerboard moves one of them
+        weights = torch.linspace(1, 2, y.shape[1], dtype=y.dtype, device=y.device)
+        value = (weights * y[0, :, row, column]).sum()
+        for gradient in torch.autograd.grad(value, given, retain_graph=True, allow_unused=True):
+            if gradient is not None:
+                seen = gradient.abs().sum((0, 1)).nonzero()
+                away = int((seen - seen.new_tensor([row, column])).abs().max()) if len(seen) else 0
+                _demand(away <= layer.reach, label, f"sees {away} cells away, but its reach is {layer.reach}")
 
 
 def _check_gradients(label: str, layer: FlowLayer, way: str, x: Tensor, context: Any) -> None:

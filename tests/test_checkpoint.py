@@ -109,6 +109,18 @@ def test_a_failed_write_keeps_the_old_file(checkpoint, monkeypatch):
     assert list(checkpoint.parent.iterdir()) == [checkpoint]
 
 
+def test_others_may_read_what_was_written(checkpoint, tmp_path):
+    (tmp_path / "plain").touch()
+    assert checkpoint.stat().st_mode == (tmp_path / "plain").stat().st_mode
+
+
+def test_a_model_without_a_recipe_is_not_written(tmp_path):
+    model = build(RECIPE)
+    model.recipe = None
+    with pytest.raises(CheckpointError, match="no recipe describes"):
+        save(model, tmp_path / "model.safetensors")
+
+
 def test_pickles_are_not_read(tmp_path):
     torch.save({"model/x": torch.zeros(1)}, tmp_path / "model.pth")
     with pytest.raises(CheckpointError, match="not a complete safetensors file"):

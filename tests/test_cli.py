@@ -5,6 +5,8 @@ import pytest
 from flowkit.cli import VERBS, main
 from flowkit.errors import FlowkitError
 
+TRAIN = ["train", "binarize_small", "--data", "x", "--out", "y"]
+
 
 @pytest.mark.parametrize("verb", VERBS)
 def test_every_verb_has_help(verb, capsys):
@@ -13,7 +15,17 @@ def test_every_verb_has_help(verb, capsys):
     assert f"flowkit {verb}" in capsys.readouterr().out
 
 
-@pytest.mark.parametrize("argv", [[], ["paint"], ["train", "binarize"], ["env", "--no-such-option"]])
+@pytest.mark.parametrize(
+    "argv",
+    [
+        [],
+        ["paint"],
+        ["train", "binarize"],
+        ["env", "--no-such-option"],
+        [*TRAIN, "--threads", "-1"],
+        [*TRAIN, "--threads", "1" + "0" * 30],
+    ],
+)
 def test_wrong_use_exits_with_2(argv, capsys):
     with pytest.raises(SystemExit, match="2"):
         main(argv)
@@ -24,6 +36,8 @@ def test_wrong_use_exits_with_2(argv, capsys):
     ("error", "code", "message"),
     [
         (FlowkitError("page.png: no such file"), 2, "flowkit: page.png: no such file\n"),
+        (OSError(36, "File name too long", "x.png"), 2, "flowkit: [Errno 36] File name too long: 'x.png'\n"),
+        (MemoryError(), 2, "flowkit: out of memory\n"),
         (KeyboardInterrupt(), 130, "flowkit: interrupted\n"),
     ],
 )

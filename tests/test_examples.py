@@ -32,7 +32,8 @@ def test_draw_and_binarize_a_page(tmp_path):
     run(EXAMPLES / "draw_page.py", page, "--width", 160, "--height", 120, "--seed", 1)
     out = run(EXAMPLES / "binarize_page.py", page, "-o", tmp_path / "row.png", "--samples", 2)
     assert "% ink" in out
-    assert Image.open(tmp_path / "row.png").size == (3 * 160 + 2 * 12, 120)
+    with Image.open(tmp_path / "row.png") as row:
+        assert row.size == (3 * 160 + 2 * 12, 120)
 
 
 @pytest.mark.slow

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from flowkit import ConditionalFlow, build
-from flowkit.errors import ShapeError
+from flowkit.errors import RecipeError, ShapeError
 
 STEP = [
     "actnorm",
@@ -195,3 +195,27 @@ def test_an_actnorm_is_initialised_by_the_first_training_pass():
     model.train()(image).log_prob(y)
     latents = model.eval()(image).encode(y)
     assert all(0.2 < z.std() < 5 for z in latents)
+
+
+def test_a_mask_may_come_as_booleans(perturb):
+    model = make("binary", perturb)
+    image, y = pair(model)
+    noise = [torch.Generator().manual_seed(3) for _ in range(2)]
+    p = model(image)
+    a, b = (p.log_prob(t, generator=g) for t, g in zip((y, y > 0.5), noise, strict=True))
+    assert torch.equal(a, b)
+
+
+@pytest.mark.parametrize(
+    ("overrides", "message"),
+    [
+        ({"encoder.blocks": 1_000_000_000}, "more than 300,000,000 parameters"),
+        ({"target.channels": 3000}, "12,000 channels; a flow has 4,096 at most"),
+    ],
+)
+@pytest.mark.slow
+def test_absurd_numbers_end_soon(overrides, message):
+    with pytest.raises(RecipeError, match=message):
+        build(
+            {"version": 1, **KINDS["scale 1"], "encoder": {"type": "rrdb", "scale": 1}}, overrides=overrides
+        )

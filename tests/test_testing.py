@@ -83,6 +83,24 @@ class ForgetfulState(Scale):
         return other
 
 
+class SeesFurther(Scale):
+    """The neighbour to the right decides, through a kernel that `reach` does not mention."""
+
+    def __init__(self):
+        super().__init__()
+        self.context = Shape(1, 1)
+
+    def forward(self, inputs, context=None):
+        shift = context[0].roll(1, 3)
+        return (inputs + shift) * self.log_scale.exp(), self.log_det(inputs)
+
+    def inverse(self, inputs, context=None):
+        return inputs * (-self.log_scale).exp() - context[0].roll(1, 3), -self.log_det(inputs)
+
+    def condition(self, features):
+        return (features,)
+
+
 class GraphBreak(Scale):
     def forward(self, inputs, context=None):
         factor = 1.0 if inputs.sum().item() > -1e9 else 2.0
@@ -91,7 +109,9 @@ class GraphBreak(Scale):
 
 def check(layer):
     generator = torch.Generator().manual_seed(0)
-    check_layer(layer.eval(), torch.randn(2, 3, 2, 4, generator=generator, dtype=torch.float64))
+    inputs = torch.randn(2, 3, 2, 4, generator=generator, dtype=torch.float64)
+    features = None if layer.context is None else torch.randn(2, 1, 2, 4, generator=generator).double()
+    check_layer(layer.eval(), inputs, features)
 
 
 def test_a_right_layer_passes():
@@ -106,6 +126,7 @@ def test_a_right_layer_passes():
         (ScalarLogDet, r"ScalarLogDet.forward: log|det| is \(\), expected \(2,\)"),
         (InPlace, "InPlace.forward: changes its input in place"),
         (SeesTheBatch, "SeesTheBatch.forward: in another order|SeesTheBatch.forward: alone|off"),
+        (SeesFurther, "SeesFurther.forward: sees . cells away, but its reach is 0"),
         (NoGradient, "NoGradient.forward: gradients are not those of finite differences"),
         (LowPrecision, "LowPrecision.forward: torch.float64 became torch.float64, log|det| torch.float32"),
         (GraphBreak, r"GraphBreak.forward: torch.compile\(fullgraph=True\) fails: "),

@@ -32,10 +32,14 @@ def main(argv: Sequence[str] | None = None) -> int:
     except FlowkitError as error:
         print(f"flowkit: {error}", file=sys.stderr)
         return 2
+    except (OSError, MemoryError) as error:
+        # What no module foresaw: a file name too long, a folder that may not be searched, memory spent.
+        if isinstance(error, BrokenPipeError):
+            # Whoever read our output has gone; closing it again at exit must not complain.
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            return 1
+        print(f"flowkit: {str(error) or 'out of memory'}", file=sys.stderr)
+        return 2
     except KeyboardInterrupt:
         print("flowkit: interrupted", file=sys.stderr)
         return 130
-    except BrokenPipeError:
-        # Whoever read our output has gone; closing it again at exit must not complain.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 1

@@ -7,9 +7,9 @@ import sys
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import torch
 from tqdm import tqdm
 
+from flowkit.cli.options import add_import, add_threads, natural, positive, prepare
 from flowkit.errors import FlowkitError, OutputError
 from flowkit.flow import ConditionalFlow
 from flowkit.pages.binary import Page, binarize, check_sampling, load_binary
@@ -55,37 +55,37 @@ def add_parser(subparsers: Any) -> None:
         "(default: 0, or 1 with several samples)",
     )  # fmt: skip
     parser.add_argument(
-        "--samples", type=_positive, metavar="N",
+        "--samples", type=positive, metavar="N",
         help=f"draw N samples; ink is what half of them call ink (default: 1, or {PROBABILITY_SAMPLES} "
         "with --probability)",
     )  # fmt: skip
-    parser.add_argument("--seed", type=_natural, default=0, metavar="S", help="of the samples (%(default)s)")
+    parser.add_argument("--seed", type=natural, default=0, metavar="S", help="of the samples (%(default)s)")
     parser.add_argument(
         "--probability", type=Path, metavar="MAP",
         help="also write P(ink) as 8-bit grey: 0 paper for certain, 255 ink for certain; "
         "a .png or .tif, or a folder where OUT is one",
     )  # fmt: skip
     parser.add_argument(
-        "--tile", type=_positive, metavar="N",
+        "--tile", type=positive, metavar="N",
         help="work on N x N pixels at a time: less memory, more time, the same result "
         "(default: what 2 GB allow)",
     )  # fmt: skip
     parser.add_argument(
         "--max-pixels",
-        type=_positive,
+        type=positive,
         default=MAX_PIXELS,
         metavar="N",
         help="refuse larger images (%(default)s)",
     )
-    parser.add_argument(
-        "--threads", type=_positive, metavar="N", help="processor threads (default: PyTorch's)"
-    )
+    add_import(parser)
+    add_threads(parser)
     parser.add_argument("-q", "--quiet", action="store_true", help="no progress bar")
     parser.set_defaults(run=run)
 
 
 def run(args: argparse.Namespace) -> int:
     """Binarize every input; 0, or 1 if some of several failed."""
+    prepare(args)
     samples = args.samples or (1 if args.probability is None else PROBABILITY_SAMPLES)
     if args.probability is not None and samples == 1:
         raise FlowkitError("--probability is a share of samples: expected --samples 2 or more, got 1")
@@ -94,8 +94,6 @@ def run(args: argparse.Namespace) -> int:
     except ValueError as error:
         raise FlowkitError(str(error)) from None
     jobs = _plan(args.input, args.out, args.probability)
-    if args.threads:
-        torch.set_num_threads(args.threads)
     model = load_binary(args.model)
     for job in jobs:
         _make_folder(job.out.parent)
@@ -195,21 +193,3 @@ def _describe(page: Page) -> str:
         across, down = page.dpi
         dpi = f"{across:g} dpi" if across == down else f"{across:g} x {down:g} dpi"
     return f"{width} x {height}, {dpi}, {100 * page.binary.mean():.1f} % ink"
-
-
-def _positive(text: str) -> int:
-    value = int(text)
-    if value < 1:
-        raise argparse.ArgumentTypeError(f"expected 1 or more, got {value}")
-    return value
-
-
-def _natural(text: str) -> int:
-    value = int(text)
-    if value < 0:
-        raise argparse.ArgumentTypeError(f"expected 0 or more, got {value}")
-    return value
-
-
-# argparse names a converter in its own message when int() refuses the text
-_positive.__name__ = _natural.__name__ = "whole number"

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import argparse
 
+from flowkit.cli.options import add_import, add_set, prepare
 from flowkit.errors import RecipeError
 from flowkit.flow import ConditionalFlow
-from flowkit.recipe import build, import_modules
+from flowkit.recipe import build
 
 
 def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -15,21 +16,14 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     parser.add_argument(
         "recipes", nargs="+", metavar="RECIPE", help="a recipe file, or a shipped recipe's name"
     )
-    parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="change the recipe")
-    parser.add_argument(
-        "--import",
-        action="append",
-        default=[],
-        dest="modules",
-        metavar="MODULE",
-        help="trust and load layers",
-    )
+    add_set(parser)
+    add_import(parser)
     parser.set_defaults(run=run)
 
 
 def run(args: argparse.Namespace) -> int:
     """Build each recipe; one line for each that is right, then all problems of the others."""
-    import_modules(args.modules)
+    prepare(args)
     problems = []
     for source in args.recipes:
         try:

@@ -6,9 +6,9 @@ import argparse
 import statistics
 from pathlib import Path
 
-import torch
 from tqdm import tqdm
 
+from flowkit.cli.options import add_import, add_threads, prepare
 from flowkit.data import find_pairs, load_pages
 from flowkit.metrics import dibco
 from flowkit.pages import binarize
@@ -24,15 +24,15 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     parser.add_argument(
         "--data", nargs="+", required=True, metavar="SET", help="folders with `img` and `gt`, at any depth"
     )
-    parser.add_argument("--threads", type=int, help="CPU threads (default: all cores)")
+    add_import(parser)
+    add_threads(parser)
     parser.add_argument("--quiet", action="store_true", help="no progress bar")
     parser.set_defaults(run=run)
 
 
 def run(args: argparse.Namespace) -> int:
     """Print the scores of every page at temperature 0, and their mean over each set."""
-    if args.threads:
-        torch.set_num_threads(args.threads)
+    prepare(args)
     pairs = {folder: find_pairs([folder]) for folder in args.data}
     model = load_binary(args.model)
     width = max(len(str(image)) for found in pairs.values() for image, _ in found)

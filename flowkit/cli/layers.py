@@ -6,7 +6,7 @@ import argparse
 import textwrap
 
 from flowkit import registry
-from flowkit.recipe import import_modules
+from flowkit.cli.options import add_import, prepare
 from flowkit.recipe.options import type_name
 
 KINDS = ("target", "encoder", "layer")
@@ -17,20 +17,13 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     """Declare the verb."""
     parser = subparsers.add_parser("layers", help="list what recipes may name, with options and defaults")
     parser.add_argument("--kind", choices=KINDS, help="this kind only")
-    parser.add_argument(
-        "--import",
-        action="append",
-        default=[],
-        dest="modules",
-        metavar="MODULE",
-        help="trust and load layers",
-    )
+    add_import(parser)
     parser.set_defaults(run=run)
 
 
 def run(args: argparse.Namespace) -> int:
     """Print the registry."""
-    import_modules(args.modules)
+    prepare(args)
     for kind in [args.kind] if args.kind else KINDS:
         print(f"{kind}s")
         for name in registry.names(kind):

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import argparse
 
-import torch
-
-from flowkit.recipe import import_modules, read_recipe
+from flowkit.cli.options import add_import, add_set, add_threads, prepare
+from flowkit.recipe import read_recipe
 from flowkit.training import train
 from flowkit.training.loop import MODEL
 
@@ -20,19 +19,17 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         "--out", "-o", required=True, metavar="RUN", help="a new folder for checkpoints and log"
     )
     parser.add_argument("--resume", action="store_true", help="go on from the last checkpoint in RUN")
-    parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="change the recipe")
-    parser.add_argument("--import", action="append", default=[], dest="modules", metavar="MODULE")
+    add_set(parser)
+    add_import(parser)
     parser.add_argument("--device", default="cpu", help="where to compute: cpu (default), cuda, cuda:1, ...")
-    parser.add_argument("--threads", type=int, help="CPU threads (default: all cores)")
+    add_threads(parser)
     parser.add_argument("--quiet", action="store_true", help="no progress bar")
     parser.set_defaults(run=run)
 
 
 def run(args: argparse.Namespace) -> int:
     """Train, and say where the model is."""
-    import_modules(args.modules)
-    if args.threads:
-        torch.set_num_threads(args.threads)
+    prepare(args)
     recipe = read_recipe(args.recipe, args.set)
     train(recipe, args.data, args.out, resume=args.resume, device=args.device, quiet=args.quiet)
     print(f"{args.out}/{MODEL}: {recipe.name}, {recipe.train.steps} steps")

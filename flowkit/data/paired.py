@@ -46,6 +46,8 @@ def find_pairs(folders: Paths) -> list[tuple[Path, Path]]:
                 else:
                     problems.append(f"{image}: no truth of this name in {images.parent / 'gt'}")
             problems.extend(f"{truth}: no image of this name in {images}" for truth in truths.values())
+        if not problems and not pairs:
+            problems.append(f"{folder}: no images in its `img` folders")
     _report(problems)
     return list(dict.fromkeys(pairs))
 

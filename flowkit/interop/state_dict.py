@@ -36,8 +36,9 @@ def read_state(source: str | os.PathLike[str] | Mapping[str, Any]) -> dict[str, 
     try:
         content = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # on damaged files it raises of all sorts
-        why = str(error).partition("\n")[0] or type(error).__name__
-        raise CheckpointError(f"{path}: not weights that torch.load can read safely ({why})") from None
+        # Its messages advise to run the file's code.
+        kind = type(error).__name__
+        raise CheckpointError(f"{path}: not weights that torch.load can read safely ({kind})") from None
     return _plain(content, str(path))
 
 

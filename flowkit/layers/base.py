@@ -151,11 +151,6 @@ def no_log_det(inputs: Tensor) -> Tensor:
     return inputs.new_zeros(inputs.shape[0])
 
 
-def full_precision(inputs: Tensor) -> torch.autocast:
-    """A context in which autocast is off: bijective arithmetic stays in the data's own precision."""
-    return torch.autocast(inputs.device.type, enabled=False)
-
-
 def _in_dtype_of(inputs: Tensor, context: Any) -> Any:
     if isinstance(context, Tensor):
         return context.to(inputs.dtype)
@@ -173,7 +168,7 @@ def _checked(direction: _Direction, *, inverse: bool) -> _Direction:
         context = self._admit(inputs, context, inverse=inverse)
         # Conditioning goes low under autocast; nothing that sees the latents does. They come back from the
         # inverse with an error of 1e-7, which bfloat16 would round, here and there, to one of 1e-2.
-        with full_precision(inputs):
+        with torch.autocast(inputs.device.type, enabled=False):
             return direction(self, inputs, _in_dtype_of(inputs, context))
 
     return cast(_Direction, checked)

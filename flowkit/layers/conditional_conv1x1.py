@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from flowkit.errors import ShapeError
-from flowkit.layers.base import FlowLayer, Shape, full_precision, make_example
+from flowkit.layers.base import FlowLayer, Shape, make_example
 from flowkit.ops import log_scale
 from flowkit.registry import register
 
@@ -92,8 +92,7 @@ class ConditionalConv1x1(FlowLayer):
 
     @staticmethod
     def _mix(inputs: Tensor, weight: Tensor) -> Tensor:
-        with full_precision(inputs):
-            return torch.bmm(weight.to(inputs.dtype), inputs.flatten(2)).reshape(inputs.shape)
+        return torch.bmm(weight.to(inputs.dtype), inputs.flatten(2)).reshape(inputs.shape)
 
     @staticmethod
     def _spread(log_det: Tensor, inputs: Tensor) -> Tensor:

@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from flowkit.layers.base import FlowLayer, Shape, full_precision, make_example
+from flowkit.layers.base import FlowLayer, Shape, make_example
 from flowkit.registry import register
 
 
@@ -34,7 +34,7 @@ class Conv1x1(FlowLayer):
         else:
             self.weight = nn.Parameter(rotation)
         self.decomposition = decomposition
-        self._cache: tuple[list[tuple[Any, ...]], Tensor, Tensor] | None = None
+        self._cache: tuple[Tensor, Tensor, Tensor] | None = None
 
     @classmethod
     def example(cls, generator: torch.Generator) -> tuple[FlowLayer, Tensor, Tensor | None]:
@@ -66,23 +66,23 @@ class Conv1x1(FlowLayer):
         return log_det
 
     def _differentiable(self) -> bool:
-        # The cache is for inference; under compilation the graph would guard on the version of W.
+        # The cache is for inference; under compilation a comparison would break the graph.
         return torch.is_grad_enabled() or torch.compiler.is_compiling()
 
     def _solve(self) -> tuple[Tensor, Tensor]:
         return torch.linalg.inv(self._matrix().double()), self._log_det()
 
     def _kept(self) -> tuple[Tensor, Tensor]:
-        made_of = [*self.parameters(), *self.buffers()]
-        key = [(t._version, t.data_ptr(), t.dtype, t.device) for t in made_of]
-        if self._cache is None or self._cache[0] != key:
-            self._cache = (key, *self._solve())
-        return self._cache[1:]
+        # W itself is compared: fused optimizers and `.data` change it without telling its version counter.
+        matrix, kept = self._matrix(), self._cache
+        alike = kept is not None and (kept[0].device, kept[0].dtype) == (matrix.device, matrix.dtype)
+        if kept is None or not alike or not torch.equal(kept[0], matrix):
+            self._cache = kept = (matrix.clone(), *self._solve())
+        return kept[1:]
 
     @staticmethod
     def _mix(inputs: Tensor, weight: Tensor) -> Tensor:
-        with full_precision(inputs):
-            return F.conv2d(inputs, weight.to(inputs.dtype)[:, :, None, None])
+        return F.conv2d(inputs, weight.to(inputs.dtype)[:, :, None, None])
 
     @staticmethod
     def _spread(log_det: Tensor, inputs: Tensor) -> Tensor:

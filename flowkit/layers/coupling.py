@@ -11,7 +11,7 @@ from flowkit.layers.base import FlowLayer, Shape, make_example, no_log_det
 from flowkit.layers.masks import Mask, Partition
 from flowkit.layers.network import ConditionalNetwork, Network
 from flowkit.ops import affine, log_scale
-from flowkit.ops.scale import Scale
+from flowkit.ops.scale import Scale, check_eps
 from flowkit.registry import register
 
 
@@ -139,7 +139,7 @@ class AffineCoupling(Coupling):
             network=network,
         )
         self.scale = scale
-        self.eps = eps
+        self.eps = check_eps(eps)
 
     def _move(
         self, moved: Tensor, parameters: Tensor, cells: Tensor | None, *, inverse: bool

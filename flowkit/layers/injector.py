@@ -10,7 +10,7 @@ from torch import Tensor
 from flowkit.layers.base import FlowLayer, Shape, make_example
 from flowkit.layers.network import ConditionalNetwork, Network
 from flowkit.ops import affine
-from flowkit.ops.scale import Scale
+from flowkit.ops.scale import Scale, check_eps
 from flowkit.registry import register
 
 
@@ -44,7 +44,7 @@ class AffineInjector(FlowLayer):
     ) -> None:
         super().__init__(shape, context)
         self.scale = scale
-        self.eps = eps
+        self.eps = check_eps(eps)
         self.network = ConditionalNetwork(
             0,
             context.channels,

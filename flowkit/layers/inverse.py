@@ -39,7 +39,7 @@ class Inverse(FlowLayer):
             raise ShapeError(f"inverse of {name}: it takes {layer.shape}, but gets {shape}")
         if layer.latent_channels or layer.out_shape != shape:
             raise ShapeError(f"inverse of {name}: only a layer that keeps its input's shape has one")
-        self.layer = layer
+        self.layer: FlowLayer = layer.eval()
         self.reach = layer.reach
         self.compiles = layer.compiles
         self.grid = layer.grid
@@ -55,6 +55,12 @@ class Inverse(FlowLayer):
         """See `FlowLayer.example`."""
         layer, inputs, features = AffineCoupling.example(generator)
         return cls.of(layer).eval(), inputs, features
+
+    def train(self, mode: bool = True) -> Inverse:
+        """As usual, but the layer inside stays in eval mode: what an actnorm there would see is no data."""
+        super().train(mode)
+        self.layer.eval()
+        return self
 
     def condition(self, features: Tensor) -> Any:
         """What the layer inside makes of the features."""

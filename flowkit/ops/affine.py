@@ -25,11 +25,11 @@ def affine(
         raw: as `shift`; unbounded.
 
     Returns:
-        out (B, C, H, W), and log_det (B,), in nats.
+        out (B, C, H, W), and log_det (B,), in nats, in float32 or better.
     """
     shift, raw = shift.to(z.dtype), raw.to(z.dtype)
     log_s = log_scale(raw, scale, eps).expand_as(z)
-    log_det = log_s.flatten(1).sum(1)
+    log_det = log_s.flatten(1).sum(1, dtype=torch.promote_types(z.dtype, torch.float32))
     if inverse:
         return z * torch.exp(-log_s) - shift, -log_det
     return (z + shift) * torch.exp(log_s), log_det

@@ -20,6 +20,17 @@ SCALES: tuple[str, ...] = get_args(Scale)
 SOFT_LIMIT = 2.0
 
 
+def check_eps(eps: float) -> float:
+    """`eps` if it can be added to a scale.
+
+    Raises:
+        ValueError: it is negative, infinite or NaN.
+    """
+    if not 0 <= eps < math.inf:
+        raise ValueError(f"eps must be 0 or more and finite, got {eps}")
+    return eps
+
+
 def log_scale(raw: Tensor, scale: Scale = "soft", eps: float = 0.0) -> Tensor:
     """log s(raw), elementwise.
 

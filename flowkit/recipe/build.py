@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import copy
 import functools
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any, TypeVar
+
+from torch import nn
+from torch.nn.modules.module import register_module_parameter_registration_hook
 
 from flowkit import registry
 from flowkit.encoders import Encoder
-from flowkit.errors import FlowkitError, RecipeError
+from flowkit.errors import FlowkitError, RecipeError, ShapeError
 from flowkit.flow import ConditionalFlow
 from flowkit.layers import FlowLayer, Shape
 from flowkit.recipe.expand import Part
@@ -18,6 +22,9 @@ from flowkit.recipe.overrides import Overrides
 from flowkit.recipe.reading import Recipe, read_recipe
 
 T = TypeVar("T")
+
+MAX_PARAMETERS = 300_000_000
+MAX_CHANNELS = 4096
 
 # What constructors raise on options of the right type and the wrong value: torch's own are of all sorts.
 _REFUSALS = (FlowkitError, ValueError, TypeError, RuntimeError, ArithmeticError, AssertionError)
@@ -34,6 +41,11 @@ def build(source: Source | Recipe, *, overrides: Overrides | None = None) -> Con
         RecipeError: the recipe is wrong, or a part refuses its options or its input's shape.
     """
     recipe = read_recipe(source, overrides)
+    with _bounded():
+        return _assemble(recipe)
+
+
+def _assemble(recipe: Recipe) -> ConditionalFlow:
     plan = recipe.plan
     target = _make(recipe, plan.target)
     encoder = _make(recipe, plan.encoder)
@@ -49,6 +61,7 @@ def build(source: Source | Recipe, *, overrides: Overrides | None = None) -> Con
 
 def _layer(recipe: Recipe, part: Part, shape: Shape, encoder: Encoder) -> FlowLayer:
     label = f'layer "{part.name}" on input {shape}'
+    _attempt(functools.partial(_check_channels, shape), label, recipe, part.path)
     shapes = [shape]
     if "context" in registry.positional(part.entry):
         provide = functools.partial(encoder.provide, shape.stride)
@@ -64,6 +77,29 @@ def _make(
     options = copy.deepcopy(dict(part.options))  # repetitions share a part; they must not share a list
     make = functools.partial(part.entry, *shapes, **(options | dict(inner or {})))
     return _attempt(make, label or f'{part.kind} "{part.name}"', recipe, part.path)
+
+
+def _check_channels(shape: Shape) -> None:
+    if shape.channels > MAX_CHANNELS:
+        raise ShapeError(f"{shape.channels:,} channels; a flow has {MAX_CHANNELS:,} at most")
+
+
+@contextmanager
+def _bounded() -> Iterator[None]:
+    """Stop making modules once they have more parameters than any model: a slip of the pen, or a trap."""
+    total = 0
+
+    def count(module: nn.Module, name: str, parameter: nn.Parameter | None) -> None:
+        nonlocal total
+        total += 0 if parameter is None else parameter.numel()
+        if total > MAX_PARAMETERS:
+            raise ShapeError(f"the model has more than {MAX_PARAMETERS:,} parameters")
+
+    handle = register_module_parameter_registration_hook(count)
+    try:
+        yield
+    finally:
+        handle.remove()
 
 
 def _attempt(action: Callable[[], T], label: str, recipe: Recipe, path: tuple[str | int, ...]) -> T:

@@ -29,7 +29,7 @@ def import_modules(modules: Iterable[str]) -> None:
                 importlib.import_module(module)
         except RecipeError:
             raise
-        except Exception as error:  # somebody else's code: anything may happen in it
+        except (Exception, SystemExit) as error:  # somebody else's code: anything may happen in it
             raise RecipeError(f"--import {module}: {type(error).__name__}: {error}") from error
         finally:
             sys.path.remove(here)

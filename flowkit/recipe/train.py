@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass, fields
 from typing import Any, Literal
@@ -12,9 +13,11 @@ from flowkit.recipe.document import short
 _Rule = tuple[Callable[[Any], bool], str]
 
 _RULES: dict[str, _Rule] = {
-    **dict.fromkeys(("steps", "batch", "patch"), (lambda n: n >= 1, "must be 1 or more")),
+    "steps": (lambda n: n >= 1, "must be 1 or more"),
+    **dict.fromkeys(("batch", "patch"), (lambda n: 1 <= n <= 16_384, "must be from 1 to 16,384")),
     **dict.fromkeys(("warmup", "weight_decay", "seed"), (lambda n: n >= 0, "must be 0 or more")),
-    **dict.fromkeys(("lr", "clip"), (lambda n: n > 0, "must be more than 0")),
+    "lr": (lambda n: 0 < n < math.inf, "must be more than 0, and finite"),
+    "clip": (lambda n: n > 0, "must be more than 0"),
     "ema": (lambda n: 0 <= n < 1, "must be 0 or more, and less than 1"),
 }
 

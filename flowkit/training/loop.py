@@ -22,13 +22,16 @@ from flowkit.data import (
     load_pages,
 )
 from flowkit.errors import CheckpointError, DataError, FlowkitError, OutputError
+from flowkit.files import replacing
 from flowkit.flow import ConditionalFlow
 from flowkit.recipe import Recipe, build
 from flowkit.targets import Binary
 from flowkit.training.average import Average
+from flowkit.training.interruption import interruption
 from flowkit.training.schedule import learning_rate
 
 LAST = "last.safetensors"  # everything that going on needs
+LOG = "metrics.jsonl"  # a line every `LOG_EVERY` steps
 MODEL = "model.safetensors"  # the averaged weights, in float16, for use
 SAVE_EVERY = 500
 LOG_EVERY = 20
@@ -74,7 +77,8 @@ class Run:
     ) -> None:
         self.options = recipe.train
         self.out = out
-        _prepare(out, resume)
+        _check_out(out, resume)
+        _check_device(device)
         torch.manual_seed(self.options.seed)
         self.model = build(recipe).to(device)
         # Faster convolutions; torch does not declare this form of the call.
@@ -87,16 +91,21 @@ class Run:
         self.average = Average(self.model, self.options.ema)
         self.device = device
         self.step = 0
+        try:
+            out.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise OutputError(f"{out}: cannot be made a folder ({error})") from None
         if resume:
             self.restore()
 
     def go(self, *, quiet: bool = False) -> None:
-        """Train to the last step, saving on the way and at the end."""
+        """Train to the last step, saving on the way, at the end, and when interrupted (SIGINT, SIGTERM)."""
         self.model.train()
         skipped, since, last = 0, time.monotonic(), self.step
-        with tqdm(
+        progress = tqdm(
             total=self.options.steps, initial=self.step, unit="step", disable=quiet, smoothing=0.05
-        ) as bar:
+        )
+        with progress as bar, interruption() as interrupted:
             while self.step < self.options.steps:
                 bits, norm = self.advance()
                 skipped = 0 if np.isfinite(norm) else skipped + 1
@@ -111,8 +120,10 @@ class Run:
                     speed = (self.step - last) / max(time.monotonic() - since, 1e-9)
                     self.log(bits_per_dim=bits, gradient=norm, steps_per_s=speed)
                     since, last = time.monotonic(), self.step
-                if self.step % SAVE_EVERY == 0 or self.step == self.options.steps:
+                if self.step % SAVE_EVERY == 0 or self.step == self.options.steps or interrupted:
                     self.save()
+                if interrupted:
+                    raise KeyboardInterrupt
 
     def advance(self) -> tuple[float, float]:
         """One step; bits per dimension of the batch, and the gradient's norm before clipping.
@@ -122,7 +133,7 @@ class Run:
         image, target = (t.to(self.device) for t in self.patches.batch(self.options.batch))
         for group in self.optimizer.param_groups:
             group["lr"] = learning_rate(self.step, self.options)
-        buffers = [b.clone() for b in self.model.buffers()]
+        before = {k: v.clone() for k, v in self.model.state_dict().items()}
         loss = self.model(image).bits_per_dim(target, generator=self.noise).mean()
         self.optimizer.zero_grad(set_to_none=True)
         loss.backward()
@@ -131,15 +142,14 @@ class Run:
         if np.isfinite(norm):
             self.optimizer.step()
             self.average.update(self.model, self.step)
-        else:  # the forward pass has moved running statistics already
-            for buffer, before in zip(self.model.buffers(), buffers, strict=True):
-                buffer.copy_(before)
+        else:  # the forward pass has moved running statistics, or initialised actnorms
+            self.model.load_state_dict(before)
         return float(loss.detach()), norm
 
     def log(self, **figures: float) -> None:
         """Append a line to `metrics.jsonl`."""
         line = {"step": self.step, "target": self.model.target.nll_of, **figures}
-        with (self.out / "metrics.jsonl").open("a") as file:
+        with (self.out / LOG).open("a") as file:
             file.write(json.dumps(line) + "\n")
 
     def save(self) -> None:
@@ -170,6 +180,7 @@ class Run:
             self.noise.set_state(tensors["noise"])
             self.patches.rng.bit_generator.state = json.loads(metadata["patches"])
             self.step = int(metadata["step"])
+            self._forget_later_lines()
             slots: dict[int, dict[str, torch.Tensor]] = {}
             for name, tensor in _under("adam/", tensors).items():
                 index, slot = name.split("/")
@@ -177,6 +188,14 @@ class Run:
         except (KeyError, ValueError, RuntimeError) as error:
             raise CheckpointError(f"{path}: not a training checkpoint of this recipe ({error})") from None
         self.optimizer.load_state_dict({**self.optimizer.state_dict(), "state": slots})
+
+    def _forget_later_lines(self) -> None:
+        """Take out of the log what came after the checkpoint: it is done again."""
+        path = self.out / LOG
+        if path.is_file():
+            lines = path.read_text().splitlines(keepends=True)
+            with replacing(path) as draft:
+                draft.write_text("".join(line for line in lines if json.loads(line)["step"] <= self.step))
 
 
 def _patches(
@@ -186,24 +205,33 @@ def _patches(
     low, unit = patch // model.scale, model.multiple
     if patch % model.scale or low % unit:
         raise DataError(f"train.patch must be a multiple of {unit * model.scale} for this flow, got {patch}")
+    if model.in_channels != 3:
+        raise DataError(f"training pages have 3 channels, but encoder.in_channels is {model.in_channels}")
     if isinstance(model.target, Binary):
-        if model.scale != 1:
-            raise DataError("binary targets are trained at scale 1")
+        if model.scale != 1 or model.target.channels != 1:
+            raise DataError("binary targets are trained at scale 1, with 1 channel")
         return BinarizationPatches(load_pages(find_pairs(data)), patch, rng)
+    if model.target.channels != 3:
+        raise DataError(f"training pages have 3 channels, but target.channels is {model.target.channels}")
     return SuperResolutionPatches(load_pages(find_images(data)), patch, model.scale, rng)
 
 
-def _prepare(out: Path, resume: bool) -> None:
+def _check_device(device: str) -> None:
+    try:
+        torch.zeros(1, device=device).item()
+    except (RuntimeError, AssertionError) as error:
+        why = str(error).partition("\n")[0]
+        raise FlowkitError(f'device "{device}" cannot be used: {why}') from None
+
+
+def _check_out(out: Path, resume: bool) -> None:
     if resume:
         if not (out / LAST).is_file():
             raise CheckpointError(f"{out / LAST}: no such file, nothing to resume")
         return
-    if (out / LAST).exists():
-        raise OutputError(f"{out}: holds a run already; resume it, or name another folder")
-    try:
-        out.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise OutputError(f"{out}: cannot be made a folder ({error})") from None
+    for name in (LAST, LOG):
+        if (out / name).exists():
+            raise OutputError(f"{out / name}: holds a run already; resume it, or name another folder")
 
 
 def _under(prefix: str, tensors: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:

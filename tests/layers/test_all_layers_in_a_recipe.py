@@ -128,5 +128,5 @@ def test_what_is_wrong_inside_is_said_with_its_place(inside, message):
 
 
 def test_inverse_needs_a_layer():
-    with pytest.raises(RecipeError, match=r'layer "inverse" needs option "layer" \(FlowLayer\)'):
+    with pytest.raises(RecipeError, match=r'layer "inverse" needs option "layer" \(layer\)'):
         read_recipe(flow("inverse"))

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import pytest
 import torch
 
 from flowkit.layers import Conv1x1, Shape
@@ -65,3 +66,34 @@ def test_plu_keeps_its_inverse_until_a_factor_changes():
 
 def test_nothing_else_changes_without_a_decomposition():
     assert set(Conv1x1(Shape(4, 1)).state_dict()) == {"weight"}
+
+
+@pytest.mark.parametrize("decomposition", ["none", "plu"])
+def test_the_kept_inverse_follows_changes_that_no_version_counter_sees(decomposition):
+    torch.manual_seed(0)
+    layer = Conv1x1(Shape(4, 1), decomposition=decomposition)
+    x = torch.randn(2, 4, 3, 5)
+    optimizer = torch.optim.AdamW(layer.parameters(), lr=0.1, fused=True)
+
+    def error():
+        with torch.no_grad():
+            return (layer.inverse(layer(x)[0])[0] - x).abs().max()
+
+    assert error() < 1e-4
+    for _ in range(3):
+        layer(x)[0].square().sum().backward()
+        optimizer.step()
+        assert error() < 1e-4
+    for parameter in layer.parameters():
+        parameter.data.copy_(parameter.data + 0.3 * torch.randn_like(parameter))
+    assert error() < 1e-3
+    layer.double()
+    x = x.double()
+    assert error() < 1e-10
+
+
+def test_a_layer_made_in_inference_mode_works():
+    with torch.inference_mode():
+        layer = Conv1x1(Shape(3, 1))
+        x = torch.randn(1, 3, 2, 2)
+        torch.testing.assert_close(layer.inverse(layer(x)[0])[0], x)

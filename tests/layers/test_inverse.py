@@ -5,7 +5,16 @@ import torch
 
 from flowkit import registry
 from flowkit.errors import ShapeError
-from flowkit.layers import AffineCoupling, ConditionalConv1x1, FlowLayer, Inverse, Shape, Split, Squeeze
+from flowkit.layers import (
+    ActNorm,
+    AffineCoupling,
+    ConditionalConv1x1,
+    FlowLayer,
+    Inverse,
+    Shape,
+    Split,
+    Squeeze,
+)
 
 OWN = [
     name
@@ -60,3 +69,16 @@ def test_shapes_that_change_are_refused(layer):
 def test_another_shape_is_refused():
     with pytest.raises(ShapeError, match=r"inverse of ActNorm: it takes Shape\(channels=3, .* but gets"):
         Inverse(Shape(2, 1), layer=registry.get("layer", "actnorm")(Shape(3, 1)))
+
+
+def test_an_actnorm_inside_is_never_initialised():
+    for inside in (
+        ActNorm(Shape(2, 1)),
+        AffineCoupling(Shape(2, 1), Shape(3, 1), hidden=4, network="srflow"),
+    ):
+        layer = Inverse.of(inside).train()
+        before = {k: v.clone() for k, v in layer.state_dict().items()}
+        x, u = 5 + 3 * torch.randn(2, 2, 4, 5), torch.randn(2, 3, 4, 5)
+        layer(x, u)
+        layer.inverse(x, u)
+        assert all(torch.equal(v, before[k]) for k, v in layer.state_dict().items())

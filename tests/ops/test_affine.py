@@ -5,6 +5,7 @@ import math
 import pytest
 import torch
 
+from flowkit.layers import AffineCoupling, AffineInjector, Shape
 from flowkit.ops import SCALES, affine, log_scale
 
 
@@ -50,3 +51,13 @@ def test_soft_is_bounded_monotone_and_odd():
 def test_unknown_scale():
     with pytest.raises(ValueError, match="soft, sigmoid, exp; got 'tanh'"):
         log_scale(torch.zeros(1), "tanh")
+
+
+@pytest.mark.parametrize("eps", [-1.0, math.inf, math.nan])
+def test_an_eps_that_is_no_addition_to_a_scale_is_refused_at_once(eps):
+    for layer in (
+        lambda: AffineInjector(Shape(2, 1), Shape(3, 1), eps=eps),
+        lambda: AffineCoupling(Shape(2, 1), Shape(3, 1), eps=eps),
+    ):
+        with pytest.raises(ValueError, match="eps must be 0 or more and finite"):
+            layer()

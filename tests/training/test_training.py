@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import math
+import signal
 
 import pytest
 import torch
@@ -104,12 +105,69 @@ def test_the_average_moves_slowly_in_the_long_run_and_quickly_at_first():
     assert average.state["weight"].item() == pytest.approx(0.1)
 
 
+def test_a_first_step_that_is_not_finite_leaves_actnorms_to_the_next(drawn, tmp_path, monkeypatch):
+    run = Run(read_recipe(TINY), [drawn], tmp_path / "run", resume=False, device="cpu")
+    run.model.train()
+    image, target = run.patches.batch(2)
+    with monkeypatch.context() as patch:
+        patch.setattr(run.patches, "batch", lambda n: (image * math.nan, target))
+        run.advance()
+    assert not run.model.state_dict()["layers.1.initialised"]
+    run.advance()
+    assert run.model.state_dict()["layers.1.initialised"]
+    assert all(v.isfinite().all() for v in run.model.state_dict().values() if v.is_floating_point())
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_an_interrupted_run_is_saved_and_goes_on(number, drawn, tmp_path, monkeypatch):
+    whole = train(read_recipe(TINY), [drawn], tmp_path / "whole", quiet=True)
+    advance = Run.advance
+
+    def interrupted(self):
+        if self.step == 2:
+            signal.raise_signal(number)
+        return advance(self)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Run, "advance", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            train(read_recipe(TINY), [drawn], tmp_path / "run", quiet=True)
+    assert read_checkpoint(tmp_path / "run" / LAST)[1]["step"] == "3"
+    resumed = train(read_recipe(TINY), [drawn], tmp_path / "run", resume=True, quiet=True)
+    for key, value in whole.state_dict().items():
+        assert torch.equal(resumed.state_dict()[key], value), key
+
+
+def test_a_resumed_log_has_every_step_once(drawn, tmp_path, monkeypatch):
+    monkeypatch.setattr(loop, "LOG_EVERY", 1)
+    monkeypatch.setattr(loop, "SAVE_EVERY", 4)
+    advance = Run.advance
+
+    def failing(self):
+        if self.step == 5:
+            raise RuntimeError("power cut")
+        return advance(self)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Run, "advance", failing)
+        with pytest.raises(RuntimeError):
+            train(read_recipe(TINY), [drawn], tmp_path / "run", quiet=True)
+    train(read_recipe(TINY), [drawn], tmp_path / "run", resume=True, quiet=True)
+    lines = (tmp_path / "run" / "metrics.jsonl").read_text().splitlines()
+    assert [json.loads(line)["step"] for line in lines] == [1, 2, 3, 4, 5, 6]
+
+
 def test_what_would_fail_later_is_refused_first(drawn, tmp_path):
     recipe = read_recipe(TINY)
     with pytest.raises(DataError, match="expected a folder `img` with a folder `gt` beside it"):
         train(recipe, [tmp_path / "nowhere"], tmp_path / "a", quiet=True)
     with pytest.raises(DataError, match=r"train.patch must be a multiple of 2 for this flow, got 33"):
         train(read_recipe(TINY, {"train.patch": 33}), [drawn], tmp_path / "b", quiet=True)
+    with pytest.raises(FlowkitError, match='device "foo" cannot be used: '):
+        train(recipe, [drawn], tmp_path / "d", device="foo", quiet=True)
+    with pytest.raises(DataError, match="encoder.in_channels is 1"):
+        train(read_recipe(TINY, {"encoder.in_channels": 1}), [drawn], tmp_path / "e", quiet=True)
+    assert not any((tmp_path / name).exists() for name in "abde")
     with pytest.raises(CheckpointError, match="nothing to resume"):
         train(recipe, [drawn], tmp_path / "c", resume=True, quiet=True)
     (tmp_path / "file").touch()

@@ -1,0 +1,74 @@
+"""Options that several verbs have."""
+
+from __future__ import annotations
+
+import argparse
+
+import torch
+
+from flowkit.errors import FlowkitError
+from flowkit.recipe import import_modules
+
+MOST = 2**31 - 1  # what C libraries behind these options can count
+MOST_THREADS = 1024
+
+
+def add_set(parser: argparse.ArgumentParser) -> None:
+    """`--set KEY=VALUE`, for `read_recipe`'s overrides."""
+    parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="change the recipe")
+
+
+def add_import(parser: argparse.ArgumentParser) -> None:
+    """`--import MODULE`; `prepare` loads what was named."""
+    parser.add_argument(
+        "--import",
+        action="append",
+        default=[],
+        dest="modules",
+        metavar="MODULE",
+        help="trust and load layers: a module, or a .py file",
+    )
+
+
+def add_threads(parser: argparse.ArgumentParser) -> None:
+    """`--threads N`; `prepare` sets it."""
+    parser.add_argument(
+        "--threads", type=positive, metavar="N", help="processor threads (default: PyTorch's)"
+    )
+
+
+def prepare(args: argparse.Namespace) -> None:
+    """Load the modules and set the threads that were asked for.
+
+    Raises:
+        FlowkitError: a module cannot be imported, or there are too many threads.
+    """
+    import_modules(getattr(args, "modules", ()))
+    threads = getattr(args, "threads", None)
+    if threads is not None:
+        if threads > MOST_THREADS:
+            raise FlowkitError(f"--threads must be {MOST_THREADS} or less, got {threads}")
+        torch.set_num_threads(threads)
+
+
+def positive(text: str) -> int:
+    """A whole number from 1."""
+    return _whole(text, 1)
+
+
+def natural(text: str) -> int:
+    """A whole number from 0."""
+    return _whole(text, 0)
+
+
+def _whole(text: str, least: int) -> int:
+    value = int(text)
+    if value < least:
+        raise argparse.ArgumentTypeError(f"expected {least} or more, got {value}")
+    if value > MOST:
+        raise argparse.ArgumentTypeError(f"expected {MOST} or less, got {value}")
+    return value
+
+
+# argparse names a converter in its own message when int() refuses the text
+positive.__name__ = natural.__name__ = "whole number"

@@ -1,0 +1,50 @@
+"""Being asked to stop, and stopping at a good moment."""
+
+from __future__ import annotations
+
+import signal
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import FrameType
+
+SIGNALS = (signal.SIGINT, signal.SIGTERM)
+
+
+class Interrupted:
+    """True once a signal has come."""
+
+    def __init__(self) -> None:
+        self.came = False
+
+    def __bool__(self) -> bool:
+        return self.came
+
+
+@contextmanager
+def interruption() -> Iterator[Interrupted]:
+    """Note SIGINT and SIGTERM instead of dying of them: a step that has begun is finished, and saved.
+
+    The second signal is not held back. Outside of the main thread, where Python takes no signals, nothing is
+    noted.
+    """
+    interrupted = Interrupted()
+    if threading.current_thread() is not threading.main_thread():
+        yield interrupted
+        return
+    before = {number: signal.getsignal(number) for number in SIGNALS}
+
+    def restore() -> None:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+    def note(number: int, frame: FrameType | None) -> None:
+        interrupted.came = True
+        restore()
+
+    for number in SIGNALS:
+        signal.signal(number, note)
+    try:
+        yield interrupted
+    finally:
+        restore()
