@@ -24,7 +24,7 @@ from flowkit.data import (
 from flowkit.errors import CheckpointError, DataError, FlowkitError, OutputError
 from flowkit.files import replacing
 from flowkit.flow import ConditionalFlow
-from flowkit.recipe import Recipe, build
+from flowkit.recipe import Recipe, build, read_recipe_text
 from flowkit.targets import Binary
 from flowkit.training.average import Average
 from flowkit.training.interruption import interruption
@@ -54,7 +54,8 @@ def train(
         data: for binarization, folders with `img` and `gt` folders in them, at any depth; otherwise, folders
             of high-resolution images.
         out: a new folder for `last.safetensors`, `model.safetensors` and `metrics.jsonl`.
-        resume: go on from `last.safetensors` there, to the same weights as if there had been no break.
+        resume: go on from `last.safetensors` there, to the same weights as if there had been no break; the
+            recipe's `train` section may have changed since.
         device: where to compute.
         quiet: no progress bar.
 
@@ -75,6 +76,7 @@ class Run:
     def __init__(
         self, recipe: Recipe, data: Sequence[str | os.PathLike[str]], out: Path, *, resume: bool, device: str
     ) -> None:
+        self.recipe = recipe
         self.options = recipe.train
         self.out = out
         _check_out(out, resume)
@@ -172,8 +174,9 @@ class Run:
         """Go on where `last.safetensors` stands."""
         path = self.out / LAST
         tensors, metadata = read_checkpoint(path)
-        if metadata.get("recipe") != self.model.recipe:
-            raise CheckpointError(f"{path}: was trained with another recipe; resume with that one")
+        before = read_recipe_text(metadata.get("recipe", ""), origin=str(path))
+        if _model_of(before) != _model_of(self.recipe):
+            raise CheckpointError(f"{path}: is of another model; only the `train` section may have changed")
         try:
             self.model.load_state_dict(_under("raw/", tensors))
             self.average.load(_under("model/", tensors))
@@ -232,6 +235,10 @@ def _check_out(out: Path, resume: bool) -> None:
     for name in (LAST, LOG):
         if (out / name).exists():
             raise OutputError(f"{out / name}: holds a run already; resume it, or name another folder")
+
+
+def _model_of(recipe: Recipe) -> dict[str, object]:
+    return {key: recipe.resolved.get(key) for key in ("target", "encoder", "flow")}
 
 
 def _under(prefix: str, tensors: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:

@@ -176,8 +176,16 @@ def test_what_would_fail_later_is_refused_first(drawn, tmp_path):
     train(recipe, [drawn], tmp_path / "run", quiet=True)
     with pytest.raises(OutputError, match="holds a run already; resume it"):
         train(recipe, [drawn], tmp_path / "run", quiet=True)
-    with pytest.raises(CheckpointError, match="was trained with another recipe"):
+    with pytest.raises(CheckpointError, match="is of another model; only the `train` section"):
         train(read_recipe(TINY, {"vars.steps": 2}), [drawn], tmp_path / "run", resume=True, quiet=True)
+
+
+def test_a_run_may_go_on_with_other_training_options(drawn, tmp_path):
+    train(read_recipe(TINY), [drawn], tmp_path / "run", quiet=True)
+    longer = read_recipe(TINY, {"train.steps": 8, "train.lr": 0.001})
+    train(longer, [drawn], tmp_path / "run", resume=True, quiet=True)
+    metadata = read_checkpoint(tmp_path / "run" / LAST)[1]
+    assert (metadata["step"], metadata["recipe"]) == ("8", longer.text())
 
 
 def test_a_checkpoint_of_something_else_is_not_resumed(drawn, tmp_path):
