@@ -12,6 +12,7 @@ import os
 import sys
 from collections.abc import Sequence
 
+from flowkit.cli.memory import keep_freed_memory
 from flowkit.errors import FlowkitError
 
 VERBS = ("binarize", "train", "evaluate", "check", "show", "convert", "layers", "env")
@@ -27,6 +28,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     for verb in VERBS:
         importlib.import_module(f"flowkit.cli.{verb}").add_parser(verbs)
     args = parser.parse_args(argv)
+    keep_freed_memory()
     try:
         return int(args.run(args))
     except FlowkitError as error:

@@ -1,0 +1,27 @@
+"""Memory that is freed stays with the process, for the next layer of the network to use."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+
+# mallopt's parameters (malloc.h): never ask the kernel for single large blocks, and give back late.
+M_TRIM_THRESHOLD, M_TOP_PAD, M_MMAP_MAX = -1, -2, -4
+SETTINGS = {M_MMAP_MAX: 0, M_TRIM_THRESHOLD: 2**31 - 1, M_TOP_PAD: 64 * 2**20}
+
+
+def keep_freed_memory() -> bool:
+    """Tell glibc's malloc to reuse the memory of large tensors; whether it was told.
+
+    By default glibc maps every tensor above 32 MB afresh and unmaps it when it is freed, and the kernel
+    zeroes its pages again for every layer of every tile: on a page of 9 megapixels that is more work than the
+    network itself. Other C libraries are left alone, and so is a process whose user set MALLOC_... variables.
+    """
+    if any(name.startswith("MALLOC_") for name in os.environ):
+        return False
+    try:
+        library = ctypes.CDLL(None)
+        library.gnu_get_libc_version  # noqa: B018  # asks whether it is glibc
+        return all(library.mallopt(parameter, value) == 1 for parameter, value in SETTINGS.items())
+    except (AttributeError, OSError, TypeError):
+        return False
