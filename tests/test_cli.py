@@ -78,7 +78,7 @@ def test_train_and_evaluate(drawn, tmp_path, capsys):
 
 
 def test_freed_memory_is_reused_on_glibc_unless_the_user_said_otherwise():
-    """In a process of its own: large blocks that are freed and asked for again cost no further page faults."""
+    """In a process of its own: large blocks, freed and asked for again, cost no more page faults."""
     script = """
 import resource
 import numpy as np
