@@ -14,8 +14,8 @@ def keep_freed_memory() -> bool:
     """Tell glibc's malloc to reuse the memory of large tensors; whether it was told.
 
     By default glibc maps every tensor above 32 MB afresh and unmaps it when it is freed, and the kernel
-    zeroes its pages again for every layer of every tile: on a page of 9 megapixels that is more work than the
-    network itself. Other C libraries are left alone, and so is a process whose user set MALLOC_... variables.
+    zeroes its pages again for every layer of every tile. Other C libraries are left alone, and so is a
+    process whose user set MALLOC_... variables.
     """
     if any(name.startswith("MALLOC_") for name in os.environ):
         return False
