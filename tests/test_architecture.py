@@ -30,6 +30,7 @@ FLOORS = (
     "metrics",
     "training",
     "pages",
+    "bench",
     "cli",
 )
 MODULES = sorted(p.relative_to(PACKAGE) for p in PACKAGE.rglob("*.py"))

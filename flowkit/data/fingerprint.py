@@ -1,0 +1,23 @@
+"""What a page is recognised by: its pixels, whatever the file that holds them."""
+
+from __future__ import annotations
+
+import hashlib
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+def fingerprint(image: NDArray[np.uint8]) -> str:
+    """16 hexadecimal digits of SHA-256 over the size and the 8-bit pixels of an image (H, W, 3).
+
+    The same page in another lossless format has the same fingerprint; one that was cropped or compressed anew
+    has not.
+
+    >>> import numpy as np
+    >>> fingerprint(np.zeros((2, 3, 3), np.uint8))
+    '912c1186b206cf99'
+    """
+    digest = hashlib.sha256(repr(image.shape).encode())
+    digest.update(np.ascontiguousarray(image).tobytes())
+    return digest.hexdigest()[:16]
