@@ -1,4 +1,4 @@
-"""Memory: what autograd keeps for the backward pass, what the device peaks at, what a whole process peaks at."""
+"""Memory: what autograd keeps for the backward pass, and what a device and a whole process peak at."""
 
 from __future__ import annotations
 

@@ -23,7 +23,7 @@ Cell = str | int | float | None
 
 
 def environment() -> dict[str, Cell]:
-    """The machine, the versions and the command line: all that a figure depends on and its row does not say."""
+    """The machine, the versions and the command line: all that a figure depends on beside its row."""
     cuda = torch.cuda.get_device_name() if torch.cuda.is_available() else None
     return {
         "command": shlex.join([Path(sys.argv[0]).stem, *sys.argv[1:]]),

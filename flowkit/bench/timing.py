@@ -87,14 +87,15 @@ def _measure(function: Callable[[], object], calls: int, device: torch.device) -
 
 def _measure_cuda(function: Callable[[], object], calls: int, device: torch.device) -> float:
     with torch.cuda.device(device):
-        start, end = (torch.cuda.Event(enable_timing=True) for _ in range(2))
+        # torch leaves this class without annotations
+        start, end = (torch.cuda.Event(enable_timing=True) for _ in range(2))  # type: ignore[no-untyped-call]
         torch.cuda.synchronize()
         start.record()
         for _ in range(calls):
             function()
         end.record()
         end.synchronize()
-        return start.elapsed_time(end) / 1000 / calls
+        return float(start.elapsed_time(end)) / 1000 / calls
 
 
 def _summary(times: list[float], reference: list[float]) -> Timing:
