@@ -2,7 +2,8 @@
 
 A file is called `affine_<kind>-<key>-<digest>.so`. The key says what it was made from, so that a changed
 source, flag or torch asks for another file; the digest is of the file itself, so that what a full disk or a
-killed copy left is never loaded. Nothing is locked: two processes that build at once each put a whole file in place.
+killed copy left is never loaded. Nothing is locked: two processes that build at once each put a whole file in
+place.
 """
 
 from __future__ import annotations

@@ -154,7 +154,7 @@ def _load(kind: str, *, may_build: bool) -> str | None:
             return "the library in the cache is damaged; run: flowkit build-kernels"
         return ""
     try:
-        torch.ops.load_library(str(library))
+        torch.ops.load_library(str(library))  # type: ignore[no-untyped-call]
     except (OSError, RuntimeError) as error:
         why = str(error).partition("\n")[0]
         raise KernelError(f"{library} cannot be loaded: {why}; try: flowkit build-kernels --force") from None
