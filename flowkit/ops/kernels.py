@@ -51,10 +51,10 @@ def available(device: torch.device) -> bool:
         KernelError: FLOWKIT_KERNELS is `require`, and they cannot be had.
         FlowkitError: FLOWKIT_KERNELS is none of the values above.
     """
-    return _active(device.type)
+    return bool(_active(device.type))
 
 
-@torch.compiler.assume_constant_result
+@torch.compiler.assume_constant_result  # type: ignore[untyped-decorator]
 def _active(kind: str) -> bool:
     found = _resolved.get(kind)
     if found is None:
