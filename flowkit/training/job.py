@@ -6,6 +6,7 @@ import os
 from collections.abc import Generator
 
 import torch
+from torch import nn
 
 from flowkit.errors import FlowkitError, RecipeError
 from flowkit.recipe import Recipe, build
@@ -51,6 +52,9 @@ class Job:
         check_channels(self.model, self.options)
         if init is not None:
             start_from(self.model, init)
+        if processes.world > 1 and processes.device.type == "cuda":
+            # Statistics are of the whole step, as those of actnorm; torch does not declare its types.
+            nn.SyncBatchNorm.convert_sync_batchnorm(self.model)  # type: ignore[no-untyped-call]
         # Faster convolutions; torch does not declare this form of the call.
         self.model.to(processes.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         try:
@@ -79,5 +83,4 @@ class Job:
             )
             for image, target in passes
         ]
-        self.model.train()
         return self.stepper.take(step, there, self.order.step(position))

@@ -71,6 +71,7 @@ class Stepper:
         """
         # What a layer of somebody's own draws from torch depends on the step and the process alone.
         torch.manual_seed(seed_of(self.options.seed, step, self.processes.rank))
+        self.model.train()
         self._thaw(step)
         if not self.optimizer.state and not self._initialise(passes, indices):
             return Outcome(math.nan, math.nan, math.nan, finite=False)
@@ -147,8 +148,9 @@ class Stepper:
         return False
 
     def _thaw(self, step: int) -> None:
-        """Let the encoder's weights move from `encoder_from` on."""
+        """Let the encoder move from `encoder_from` on; before, its running statistics rest too."""
         moves = step >= self.options.encoder_from
+        self.model.encoder.train(moves)
         if next((p.requires_grad for p in self.model.encoder.parameters()), moves) != moves:
             self.model.encoder.requires_grad_(moves)
             self._wrapped = None  # which gradients are exchanged is settled when it is wrapped
