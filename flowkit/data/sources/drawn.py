@@ -1,0 +1,120 @@
+"""Pages that flowkit draws itself: as many as are wanted, with a truth that is exact."""
+
+from __future__ import annotations
+
+import functools
+import threading
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from flowkit.data.degrade import degrade
+from flowkit.data.draw import draw_page
+from flowkit.data.sheets import Box, Pair, Task
+from flowkit.data.sources.base import Found, Source
+from flowkit.errors import DataError
+from flowkit.registry import register
+
+WINDOW = 16  # endless pages that samples of one time are cut from ...
+TURNOVER = 64  # ... of which one is replaced after so many samples: drawing costs more than cutting
+_FONTS = threading.Lock()  # they are shared, and hold the state of what is being drawn
+
+
+@register("drawn")
+class Drawn(Source):
+    """Pages of text drawn from nothing (`flowkit.data.draw`), made into scans (`flowkit.data.degrade`).
+
+    For ink, the truth is what was drawn; for images, the target is the scan itself.
+
+    Args:
+        task: what the pages are for.
+        base: not used.
+        pages: how many; without a number, there is a new one every 64 samples, for ever.
+        width: of a page, in target pixels.
+        height: of a page, in target pixels.
+        seed: of the pages; another seed, other pages.
+        strength: of the degradations: 0 none, 1 an ordinary old page, 2 a bad one.
+    """
+
+    def __init__(
+        self,
+        task: Task,
+        base: Path,
+        *,
+        pages: int | None = None,
+        width: int = 640,
+        height: int = 640,
+        seed: int = 0,
+        strength: float = 1.0,
+    ) -> None:
+        super().__init__(task, base)
+        for name, value, least in (("pages", pages, 1), ("width", width, 1), ("height", height, 1)):
+            if value is not None and value < least:
+                raise DataError(f'option "{name}" of source "drawn" must be {least} or more, got {value}')
+        if seed < 0 or not 0 <= strength < np.inf:
+            found = f"{seed} and {strength}"
+            raise DataError(f'"seed" and "strength" of source "drawn" must be 0 or more, got {found}')
+        self.pages = pages
+        self.sheet = DrawnSheet(0, task, width // task.scale, height // task.scale, seed, strength)
+        if not self.sheet.width or not self.sheet.height:
+            raise DataError(
+                f'source "drawn": {width} x {height} pixels are less than 1 x 1 at low resolution'
+            )
+
+    def find(self) -> Found:
+        """The pages, none of them drawn yet."""
+        if self.pages is None:
+            return EndlessPages(self.sheet)
+        return [self.sheet.of(number) for number in range(self.pages)]
+
+
+@dataclass(frozen=True)
+class DrawnSheet:
+    """One page: width and height are those of its image."""
+
+    number: int
+    task: Task
+    width: int
+    height: int
+    seed: int
+    strength: float
+    boxes: tuple[Box, ...] = ()
+
+    @property
+    def name(self) -> str:
+        """Says how to draw it again."""
+        return f"drawn page {self.number} of seed {self.seed}"
+
+    def of(self, number: int) -> DrawnSheet:
+        """Another page of the same kind."""
+        return DrawnSheet(number, self.task, self.width, self.height, self.seed, self.strength)
+
+    def read(self) -> Pair:
+        """Draw it."""
+        rng = np.random.default_rng([self.seed, self.number])
+        with _FONTS:
+            ink = draw_page(self.width * self.task.scale, self.height * self.task.scale, rng)
+            scan = degrade(ink, rng, self.strength)
+        return Pair(self.name, scan, ink) if self.task.binary else Pair(self.name, None, scan)
+
+
+@dataclass(frozen=True)
+class EndlessPages:
+    """A window of `WINDOW` pages that moves on by one with every `TURNOVER` samples."""
+
+    sheet: DrawnSheet
+
+    @property
+    def name(self) -> str:
+        """Says how to draw them again."""
+        return f"drawn pages of seed {self.sheet.seed}"
+
+    def draw(self, index: int, rng: np.random.Generator) -> Pair:
+        """One of the pages that are in the window at sample `index`."""
+        return _drawn(self.sheet.of(index // TURNOVER + int(rng.integers(WINDOW))))
+
+
+@functools.lru_cache(maxsize=2 * WINDOW)
+def _drawn(sheet: DrawnSheet) -> Pair:
+    return sheet.read()
