@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import os
+from contextlib import suppress
 from pathlib import Path
 
 from flowkit.cli.options import add_import, add_set, add_threads, natural, prepare
@@ -19,9 +20,18 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     """Declare the verb."""
     parser = subparsers.add_parser("train", help="train a recipe's flow by maximum likelihood")
     parser.add_argument("recipe", help="a recipe file, or the name of one that ships with flowkit")
-    parser.add_argument("--data", nargs="+", required=True, metavar="DIR", help="folders of training pages")
     parser.add_argument(
-        "--validation", nargs="+", default=[], metavar="DIR", help="folders of pages to validate on"
+        "--data",
+        nargs="+",
+        required=True,
+        metavar="DATA",
+        help="folders of training pages, or data files (YAML)",
+    )
+    parser.add_argument(
+        "--validation",
+        nargs="+",
+        metavar="DATA",
+        help="pages to validate on: a share of them (0.1), or folders and data files of others",
     )
     parser.add_argument(
         "--out", "-o", required=True, metavar="RUN", help="a new folder for checkpoints and log"
@@ -51,7 +61,7 @@ def run(args: argparse.Namespace) -> int:
     """Train, and say where the model is; or say what would be done."""
     prepare(args)
     recipe = read_recipe(args.recipe, args.set)
-    common = {"validation": args.validation, "init": args.init, "workers": args.workers}
+    common = {"validation": _validation(args.validation), "init": args.init, "workers": args.workers}
     first = os.environ.get("RANK", "0") == "0"
     if args.dry_run:
         with processes(args.device) as group:
@@ -71,3 +81,11 @@ def run(args: argparse.Namespace) -> int:
     if first:
         print(text)
     return 0
+
+
+def _validation(given: list[str] | None) -> float | list[str] | None:
+    """A share, if what was given is one number."""
+    if given is not None and len(given) == 1:
+        with suppress(ValueError):
+            return float(given[0])
+    return given

@@ -4,12 +4,9 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Sequence
 from pathlib import Path
 
-from flowkit.data import Page
-from flowkit.data.fingerprint import fingerprint
-from flowkit.errors import CheckpointError, DataError, OutputError
+from flowkit.errors import CheckpointError, OutputError
 from flowkit.training.log import LOG
 from flowkit.training.state import BEST, CHECKPOINTS, checkpoints
 
@@ -47,17 +44,6 @@ def check_room(out: Path, size: int, keep: int) -> None:
             f"{out}: {keep} checkpoints, the best and the next one need {needed / 1e6:,.0f} MB, "
             f"and {free / 1e6:,.0f} MB are free"
         )
-
-
-def check_overlap(training: frozenset[str], validation: Sequence[Page]) -> None:
-    """Refuse to validate on a page that is trained on, under whatever name.
-
-    Raises:
-        DataError: all such pages are listed.
-    """
-    both = [page.name for page in validation if fingerprint(page.image) in training]
-    if both:
-        raise DataError("\n".join(f"{name}: is for validation, but is trained on too" for name in both))
 
 
 def _existing(path: Path) -> Path:

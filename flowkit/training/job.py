@@ -3,20 +3,24 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Generator
+from collections.abc import Generator, Sequence
 
 import torch
 from torch import nn
 
+from flowkit.data import Task, training_set
+from flowkit.data.describe import Given
 from flowkit.errors import FlowkitError, RecipeError
 from flowkit.recipe import Recipe, build
-from flowkit.training.checks import check_overlap
-from flowkit.training.data import Folders, TrainingSet, check_channels
 from flowkit.training.order import Batch, Order, batches, default_workers
 from flowkit.training.processes import Processes
 from flowkit.training.start import start_from
 from flowkit.training.step import Outcome, Stepper
 from flowkit.training.validation import Validation
+
+ENDLESS = 2**53  # samples: a run ends by its steps
+
+Validate = float | Sequence[Given] | None
 
 
 class Job:
@@ -24,8 +28,8 @@ class Job:
 
     Args:
         recipe: what to build, and how to train it.
-        data: folders of training pages.
-        validation: folders of validation pages.
+        data: folders, or data files, of training pages (docs/data.md).
+        validation: a share of these pages, or folders and data files of others.
         processes: all that take part.
         init: weights to start from (see `start_from`).
         workers: processes that prepare data, for each that trains; 0: none, not given: by the cores.
@@ -37,10 +41,10 @@ class Job:
     def __init__(
         self,
         recipe: Recipe,
-        data: Folders,
+        data: Sequence[Given],
         processes: Processes,
         *,
-        validation: Folders = (),
+        validation: Validate = None,
         init: str | os.PathLike[str] | None = None,
         workers: int | None = None,
     ) -> None:
@@ -49,7 +53,8 @@ class Job:
         self.processes = processes
         torch.manual_seed(self.options.seed)
         self.model = build(recipe)
-        check_channels(self.model, self.options)
+        task = Task.of(self.model)
+        task.check_patch(self.options.patch)
         if init is not None:
             start_from(self.model, init)
         if processes.world > 1 and processes.device.type == "cuda":
@@ -61,8 +66,14 @@ class Job:
             self.stepper = Stepper(self.model, self.options, processes)
         except FlowkitError as error:
             raise RecipeError(f"{error}\n  {recipe.document.place(('train', 'losses'))}") from None
-        self.data = TrainingSet(self.model, data, self.options, validation)
-        check_overlap(self.data.fingerprints, self.data.validation)
+        self.data = training_set(
+            data,
+            task=task,
+            patch=self.options.patch,
+            seed=self.options.seed,
+            length=ENDLESS,
+            validation=validation,
+        )
         self.validation = Validation(
             self.model, self.data.validation, self.options.patch, self.options.validation_windows
         )

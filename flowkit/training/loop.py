@@ -5,19 +5,19 @@ from __future__ import annotations
 import os
 import signal
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import closing
 from pathlib import Path
 
+from flowkit.data.describe import Given
 from flowkit.errors import FlowkitError, OutputError
 from flowkit.files import replacing
 from flowkit.flow import ConditionalFlow
 from flowkit.recipe import Recipe
 from flowkit.training.average import Average
 from flowkit.training.checks import check_out, check_room
-from flowkit.training.data import Folders
 from flowkit.training.interruption import Interrupted, interruption
-from flowkit.training.job import Job
+from flowkit.training.job import Job, Validate
 from flowkit.training.log import Log
 from flowkit.training.order import Batch
 from flowkit.training.pictures import SAMPLES, sample_grid, write_curves, write_picture
@@ -31,10 +31,10 @@ MOST_SKIPPED = 20  # steps that were not finite, of the last `RECENT`
 
 def train(
     recipe: Recipe,
-    data: Folders,
+    data: Sequence[Given],
     out: str | os.PathLike[str],
     *,
-    validation: Folders = (),
+    validation: Validate = None,
     init: str | os.PathLike[str] | None = None,
     resume: bool = False,
     device: str = "cpu",
@@ -48,10 +48,10 @@ def train(
 
     Args:
         recipe: what to build, and in its `train` section how to train it.
-        data: for binarization, folders with `img` and `gt` folders in them, at any depth; otherwise, folders
-            of high-resolution images.
+        data: folders or data files (docs/data.md): for binarization, of pages and their truths; otherwise, of
+            high-resolution images.
         out: a new folder for the run.
-        validation: folders like those of `data`, of pages to validate on.
+        validation: pages to validate on: a share of those of `data`, or folders and data files of others.
         init: weights to start from: a flowkit checkpoint of the same model, or RRDB weights for the encoder.
         resume: go on from the latest checkpoint there, to the same losses as if there had been no break; the
             recipe's `train` section may have changed since.

@@ -42,7 +42,7 @@ def plan(job: Job, out: Path) -> str:
     whole = timedelta(seconds=round(seconds * options.steps))
     rows = {
         "recipe": job.recipe.name,
-        "data": job.data.summary(),
+        "data": f"\n{' ' * 12}".join(job.data.summary()),
         "validation": pages,
         "parameters": f"{parameters:,} ({encoder:,} of them in the encoder)",
         "losses": ", ".join(f"{weight:g} {name}" for name, weight in options.losses.items()),

@@ -8,13 +8,12 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from PIL import Image
 from torch import Tensor
 
-from flowkit.data import Page
+from flowkit.data import Pair, Task
+from flowkit.data.training_set import to_tensor
 from flowkit.errors import DataError
 from flowkit.flow import ConditionalFlow
-from flowkit.targets import Binary
 from flowkit.training.order import noise_of
 from flowkit.training.processes import Processes
 
@@ -39,7 +38,7 @@ class Validation:
 
     Args:
         model: whose scale and sizes the windows must have.
-        pages: with truth, for binary targets.
+        pages: whole ones, with their targets.
         side: of a window, in target pixels.
         windows: how many, at most.
 
@@ -47,16 +46,20 @@ class Validation:
         DataError: a page smaller than the least size that the flow takes.
     """
 
-    def __init__(self, model: ConditionalFlow, pages: Sequence[Page], side: int, windows: int) -> None:
+    def __init__(self, model: ConditionalFlow, pages: Sequence[Pair], side: int, windows: int) -> None:
+        task = Task.of(model)
+        self.binary = task.binary
         places = [
             (number, top, left)
             for number, page in enumerate(pages)
-            for top in _starts(page.image.shape[0], side)
-            for left in _starts(page.image.shape[1], side)
+            for top in _starts(page.target.shape[0], side)
+            for left in _starts(page.target.shape[1], side)
         ]
         chosen = np.linspace(0, len(places) - 1, min(windows, len(places))).round().astype(int)
-        self.binary = isinstance(model.target, Binary)
-        self.windows = [_cut(model, pages, places[i], side) for i in chosen]
+        self.windows = [
+            _cut(task, pages[number], number, (top, left), side)
+            for number, top, left in (places[i] for i in chosen)
+        ]
 
     def __bool__(self) -> bool:
         return bool(self.windows)
@@ -107,24 +110,19 @@ def _starts(length: int, side: int) -> range:
     return range(0, max(1, length - side + 1), side)
 
 
-def _cut(model: ConditionalFlow, pages: Sequence[Page], place: tuple[int, int, int], side: int) -> Window:
-    number, top, left = place
-    page, unit = pages[number], model.multiple * model.scale
-    height, width = (min(side, n) // unit * unit for n in page.image.shape[:2])
-    if not height or not width:
-        size = f"{page.image.shape[1]} x {page.image.shape[0]}"
+def _cut(task: Task, page: Pair, number: int, start: tuple[int, int], side: int) -> Window:
+    unit = task.multiple * task.scale
+    sizes = [min(side, n) // unit * unit for n in page.target.shape[:2]]
+    if 0 in sizes:
+        size = f"{page.target.shape[1]} x {page.target.shape[0]}"
         raise DataError(f"{page.name}: is {size}, and this flow takes {unit} x {unit} at least")
-    spot = np.s_[top : top + height, left : left + width]
-    crop = np.ascontiguousarray(page.image[spot])
-    if isinstance(model.target, Binary):
-        if page.ink is None:
-            raise DataError(f"{page.name}: has no truth to validate with")
-        return Window(number, _tensor(crop), torch.from_numpy(page.ink[spot].astype(np.float32))[None])
-    low = Image.fromarray(crop).resize(
-        (width // model.scale, height // model.scale), Image.Resampling.BICUBIC
+    image = page.whole(task.scale).image
+    assert image is not None  # of a whole pair
+    low = tuple(slice(a // task.scale, (a + n) // task.scale) for a, n in zip(start, sizes, strict=True))
+    high = tuple(slice(a, a + n) for a, n in zip(start, sizes, strict=True))
+    top = np.float32(1 if task.binary else 255)
+    return Window(
+        number,
+        to_tensor(image[low].astype(np.float32) / np.float32(255), task.image_channels),
+        to_tensor(page.target[high].astype(np.float32) / top, task.target_channels),
     )
-    return Window(number, _tensor(np.asarray(low)), _tensor(crop))
-
-
-def _tensor(image: np.ndarray) -> Tensor:
-    return torch.from_numpy(np.array(image)).permute(2, 0, 1).float() / 255

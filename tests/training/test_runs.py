@@ -7,6 +7,7 @@ import math
 import signal
 from types import SimpleNamespace
 
+import numpy as np
 import pytest
 import torch
 from PIL import Image
@@ -14,7 +15,6 @@ from running import losses, steps
 
 from flowkit import load, read_recipe
 from flowkit.checkpoint import read_checkpoint
-from flowkit.data import find_pairs, load_pages
 from flowkit.data.fingerprint import fingerprint
 from flowkit.errors import CheckpointError, FlowkitError, OutputError
 from flowkit.training import checks, loop, train
@@ -37,19 +37,21 @@ def test_a_run_leaves_a_model_a_log_and_pictures(tiny, drawn, tmp_path):
         assert picture.width > 500
 
 
-def test_every_file_says_which_pages_it_was_trained_on(tiny, drawn, tmp_path):
-    train(read_recipe(tiny), [drawn], tmp_path / "run", quiet=True, workers=0)
-    pages = sorted(fingerprint(page.image) for page in load_pages(find_pairs([drawn])))
-    for file in (tmp_path / "run" / MODEL, *checkpoints(tmp_path / "run")):
+def test_every_file_says_which_pages_it_was_trained_on(run, drawn):
+    trained = run()
+    trained.go()
+    pages = []
+    for file in sorted((drawn / "img").glob("*")):
+        with Image.open(file) as image:
+            pages.append(fingerprint(np.asarray(image.convert("RGB"))))
+    pages.sort()
+    for file in (trained.out / MODEL, *checkpoints(trained.out)):
         assert json.loads(read_checkpoint(file)[1]["train_pages"]) == pages
 
 
-def test_the_latest_checkpoints_are_kept_and_the_best(run, drawn):
-    # The pages that are trained on stand in for validation pages: what is tested is the bookkeeping.
-    trained = run({"train.save_every": 2, "train.keep": 2, "train.validate_every": 3})
-    trained.job.validation = type(trained.job.validation)(
-        trained.job.model, load_pages(find_pairs([drawn])), 32, 2
-    )
+def test_the_latest_checkpoints_are_kept_and_the_best(run):
+    options = {"train.save_every": 2, "train.keep": 2, "train.validate_every": 3}
+    trained = run(options, validation=0.5)
     scores = iter([{"bits_per_dim": 1.0}, {"bits_per_dim": 2.0}])
     trained.job.validation.score = lambda model, processes: next(scores)
     trained.go()
