@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from flowkit.encoders import Encoder
 from flowkit.errors import ShapeError
 from flowkit.layers import FlowLayer, Shape
-from flowkit.targets import Target
+from flowkit.targets import Noise, Target
 
 
 class ConditionalFlow(nn.Module):
@@ -114,7 +114,7 @@ class ConditionalDistribution:
             raise ValueError(f"temperature must be 0 or more, got {temperature}")
         return torch.stack([self.decode(self._draw(temperature, generator)) for _ in range(n)])
 
-    def log_prob(self, y: Tensor, *, generator: torch.Generator | None = None) -> Tensor:
+    def log_prob(self, y: Tensor, *, generator: Noise = None) -> Tensor:
         """log p(y | x), (B,), in nats, by the change of variables; the target draws its dequantisation noise.
 
         log p(y | x) = log N(f(v; x); 0, I) + log|det df/dv| - log q(v | y); see `Target.nll_of` for what the
@@ -125,7 +125,7 @@ class ConditionalDistribution:
         latents, log_det = self._to_latents(v)
         return sum((_standard_normal(z) for z in latents), log_det) - log_q
 
-    def bits_per_dim(self, y: Tensor, *, generator: torch.Generator | None = None) -> Tensor:
+    def bits_per_dim(self, y: Tensor, *, generator: Noise = None) -> Tensor:
         """-log2 p(y | x) / (C H W), (B,)."""
         return -self.log_prob(y, generator=generator) / (math.log(2) * math.prod(self.target_shape))
 

@@ -23,6 +23,7 @@ FLOORS = (
     "encoders",
     "targets",
     "flow",
+    "losses",
     "recipe",
     "checkpoint",
     "interop",

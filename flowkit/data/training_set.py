@@ -116,8 +116,8 @@ class TrainingSet(Dataset[tuple[Tensor, Tensor]]):
         seen, wanted = turn(values, turns, mirrored), turn(target, turns, mirrored)
         top = np.float32(1 if self.task.binary else 255)
         return (
-            _tensor(seen, self.task.image_channels),
-            _tensor(wanted.astype(np.float32) / top, self.task.target_channels),
+            to_tensor(seen, self.task.image_channels),
+            to_tensor(wanted.astype(np.float32) / top, self.task.target_channels),
         )
 
     def summary(self) -> list[str]:
@@ -163,7 +163,7 @@ def _draw(cumulated: NDArray[np.float64], rng: np.random.Generator) -> int:
     return min(int(np.searchsorted(cumulated, place, side="right")), len(cumulated) - 1)
 
 
-def _tensor(values: NDArray[np.float32], channels: int) -> Tensor:
+def to_tensor(values: NDArray[np.float32], channels: int) -> Tensor:
     """(C, H, W) of (H, W) or (H, W, 3) values; three become one by their luma (ITU-R BT.601)."""
     if values.ndim == 2:
         values = values[:, :, None]
