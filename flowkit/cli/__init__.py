@@ -15,7 +15,7 @@ from collections.abc import Sequence
 from flowkit.cli.memory import keep_freed_memory
 from flowkit.errors import FlowkitError
 
-VERBS = ("binarize", "train", "evaluate", "check", "show", "convert", "layers", "env")
+VERBS = ("binarize", "train", "evaluate", "check", "show", "convert", "degrade", "layers", "env")
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -9,7 +9,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from flowkit.data.jitter import jitter, show_through
+from flowkit.data.degradations import degradations_from
 from flowkit.data.paired import Page
 from flowkit.errors import DataError
 
@@ -34,6 +34,7 @@ class BinarizationPatches:
             raise DataError("binarization is trained on pages with truth")
         self.rng = rng
         self.patch = patch
+        self.degrade = degradations_from("light")
         self.images = [_at_least(page.image, patch) for page in pages]
         self.inks = [_at_least(page.ink, patch) for page in pages if page.ink is not None]
         self.weights = _by_area(self.images)
@@ -50,12 +51,12 @@ class BinarizationPatches:
             image, ink = self._crop()
             if ink.mean() >= INK_SHARE or self.rng.random() < PAPER_KEPT:
                 break
-        image = image.astype(np.float32) / 255
-        if self.rng.random() < 0.3:
-            image = show_through(image, self._crop()[0].astype(np.float32) / 255, self.rng)
-        image = jitter(image, self.rng)
+        image = self.degrade(image.astype(np.float32) / np.float32(255), self.rng, ink=ink, other=self._other)
         turns, mirrored = int(self.rng.integers(4)), self.rng.random() < 0.5
         return _turn(image, turns, mirrored), _turn(ink, turns, mirrored)
+
+    def _other(self) -> np.ndarray:
+        return self._crop()[0].astype(np.float32) / 255
 
     def _crop(self) -> tuple[np.ndarray, np.ndarray]:
         page = self.rng.choice(len(self.images), p=self.weights)

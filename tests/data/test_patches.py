@@ -5,7 +5,6 @@ import pytest
 import torch
 
 from flowkit.data import BinarizationPatches, Page, SuperResolutionPatches
-from flowkit.data.jitter import jitter, show_through
 from flowkit.errors import DataError
 
 
@@ -68,22 +67,3 @@ def test_what_cannot_be_cut():
         SuperResolutionPatches([page(40, 40)], 30, 4, rng)
     with pytest.raises(DataError, match="at least one page"):
         SuperResolutionPatches([], 32, 4, rng)
-
-
-def test_the_verso_shines_through_mirrored_and_only_darkens():
-    recto = np.full((40, 60, 3), 0.8, np.float32)
-    verso = np.full((40, 60, 3), 0.9, np.float32)
-    verso[:, :20] = 0.1
-    seen = show_through(recto, verso, np.random.default_rng(0))
-    assert seen.max() <= 0.8
-    assert seen[:, 45:].mean() < seen[:, :35].mean() - 0.05
-
-
-def test_jitter_varies_light_and_stays_an_image():
-    image = page(40, 60).image.astype(np.float32) / 255
-    seen = [jitter(image, np.random.default_rng(i)) for i in range(20)]
-    assert all(s.dtype == np.float32 and s.min() >= 0 and s.max() <= 1 for s in seen)
-    assert np.std([s.mean() for s in seen]) > 0.02
-    coloured = [np.ptp(s.mean((0, 1))) > 0.01 for s in seen]
-    assert any(coloured)
-    assert not all(coloured)
