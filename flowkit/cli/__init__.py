@@ -22,6 +22,7 @@ VERBS = (
     "check",
     "show",
     "convert",
+    "degrade",
     "layers",
     "bench",
     "build-kernels",

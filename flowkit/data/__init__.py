@@ -3,17 +3,14 @@
 from flowkit.data.assemble import training_set
 from flowkit.data.find import find_images, find_pairs
 from flowkit.data.paired import Page, load_pages
-from flowkit.data.patches import BinarizationPatches, SuperResolutionPatches
 from flowkit.data.sheets import Pair, Task
 from flowkit.data.sources import Source
 from flowkit.data.training_set import TrainingSet
 
 __all__ = [
-    "BinarizationPatches",
     "Page",
     "Pair",
     "Source",
-    "SuperResolutionPatches",
     "Task",
     "TrainingSet",
     "find_images",

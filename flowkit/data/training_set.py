@@ -13,13 +13,13 @@ from torch.utils.data import Dataset
 
 from flowkit.data.cache import Pages, WholePages
 from flowkit.data.crops import Pieces, crop, turn
-from flowkit.data.jitter import jitter, show_through
+from flowkit.data.degradations import Compose, Degradation, degradations_from
 from flowkit.data.sheets import Endless, Task
 
 INK_SHARE = 0.005  # a patch with less ink is mostly paper ...
 PAPER_KEPT = 0.25  # ... of which this share is enough
 
-Degrade = Callable[[NDArray[np.float32], np.random.Generator], NDArray[np.float32]]
+Degrade = Compose | Degradation | Callable[..., NDArray[np.float32]]
 
 
 @dataclass(frozen=True)
@@ -56,8 +56,8 @@ class TrainingSet(Dataset[tuple[Tensor, Tensor]]):
         patch: side of the target, in pixels.
         seed: of all choices.
         length: how many samples there are.
-        degrade: what is done to images, float32 (h, w, 3) in [0, 1]. None: for ink, another page shines
-            through now and then, and light, colour and noise vary; otherwise nothing.
+        degrade: what is done to images, float32 (h, w, 3) in [0, 1], called as a `Degradation` is. None: for
+            ink, the preset `light`; otherwise nothing.
         fingerprints: of the pages.
         validation: whole pages that are not trained on.
 
@@ -86,7 +86,7 @@ class TrainingSet(Dataset[tuple[Tensor, Tensor]]):
         self.patch = patch
         self.seed = seed
         self.length = length
-        self.degrade = degrade
+        self.degrade = degradations_from("light") if degrade is None and task.binary else degrade
         self.fingerprints = fingerprints
         self.validation = validation
         self._sources = _cumulated([share.weight for share in shares])
@@ -105,13 +105,12 @@ class TrainingSet(Dataset[tuple[Tensor, Tensor]]):
                 break
         values: NDArray[np.float32] = image.astype(np.float32) / np.float32(255)
         if self.degrade is not None:
-            values = self.degrade(values, rng)
-        elif self.task.binary:
-            if rng.random() < 0.3:
-                values = show_through(
-                    values, self._piece(index, rng)[0].astype(np.float32) / np.float32(255), rng
-                )
-            values = jitter(values, rng)
+            values = self.degrade(
+                values,
+                rng,
+                ink=target if self.task.binary else None,
+                other=lambda: self._piece(index, rng)[0].astype(np.float32) / np.float32(255),
+            )
         turns, mirrored = int(rng.integers(4)), bool(rng.random() < 0.5)
         seen, wanted = turn(values, turns, mirrored), turn(target, turns, mirrored)
         top = np.float32(1 if self.task.binary else 255)

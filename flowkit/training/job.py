@@ -9,6 +9,7 @@ import torch
 from torch import nn
 
 from flowkit.data import Task, training_set
+from flowkit.data.degradations import degradations_from
 from flowkit.data.describe import Given
 from flowkit.errors import FlowkitError, RecipeError
 from flowkit.recipe import Recipe, build
@@ -66,12 +67,18 @@ class Job:
             self.stepper = Stepper(self.model, self.options, processes)
         except FlowkitError as error:
             raise RecipeError(f"{error}\n  {recipe.document.place(('train', 'losses'))}") from None
+        try:
+            asked = self.options.degrade
+            degrade = None if asked is None else degradations_from(asked)
+        except FlowkitError as error:
+            raise RecipeError(f"{error}\n  {recipe.document.place(('train', 'degrade'))}") from None
         self.data = training_set(
             data,
             task=task,
             patch=self.options.patch,
             seed=self.options.seed,
             length=ENDLESS,
+            degrade=degrade,
             validation=validation,
         )
         self.validation = Validation(

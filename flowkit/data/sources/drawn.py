@@ -6,11 +6,12 @@ import functools
 import threading
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
-from flowkit.data.degrade import degrade
-from flowkit.data.draw import draw_page
+from flowkit.data.degradations import Compose, degradations_from
+from flowkit.data.degrade import drawn_pair
 from flowkit.data.sheets import Box, Pair, Task
 from flowkit.data.sources.base import Found, Source
 from flowkit.errors import DataError
@@ -23,9 +24,10 @@ _FONTS = threading.Lock()  # they are shared, and hold the state of what is bein
 
 @register("drawn")
 class Drawn(Source):
-    """Pages of text drawn from nothing (`flowkit.data.draw`), made into scans (`flowkit.data.degrade`).
+    """Pages of text drawn from nothing (`flowkit.data.draw`), made into scans (`drawn_pair`).
 
-    For ink, the truth is what was drawn; for images, the target is the scan itself.
+    For ink, the truth is what is seen of the strokes before anything veils them; for images, the target is
+    the scan itself.
 
     Args:
         task: what the pages are for.
@@ -34,7 +36,7 @@ class Drawn(Source):
         width: of a page, in target pixels.
         height: of a page, in target pixels.
         seed: of the pages; another seed, other pages.
-        strength: of the degradations: 0 none, 1 an ordinary old page, 2 a bad one.
+        degradations: what happens to the pages: a preset's name, or a list as in `train.degrade`.
     """
 
     def __init__(
@@ -46,17 +48,18 @@ class Drawn(Source):
         width: int = 640,
         height: int = 640,
         seed: int = 0,
-        strength: float = 1.0,
+        degradations: str | list[str | dict[str, Any]] = "archive",
     ) -> None:
         super().__init__(task, base)
         for name, value, least in (("pages", pages, 1), ("width", width, 1), ("height", height, 1)):
             if value is not None and value < least:
                 raise DataError(f'option "{name}" of source "drawn" must be {least} or more, got {value}')
-        if seed < 0 or not 0 <= strength < np.inf:
-            found = f"{seed} and {strength}"
-            raise DataError(f'"seed" and "strength" of source "drawn" must be 0 or more, got {found}')
+        if seed < 0:
+            raise DataError(f'option "seed" of source "drawn" must be 0 or more, got {seed}')
         self.pages = pages
-        self.sheet = DrawnSheet(0, task, width // task.scale, height // task.scale, seed, strength)
+        self.sheet = DrawnSheet(
+            0, task, width // task.scale, height // task.scale, seed, degradations_from(degradations)
+        )
         if not self.sheet.width or not self.sheet.height:
             raise DataError(
                 f'source "drawn": {width} x {height} pixels are less than 1 x 1 at low resolution'
@@ -78,7 +81,7 @@ class DrawnSheet:
     width: int
     height: int
     seed: int
-    strength: float
+    degradations: Compose
     boxes: tuple[Box, ...] = ()
 
     @property
@@ -88,14 +91,14 @@ class DrawnSheet:
 
     def of(self, number: int) -> DrawnSheet:
         """Another page of the same kind."""
-        return DrawnSheet(number, self.task, self.width, self.height, self.seed, self.strength)
+        return DrawnSheet(number, self.task, self.width, self.height, self.seed, self.degradations)
 
     def read(self) -> Pair:
         """Draw it."""
         rng = np.random.default_rng([self.seed, self.number])
         with _FONTS:
-            ink = draw_page(self.width * self.task.scale, self.height * self.task.scale, rng)
-            scan = degrade(ink, rng, self.strength)
+            height, width = (side * self.task.scale for side in (self.height, self.width))
+            scan, ink = drawn_pair(rng, height, width, self.degradations)
         return Pair(self.name, scan, ink) if self.task.binary else Pair(self.name, None, scan)
 
 
