@@ -41,8 +41,8 @@ def training_set(
         length: how many samples there are.
         degrade: what is done to the images: see `TrainingSet`.
         validation: a share of the pages, or sources of other pages. In place of what a data file says; if
-            none does, nothing is held back. A share is of the different pages, and chosen by their pixels:
-            the same pages are held back wherever they lie, whatever they are called, and in any order.
+            none does, nothing is held back. A share is of each source's different pages, and chosen by their
+            pixels: the same are held back wherever they lie, whatever they are called, and in any order.
         cache: most bytes of decoded pages that are kept in memory, shared by all workers; `CACHE` by default.
 
     Raises:
@@ -71,7 +71,7 @@ def training_set(
         _refuse_overlap(checked, others_at)
         beyond = set(range(others_at, len(checked.sheets)))
     else:
-        beyond = _hold_back(checked, held or 0.0)
+        beyond = _hold_back(checked, trained, held or 0.0)
     shares = [
         _share(source, found, beyond, checked) for source, found in zip(said.sources, trained, strict=True)
     ]
@@ -162,17 +162,18 @@ def _refuse_overlap(checked: _Checked, others_at: int) -> None:
             )
 
 
-def _hold_back(checked: _Checked, share: float) -> set[int]:
-    """The numbers of a share of the different pages, one at least: those of the lowest fingerprints."""
+def _hold_back(checked: _Checked, found: Sequence[range | Endless], share: float) -> set[int]:
+    """The numbers of a share of each source's different pages, one at least: the lowest fingerprints."""
     if not share:
         return set()
-    different = sorted(set(checked.prints))
-    if len(different) < 2:
-        checked.problems.append(
-            f"a share of {share:g} of the pages cannot be held back: only {len(different)} can be told apart"
-        )
-        return set()
-    held = set(different[: min(max(1, round(share * len(different))), len(different) - 1)])
+    different = [sorted({checked.prints[n] for n in pages}) for pages in found if isinstance(pages, range)]
+    held = {
+        print_ for own in different for print_ in own[: min(round(share * len(own)), max(0, len(own) - 1))]
+    }
+    if not held and (most := max(different, key=len, default=[]))[1:]:
+        held = {most[0]}
+    if not held:
+        checked.problems.append(f"a share of {share:g} of the pages cannot be held back: there is only one")
     return {number for number, print_ in enumerate(checked.prints) if print_ in held}
 
 

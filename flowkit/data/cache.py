@@ -12,7 +12,9 @@ from torch import Tensor
 
 from flowkit.data.sheets import Pair, Sheet
 
-SLAB = 1 << 26  # pages lie in a few large blocks, because each block costs every process a file descriptor
+# Pages lie in few blocks, because each block costs every process a file descriptor. The first are small,
+# because a small set should not take much memory.
+SLABS = (1 << 20, 1 << 26)
 
 
 @dataclass(frozen=True)
@@ -76,7 +78,8 @@ class PageCache:
         if left < size:
             return False
         try:
-            slab = torch.empty(max(size, min(SLAB, left)), dtype=torch.uint8).share_memory_()  # type: ignore[no-untyped-call]
+            length = max(size, min(left, max(SLABS[0], min(self.used, SLABS[1]))))
+            slab = torch.empty(length, dtype=torch.uint8).share_memory_()  # type: ignore[no-untyped-call]
         except RuntimeError:  # as little shared memory as containers have by default
             return False
         self._slabs.append(slab)

@@ -131,22 +131,20 @@ def _as_downloaded(folder: Path, problems: list[str]) -> list[tuple[Path, Path]]
         )
         return []
     pairs = []
+    claimed: dict[Path, Path] = {}
     for image, stem in images.items():
         nearest = _nearest(image, truths.get(stem, []))
-        if len(nearest) == 1:
-            pairs.append((image, nearest[0]))
-        elif nearest:
-            problems.append(f"{image}: {nearest[0]} and {nearest[1]} could both be its truth")
-        else:
+        if not nearest:
             problems.append(f"{image}: no truth of this name in {folder}")
-    used: dict[Path, Path] = {}
-    for image, truth in pairs:
-        if truth in used:
-            problems.append(f"{truth}: could be the truth of {used[truth]} and of {image}")
-        used[truth] = image
-    if len(pairs) == len(images):  # or they are the other halves of what was reported
-        left = [t for found in truths.values() for t in found if t not in used]
-        problems.extend(f"{truth}: no image of this name in {folder}" for truth in left)
+        elif len(nearest) > 1:
+            problems.append(f"{image}: {nearest[0]} and {nearest[1]} could both be its truth")
+        elif nearest[0] in claimed:
+            problems.append(f"{nearest[0]}: could be the truth of {claimed[nearest[0]]} and of {image}")
+        else:
+            pairs.append((image, nearest[0]))
+        claimed.update(dict.fromkeys(nearest, image))
+    left = [truth for found in truths.values() for truth in found if truth not in claimed]
+    problems.extend(f"{truth}: no image of this name in {folder}" for truth in left)
     return pairs
 
 
