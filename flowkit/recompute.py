@@ -150,7 +150,7 @@ class _Recomputed(torch.autograd.Function):
         ctx: Any, run: Callable[..., tuple[Tensor, ...]], module: nn.Module, count: int, *tensors: Tensor
     ) -> tuple[Tensor, ...]:
         device = tensors[0].device.type
-        ctx.run, ctx.module, ctx.count, ctx.device = run, module, count, device
+        ctx.run, ctx.module, ctx.parameters, ctx.device = run, module, tensors[count:], device
         ctx.autocast = torch.is_autocast_enabled(device), torch.get_autocast_dtype(device)
         ctx.save_for_backward(*tensors)
         with _autocast(device, *ctx.autocast):
@@ -159,23 +159,19 @@ class _Recomputed(torch.autograd.Function):
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
-        saved, wanted = ctx.saved_tensors, ctx.needs_input_grad[3:]
-        if any(
-            now is not then for now, then in zip(ctx.module.parameters(), saved[ctx.count :], strict=True)
-        ):
+        saved, wanted = ctx.saved_tensors, ctx.needs_input_grad[3:]  # unpacking finds what has been changed
+        if any(now is not then for now, then in zip(ctx.module.parameters(), ctx.parameters, strict=True)):
             raise FlowkitError("parameters were replaced by others between the forward and the backward pass")
-        inputs = [
-            tensor.detach().requires_grad_(wants)
-            for tensor, wants in zip(saved[: ctx.count], wanted, strict=False)
-        ]
+        count = len(saved) - len(ctx.parameters)
+        inputs = [t.detach().requires_grad_(w) for t, w in zip(saved[:count], wanted[:count], strict=True)]
         with torch.enable_grad(), _autocast(ctx.device, *ctx.autocast):
             outputs = ctx.run(*inputs)
-        sources = [*inputs, *saved[ctx.count :]]
         differentiable = [(o, g) for o, g in zip(outputs, gradients, strict=True) if o.requires_grad]
+        sources = zip((*inputs, *ctx.parameters), wanted, strict=True)
         found = iter(
             torch.autograd.grad(
                 [output for output, _ in differentiable],
-                [source for source, wants in zip(sources, wanted, strict=True) if wants],
+                [source for source, wants in sources if wants],
                 [gradient for _, gradient in differentiable],
                 allow_unused=True,
             )
