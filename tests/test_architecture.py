@@ -22,6 +22,8 @@ FLOORS = (
     "testing",
     "encoders",
     "targets",
+    "path",
+    "recompute",
     "flow",
     "losses",
     "recipe",
