@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
-from typing import Any
+from collections.abc import Iterable, Mapping, Sequence
 
 import torch
 from torch import Tensor, nn
@@ -37,6 +36,8 @@ class ConditionalFlow(nn.Module):
         grid: images shifted by multiples of it are treated alike; where tiles may start.
         reach: image pixels further away than this cannot change a target pixel, in any direction of the flow,
             unless `whole_image`: then some layer reads features at any distance.
+        path_grid: `grid` and
+        path_reach: `reach` of the layers alone, from features (which the encoder has made) to targets.
     """
 
     def __init__(
@@ -54,10 +55,12 @@ class ConditionalFlow(nn.Module):
         image_cells = coarsest // math.gcd(coarsest, encoder.scale)
         self.multiple = math.lcm(image_cells, encoder.multiple)
         grids = [math.lcm(layer.grid * layer.shape.stride, encoder.scale) for layer in self._flow_layers()]
-        self.grid = math.lcm(self.multiple, encoder.grid, *(grid // encoder.scale for grid in grids))
+        self.path_grid = math.lcm(self.multiple, *(grid // encoder.scale for grid in grids))
+        self.grid = math.lcm(self.path_grid, encoder.grid)
         self.whole_image = any(layer.whole_image for layer in self._flow_layers())
-        flow_reach = sum(layer.reach * layer.shape.stride for layer in self._flow_layers()) + coarsest
-        self.reach = encoder.reach + math.ceil(flow_reach / encoder.scale)
+        path_reach = sum(layer.reach * layer.shape.stride for layer in self._flow_layers()) + coarsest
+        self.path_reach = math.ceil(path_reach / encoder.scale)
+        self.reach = encoder.reach + self.path_reach
 
     def forward(self, image: Tensor) -> ConditionalDistribution:
         """p(y | image)."""
@@ -67,12 +70,7 @@ class ConditionalFlow(nn.Module):
             raise ShapeError(
                 f"the image's height and width must be multiples of {self.multiple}, got {tuple(image.shape)}"
             )
-        features = self.encoder(image)
-        contexts = [
-            None if layer.context is None else layer.condition(features[layer.context.stride])
-            for layer in self._flow_layers()
-        ]
-        return ConditionalDistribution(self, image, contexts)
+        return ConditionalDistribution(self, image, self.encoder(image))
 
     def latent_shapes(self, height: int, width: int) -> list[tuple[int, int, int]]:
         """(C, h, w) of every latent for an IMAGE of this size, in the order of `encode` and `decode`."""
@@ -92,9 +90,12 @@ class ConditionalDistribution:
     costs the latents' path only.
     """
 
-    def __init__(self, flow: ConditionalFlow, image: Tensor, contexts: Sequence[Any]) -> None:
+    def __init__(self, flow: ConditionalFlow, image: Tensor, features: Mapping[int, Tensor]) -> None:
         self.flow = flow
-        self._contexts = contexts
+        self._contexts = [
+            None if layer.context is None else layer.condition(features[layer.context.stride])
+            for layer in flow._flow_layers()
+        ]
         self._image = image
         height, width = image.shape[2:]
         self.latent_shapes = flow.latent_shapes(height, width)
