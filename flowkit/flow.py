@@ -43,6 +43,8 @@ class ConditionalFlow(nn.Module):
         grid: images shifted by multiples of it are treated alike; where tiles may start.
         reach: image pixels further away than this cannot change a target pixel, in any direction of the flow,
             unless `whole_image`: then some layer reads features at any distance.
+        path_grid: `grid` and
+        path_reach: `reach` of the layers alone, from features (which the encoder has made) to targets.
     """
 
     def __init__(
@@ -67,10 +69,12 @@ class ConditionalFlow(nn.Module):
         image_cells = coarsest // math.gcd(coarsest, encoder.scale)
         self.multiple = math.lcm(image_cells, encoder.multiple)
         grids = [math.lcm(layer.grid * layer.shape.stride, encoder.scale) for layer in self._flow_layers()]
-        self.grid = math.lcm(self.multiple, encoder.grid, *(grid // encoder.scale for grid in grids))
+        self.path_grid = math.lcm(self.multiple, *(grid // encoder.scale for grid in grids))
+        self.grid = math.lcm(self.path_grid, encoder.grid)
         self.whole_image = any(layer.whole_image for layer in self._flow_layers())
-        flow_reach = sum(layer.reach * layer.shape.stride for layer in self._flow_layers()) + coarsest
-        self.reach = encoder.reach + math.ceil(flow_reach / encoder.scale)
+        path_reach = sum(layer.reach * layer.shape.stride for layer in self._flow_layers()) + coarsest
+        self.path_reach = math.ceil(path_reach / encoder.scale)
+        self.reach = encoder.reach + self.path_reach
 
     def forward(self, image: Tensor) -> ConditionalDistribution:
         """p(y | image)."""
