@@ -7,9 +7,10 @@ import textwrap
 
 from flowkit import registry
 from flowkit.cli.options import add_import, prepare
+from flowkit.data import degradations
 from flowkit.recipe.options import type_name
 
-KINDS = ("target", "encoder", "layer")
+KINDS = ("target", "encoder", "layer", degradations.Degradation.kind)
 WIDTH = 100
 
 

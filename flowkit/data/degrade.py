@@ -1,57 +1,50 @@
 """A clean page made into a scan: paper, verso, ink, stains, light, optics, sensor, JPEG, in that order.
 
-Each step is a function of a page (H, W, 3), float32 in [0, 1], and a generator; it returns a new page and
-leaves its input alone. The values are display values, as in the scans themselves, not linear light. Every
-step takes a `strength`: 0 changes nothing (or makes the plain case), 1 is an ordinary old page, 2 a bad one.
-`degrade` composes them all. Lengths are in pixels of a scan whose text is 20 to 60 pixels high.
+What makes the page (paper, ink) is here; what happens to it then are mostly the registered degradations, at
+strengths that go together. Each step is a function of a page (H, W, 3), float32 in [0, 1], and a generator;
+it returns a new page and leaves its input alone. The values are display values, as in the scans themselves,
+not linear light. Every step takes a `strength`: 0 changes nothing (or makes the plain case), 1 is an ordinary
+old page, 2 a bad one. `degrade` composes them all; `drawn_pair` makes training data with any degradations.
+Lengths are in pixels of a scan whose text is 20 to 60 pixels high.
 """
 
 from __future__ import annotations
 
-import io
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
 
-from flowkit.data.texture import Array, blur, smooth_field, smoothstep
+from flowkit.data.degradations.base import Compose, Mask, absorb
+from flowkit.data.degradations.noise import Noise
+from flowkit.data.degradations.optics import Defocus, Jpeg
+from flowkit.data.degradations.paper import YELLOWING, laid_lines
+from flowkit.data.degradations.spec import Steps, degradations_from
+from flowkit.data.degradations.stains import RUST, WATER, spot, water_mark
+from flowkit.data.degradations.verso import BleedThrough
+from flowkit.data.draw import draw_page
+from flowkit.data.texture import Array, blur, smooth_field, smoothstep, to_uint8
 from flowkit.errors import DataError
 
-Mask = NDArray[np.bool_]
-
-# per channel: what aged paper reflects, and how much of each light the inks and stains take
+# per channel: what aged paper reflects, and how much of each light the inks take
 _PAPERS = np.array(
     [(0.93, 0.89, 0.80), (0.90, 0.84, 0.71), (0.94, 0.92, 0.86), (0.86, 0.79, 0.66)], np.float32
 )
 _INKS = np.array([(0.84, 0.96, 1.06), (0.95, 0.99, 1.02), (0.74, 0.95, 1.12)], np.float32)
-_YELLOWING = np.array((0.6, 1.0, 1.6), np.float32)
-_VERSO = np.array((0.75, 1.0, 1.2), np.float32)
-_WATER = np.array((0.45, 0.85, 1.35), np.float32)
-_RUST = np.array((0.35, 1.0, 1.6), np.float32)
 
 
 def paper(shape: tuple[int, int], rng: np.random.Generator, strength: float = 1.0) -> Array:
     """Empty paper of `shape` (H, W): a colour, yellowing, darker edges, cloudy pulp, fibres, laid lines."""
     height, width = shape
-    colour = _PAPERS[rng.integers(len(_PAPERS))] + rng.normal(0, 0.015) * _YELLOWING
+    colour = _PAPERS[rng.integers(len(_PAPERS))] + rng.normal(0, 0.015) * np.array(YELLOWING, np.float32)
     slow = smooth_field(height, width, 0.35 * (height + width), rng, 2)
     pulp = smooth_field(height, width, 14, rng, 3)
     fibre = smooth_field(height, width, 2.2, rng)
     grain = 0.030 * slow + 0.011 * pulp + 0.014 * fibre
     if rng.random() < 0.6:
-        grain += _laid_lines(height, width, rng)
+        grain += laid_lines(height, width, rng)
     density = strength * (_edge_tone(height, width, rng) - grain)
-    return np.clip(_absorb(colour, density, _YELLOWING), 0, 1)
-
-
-def _laid_lines(height: int, width: int, rng: np.random.Generator) -> Array:
-    """The mark of the mould: fine ribs, crossed by chain lines far apart."""
-    y, x = np.mgrid[:height, :width].astype(np.float32)
-    sway = 1.5 * smooth_field(height, width, 200, rng)
-    ribs = np.sin(2 * np.pi / rng.uniform(7, 11) * (y + sway))
-    chain = np.abs((x + sway) / rng.uniform(150, 240) % 1 - 0.5)
-    lines = 0.007 * ribs - 0.02 * np.exp(-((chain / 0.008) ** 2))
-    return np.asarray(lines * (1 + 0.4 * smooth_field(height, width, 120, rng)), np.float32)
+    return np.clip(absorb(colour, density, YELLOWING), 0, 1)
 
 
 def _edge_tone(height: int, width: int, rng: np.random.Generator) -> Array:
@@ -63,19 +56,12 @@ def _edge_tone(height: int, width: int, rng: np.random.Generator) -> Array:
     return np.asarray(rng.uniform(0.08, 0.22) * np.exp(-np.maximum(away, 0) / reach), np.float32)
 
 
-def bleed_through(page: Array, verso: Mask, rng: np.random.Generator, strength: float = 1.0) -> Array:
-    """The other side of the leaf: the ink of `verso` (H, W), mirrored, blurred, faint, in patches."""
-    height, width = verso.shape
-    mirrored = verso[:, ::-1].astype(np.float32)
-    patches = smoothstep(smooth_field(height, width, 0.25 * (height + width), rng, 3), -1.2, 1.4)
-    seen = 0.55 * blur(mirrored, rng.uniform(1.0, 2.0)) + 0.45 * blur(mirrored, rng.uniform(3, 5))
-    seen = seen * (0.25 + 0.75 * patches) * (1 + 0.15 * smooth_field(height, width, 5, rng))
-    density = strength * rng.uniform(0.30, 0.60) * seen
-    return _absorb(page, density, _VERSO)
+def lay_ink(page: Array, truth: Mask, rng: np.random.Generator, strength: float = 1.0) -> tuple[Array, Mask]:
+    """The ink of `truth` (H, W): edges that creep outwards, uneven load, fading by region, worn specks.
 
-
-def ink(page: Array, truth: Mask, rng: np.random.Generator, strength: float = 1.0) -> Array:
-    """The ink of `truth` (H, W): edges that creep outwards, uneven load, fading by region, worn specks."""
+    Returns the page, and where its ink is seen, bool (H, W): up to the middle of the soft edge, which lies
+    outside of `truth` where the ink has spread.
+    """
     height, width = truth.shape
     load = np.float32(rng.uniform(1.7, 2.3))
     soft = blur(truth.astype(np.float32), 0.5 + 0.2 * strength)
@@ -91,7 +77,8 @@ def ink(page: Array, truth: Mask, rng: np.random.Generator, strength: float = 1.
     strokes = 0.14 * smooth_field(height, width, 28, rng, 2) + 0.08 * smooth_field(height, width, 4, rng)
     worn = smoothstep(smooth_field(height, width, 1.8, rng) + 2.0 * fade, 1.9, 3.4)
     keep = np.clip(1 - strength * (fade + 0.7 * worn) + min(strength, 1.5) * strokes, 0.15, 1.3)
-    return _absorb(page, load * (cover * keep + halo), _INKS[rng.integers(len(_INKS))])
+    written = absorb(page, load * (cover * keep + halo), _INKS[rng.integers(len(_INKS))])
+    return written, cover >= 0.5
 
 
 def stains(page: Array, rng: np.random.Generator, strength: float = 1.0) -> Array:
@@ -100,49 +87,11 @@ def stains(page: Array, rng: np.random.Generator, strength: float = 1.0) -> Arra
     size = float(np.sqrt(height * width))
     water = np.zeros((height, width), np.float32)
     for _ in range(rng.poisson(1.6 * strength)):
-        _water_mark(water, rng, radius=size * rng.uniform(0.06, 0.22))
+        water_mark(water, rng, size * rng.uniform(0.06, 0.22), (0.06, 0.20))
     rust = np.zeros((height, width), np.float32)
     for _ in range(rng.poisson(4.0 * strength * rng.exponential())):
-        _spot(rust, rng)
-    return _absorb(_absorb(page, strength * water, _WATER), strength * rust, _RUST)
-
-
-def _water_mark(density: Array, rng: np.random.Generator, radius: float) -> None:
-    """Add one blotch to `density`; its outline wanders, and most dry with a dark line at their edge."""
-    height, width = density.shape
-    cx, cy = rng.uniform(-0.05, 1.05) * width, rng.uniform(-0.05, 1.05) * height
-    x0, x1 = (int(np.clip(cx + side * 1.9 * radius, 0, width)) for side in (-1, 1))
-    y0, y1 = (int(np.clip(cy + side * 1.9 * radius, 0, height)) for side in (-1, 1))
-    if x1 <= x0 or y1 <= y0:
-        return
-    shape = (y1 - y0, x1 - x0)
-    x, y = np.arange(x0, x1, dtype=np.float32) - cx, (np.arange(y0, y1, dtype=np.float32) - cy)[:, None]
-    stretch = rng.uniform(0.7, 1.4)
-    away = np.hypot(x * stretch, y / stretch) / radius + 0.16 * smooth_field(*shape, 0.7 * radius, rng, 4)
-    cloud = 1 + 0.2 * smooth_field(*shape, 0.3 * radius, rng, 3)
-    depth = rng.uniform(0.06, 0.20)
-    if rng.random() < 0.7:
-        inside = 1 - smoothstep(away, 0.98, 1.02)
-        # a tide line: sharp outside, fading inwards
-        line = inside * np.exp(-np.maximum(1 - away, 0) / rng.uniform(0.02, 0.06))
-        blotch = depth * (0.6 * inside + rng.uniform(0.6, 1.6) * line)
-    else:
-        blotch = 1.6 * depth * (1 - smoothstep(away, 0.2, 1.25))
-    density[y0:y1, x0:x1] += np.maximum(blotch * cloud, 0)
-
-
-def _spot(density: Array, rng: np.random.Generator) -> None:
-    """Add one small soft spot to `density`."""
-    height, width = density.shape
-    radius = min(rng.lognormal(1.1, 0.6), 14.0)
-    cx, cy, reach = rng.uniform(0, width), rng.uniform(0, height), 3 * radius
-    x = np.arange(max(0, int(cx - reach)), min(width, int(cx + reach) + 1), dtype=np.float32)
-    y = np.arange(max(0, int(cy - reach)), min(height, int(cy + reach) + 1), dtype=np.float32)
-    away = np.hypot(x - cx, y[:, None] - cy) / radius
-    away += 0.2 * smooth_field(len(y), len(x), max(1.0, radius), rng)
-    density[int(y[0]) : int(y[-1]) + 1, int(x[0]) : int(x[-1]) + 1] += rng.uniform(0.08, 0.35) * np.exp(
-        -(away**2)
-    )
+        spot(rust, rng, min(rng.lognormal(1.1, 0.6), 14.0), (0.08, 0.35))
+    return absorb(absorb(page, strength * water, WATER), strength * rust, RUST)
 
 
 def uneven_light(page: Array, rng: np.random.Generator, strength: float = 1.0) -> Array:
@@ -167,31 +116,6 @@ def contrast(page: Array, rng: np.random.Generator, strength: float = 1.0) -> Ar
     low, high = strength * rng.uniform(0.0, 0.07), 1 - strength * rng.uniform(0.0, 0.06)
     gamma = np.exp(strength * rng.normal(0, 0.08))
     return np.asarray(low + max(high - low, 0.2) * page**gamma, np.float32)
-
-
-def optics(page: Array, rng: np.random.Generator, strength: float = 1.0) -> Array:
-    """The blur of the lens: Gaussian, up to about one pixel at strength 1."""
-    return blur(page, strength * rng.uniform(0.2, 0.8))
-
-
-def sensor_noise(page: Array, rng: np.random.Generator, strength: float = 1.0) -> Array:
-    """Noise that grows with the light (shot noise) on a constant floor, largely shared by the channels."""
-    height, width = page.shape[:2]
-    level = strength * rng.uniform(0.006, 0.016)
-    shared = rng.standard_normal((height, width, 1), dtype=np.float32)
-    own = rng.standard_normal((height, width, 3), dtype=np.float32)
-    noise = level * np.sqrt(0.3 + 0.7 * page) * (0.8 * shared + 0.6 * own)
-    return np.asarray(np.clip(page + noise, 0, 1), np.float32)
-
-
-def jpeg(page: Array, rng: np.random.Generator, strength: float = 1.0) -> Array:
-    """Through a JPEG file and back: quality 75 to 95 at strength 1, lower beyond it."""
-    if strength <= 0:
-        return page
-    quality = int(np.clip(100 - strength * rng.uniform(5, 25), 20, 100))
-    file = io.BytesIO()
-    Image.fromarray(to_uint8(page)).save(file, "JPEG", quality=quality)
-    return np.asarray(Image.open(file), np.float32) / np.float32(255)
 
 
 def degrade(
@@ -221,24 +145,56 @@ def degrade(
             f"degrade: found a verso of shape {verso.shape}, expected that of truth, {truth.shape}"
         )
     page = paper((truth.shape[0], truth.shape[1]), rng, strength)
-    page = bleed_through(page, verso, rng, strength)
-    page = ink(page, truth, rng, strength)
+    through = BleedThrough(
+        strength=(min(0.30 * strength, 4), min(0.60 * strength, 4)), sigma=(1, 2), halo=(0.45, 0.45)
+    )
+    page = through(page, rng, other=lambda: (~verso)[..., None])
+    page, _ = lay_ink(page, truth, rng, strength)
     page = stains(page, rng, strength)
     page = uneven_light(page, rng, strength)
-    page = optics(page, rng, strength)
+    page = Defocus(sigma=(min(0.2 * strength, 50), min(0.8 * strength, 50)))(page, rng)
     page = contrast(page, rng, strength)
-    page = sensor_noise(page, rng, strength)
-    return to_uint8(jpeg(page, rng, strength))
+    page = Noise(level=(min(0.006 * strength, 0.5), min(0.016 * strength, 0.5)))(page, rng)
+    if strength > 0:
+        quality = int(np.clip(100 - strength * rng.uniform(5, 25), 20, 100))
+        page = Jpeg(quality=(quality, quality))(page, rng)
+    return to_uint8(page)
 
 
-def to_uint8(page: Array) -> NDArray[np.uint8]:
-    """Values in [0, 1] to the nearest of 0 to 255."""
-    return np.round(np.clip(page, 0, 1) * 255).astype(np.uint8)
+def drawn_pair(
+    rng: np.random.Generator, height: int, width: int, degradations: Compose | str | Steps = "archive"
+) -> tuple[NDArray[np.uint8], Mask]:
+    """A scan, uint8 (height, width, 3), of a page that was never written, and its ink, bool (height, width).
 
+    The ink is what is seen as ink once it has spread into the paper (the middle of its soft edge), before
+    anything veils it: the truth of the DIBCO contests hugs the visible strokes in the same way, while the
+    letterform that was drawn is thinner. The same state of `rng` gives the same pair.
 
-def _absorb(page: Array, density: Array, channels: Array) -> Array:
-    """A page or colour (..., 3) behind a layer of `density` (H, W) that takes more of some colours."""
-    return np.asarray(page * np.exp(-density[..., None] * np.asarray(channels, np.float32)), np.float32)
+    Args:
+        rng: the only source of randomness.
+        height: of the page, in pixels.
+        width: of the page, in pixels.
+        degradations: what happens to the page after it was written: a preset's name, a list of steps, or
+            what `degradations_from` made of one (faster where many pages are drawn).
+
+    Raises:
+        DataError: the size is below 1 x 1, or there is no such preset.
+        RecipeError: the list of steps is wrong.
+
+    >>> image, ink = drawn_pair(np.random.default_rng(0), 120, 200, "light")
+    >>> image.shape, image.dtype.name, ink.shape, ink.dtype.name
+    ((120, 200, 3), 'uint8', (120, 200), 'bool')
+    """
+    worse = degradations if isinstance(degradations, Compose) else degradations_from(degradations)
+    text_size = float(np.exp(rng.uniform(np.log(18), np.log(56))))
+    drawn = draw_page(width, height, rng, text_size=text_size)
+    sheet = paper((height, width), rng, rng.uniform(0.2, 1.2))
+    page, ink = lay_ink(sheet, drawn, rng, rng.uniform(0.3, 1.3))
+
+    def other() -> NDArray[Any]:
+        return (~draw_page(width, height, rng, text_size=text_size)).astype(np.float32)[..., None]
+
+    return to_uint8(worse(page, rng, ink=ink, other=other)), ink
 
 
 def _check(name: str, mask: Mask) -> None:

@@ -69,3 +69,8 @@ def smoothstep(x: Array, low: float, high: float) -> Array:
     """0 below `low`, 1 above `high`, and the cubic 3t^2 - 2t^3 between them."""
     t = np.clip((x - np.float32(low)) / np.float32(high - low), 0, 1)
     return np.asarray(t * t * (3 - 2 * t), np.float32)
+
+
+def to_uint8(page: Array) -> NDArray[np.uint8]:
+    """Values in [0, 1] to the nearest of 0 to 255."""
+    return np.round(np.clip(page, 0, 1) * 255).astype(np.uint8)
