@@ -35,7 +35,7 @@ RECIPE = {
     "train": {"steps": 200, "batch": 4, "patch": 96, "lr": 4e-3, "warmup": 20, "ema": 0.98}
     | {"validate_every": 100, "validation_windows": 24},
 }
-PAGES = {"type": "drawn", "pages": 10, "width": 400, "height": 300}
+PAGES = {"type": "drawn", "pages": 10, "width": 400, "height": 300, "degradations": "light"}
 
 
 def main() -> None:

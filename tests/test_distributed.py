@@ -116,7 +116,7 @@ def test_a_run_of_two_processes_is_one_with_twice_the_batch(drawn, tmp_path):
         train(changed, [drawn], tmp_path / name, validation=[pages], workers=0, quiet=True)
         for figure in ("bits_per_dim", "gradient", "validation_bits_per_dim", "validation_f_measure"):
             found, wanted = (logged(tmp_path / out, figure) for out in ("two", name))
-            assert found == pytest.approx(wanted, rel=1e-3), f"{name}: {figure}"
+            assert found == pytest.approx(wanted, rel=3e-3), f"{name}: {figure}"
 
 
 @pytest.mark.slow

@@ -215,7 +215,7 @@ def test_endless_pages_change_slowly():
     [
         ({"pages": 0}, '"pages" of source "drawn" must be 1 or more, got 0'),
         ({"width": 0}, '"width" of source'),
-        ({"seed": -1}, "must be 0 or more, got -1 and 1.0"),
+        ({"seed": -1}, "must be 0 or more, got -1"),
         ({"degradations": "old"}, "unknown preset"),
         ({"height": 3}, "640 x 3 pixels are less than 1 x 1 at low resolution"),
     ],

@@ -149,7 +149,7 @@ def test_pages_are_drawn_by_the_root_of_their_area(tmp_path, write):
     assert 70 < small < 130  # a quarter, where areas would give a tenth
 
 
-def halve(image, rng):
+def halve(image, rng, **_):
     assert image.dtype == np.float32
     assert image.shape[2] == 3
     return image / 2
@@ -159,7 +159,7 @@ def halve(image, rng):
 def test_what_is_done_to_images_leaves_targets_alone(paired, task):
     folder = paired if task.binary else paired / "img"
     make = functools.partial(training_set, [folder], task=task, patch=32, seed=0, length=8)
-    plain = make(degrade=lambda image, rng: image)
+    plain = make(degrade=lambda image, rng, **_: image)
     done = make(degrade=halve)
     for i in range(8):
         torch.testing.assert_close(done[i][0], plain[i][0] / 2)
