@@ -129,7 +129,11 @@ def draw(rng: np.random.Generator, limits: Range) -> float:
 
 def absorb(page: Array, density: Array, channels: Sequence[float] | Array) -> Array:
     """A page or colour (..., 3) behind a layer of `density` (H, W) that takes more of some colours."""
-    return np.asarray(page * np.exp(-density[..., None] * np.asarray(channels, np.float32)), np.float32)
+    out = np.empty((*density.shape, 3), np.float32)
+    # one channel after the other is twice as fast as a last axis of 3
+    for c, share in enumerate(np.asarray(channels, np.float32)):
+        out[..., c] = page[..., c] * np.exp(-density * share)
+    return out
 
 
 def paper_around(image: Array) -> Array:

@@ -38,6 +38,8 @@ class PaperGrain(Degradation):
         for limits, cell, octaves in scales:
             if level := draw(rng, limits):
                 density += np.float32(level) * smooth_field(height, width, cell, rng, octaves)
+        # paper has dark places rather than light ones
+        density = np.maximum(density, np.float32(-0.05))
         return absorb(image, density, YELLOWING if rng.random() < 0.5 else (1.0, 1.0, 1.0))
 
 

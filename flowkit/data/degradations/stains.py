@@ -14,11 +14,13 @@ from flowkit.registry import register
 
 WATER = (0.45, 0.85, 1.35)
 RUST = (0.35, 1.0, 1.6)
+_BROWN = (0.6, 1.0, 1.35)
 _SPILLS = np.array([WATER, RUST, (0.9, 1.0, 1.1), (0.7, 1.0, 1.2), (1.0, 1.0, 1.0)], np.float32)
 
 Count = Annotated[tuple[int, int], Between(0, 1000)]
 Size = Annotated[Range, Between(0.001, 2)]
 Blotch = Callable[[Array, Array], Array]
+Window = tuple[slice, slice]
 
 
 @register("stain")
@@ -34,8 +36,10 @@ class Stain(Degradation):
         """`size`: radius as a share of the page's side; `strength`: optical density (ink has about 2)."""
         rng = scene.rng
         height, width = image.shape[:2]
+        out = image.copy()
         for _ in range(_number(rng, self.count)):
             density = np.zeros((height, width), np.float32)
+            colour = _SPILLS[rng.integers(len(_SPILLS))]
             radius = draw(rng, self.size) * np.sqrt(height * width)
             edge = rng.choice([0.08, 0.3, 0.9])
             cloud = rng.uniform(0.1, 0.35)
@@ -47,9 +51,9 @@ class Stain(Degradation):
                 inside = 1 - smoothstep(away, 1 - edge, 1 + edge / 2)
                 return np.asarray(depth * inside * (1 + cloud * shade), np.float32)
 
-            _spread(density, rng, radius, blotch)
-            image = absorb(image, density, _SPILLS[rng.integers(len(_SPILLS))])
-        return image
+            window = _spread(density, rng, radius, blotch)
+            out[window] = absorb(out[window], density[window], colour)
+        return out
 
 
 @register("water_ring")
@@ -85,7 +89,7 @@ class Foxing(Degradation):
         density = np.zeros(image.shape[:2], np.float32)
         for _ in range(_number(rng, self.count)):
             spot(density, rng, draw(rng, self.radius), self.strength)
-        return absorb(image, density, RUST)
+        return absorb(image, density, RUST if rng.random() < 0.5 else _BROWN)
 
 
 @register("panel")
@@ -131,20 +135,21 @@ def water_mark(
     _spread(density, rng, radius, blotch)
 
 
-def _spread(density: Array, rng: np.random.Generator, radius: float, blotch: Blotch) -> None:
-    """Add `blotch(away, shade)` somewhere: `away` is 1 on a wandering outline, `shade` a cloudy field."""
+def _spread(density: Array, rng: np.random.Generator, radius: float, blotch: Blotch) -> Window:
+    """Add `blotch(away, shade)` somewhere: `away` is 1 on a wandering outline, `shade` a cloudy field; returns where."""
     height, width = density.shape
     cx, cy = rng.uniform(-0.05, 1.05) * width, rng.uniform(-0.05, 1.05) * height
     x0, x1 = (int(np.clip(cx + side * 1.9 * radius, 0, width)) for side in (-1, 1))
     y0, y1 = (int(np.clip(cy + side * 1.9 * radius, 0, height)) for side in (-1, 1))
     if x1 <= x0 or y1 <= y0:
-        return
+        return slice(0, 0), slice(0, 0)
     shape = (y1 - y0, x1 - x0)
     x, y = np.arange(x0, x1, dtype=np.float32) - cx, (np.arange(y0, y1, dtype=np.float32) - cy)[:, None]
     stretch = rng.uniform(0.7, 1.4)
     away = np.hypot(x * stretch, y / stretch) / radius + 0.16 * smooth_field(*shape, 0.7 * radius, rng, 4)
     shade = smooth_field(*shape, 0.3 * radius, rng, 3)
     density[y0:y1, x0:x1] += np.maximum(blotch(np.asarray(away, np.float32), shade), 0)
+    return slice(y0, y1), slice(x0, x1)
 
 
 def spot(density: Array, rng: np.random.Generator, radius: float, strength: Range) -> None:

@@ -15,7 +15,7 @@ from flowkit.data.texture import Array, blur, smooth_field, smoothstep
 from flowkit.registry import register
 
 _BROWN = (0.75, 1.0, 1.2)
-_SHEETS, _SIDE = 6, 768
+_SHEETS, _SIDE = 6, 1024
 
 
 @register("show_through")
@@ -58,8 +58,8 @@ def _verso(image: Array, scene: Scene) -> Array:
     page = scene.other() if scene.other is not None else _writing(scene.rng)
     rows, columns = np.arange(height) % page.shape[0], np.arange(width)[::-1] % page.shape[1]
     if scene.other is None:
-        rows = (rows + scene.rng.integers(_SIDE)) % _SIDE
-        columns = (columns + scene.rng.integers(_SIDE)) % _SIDE
+        rows = (rows + scene.rng.integers(page.shape[0])) % page.shape[0]
+        columns = (columns + scene.rng.integers(page.shape[1])) % page.shape[1]
     grey = np.asarray(page, np.float32).mean(axis=2)
     # what most of the page is, is paper; a sample of it is enough to know
     paper = max(float(np.quantile(grey[:: max(1, len(grey) // 64)], 0.9)), 1e-3)
@@ -74,4 +74,5 @@ def _writing(rng: np.random.Generator) -> NDArray[Any]:
 def _sheet(number: int) -> NDArray[Any]:
     """One of a few drawn pages, kept: drawing takes longer than all degradations of a patch together."""
     ink = draw_page(_SIDE, _SIDE, np.random.default_rng(number), text_size=22 + 5 * number)
-    return (~ink).astype(np.float32)[..., None]
+    margin = _SIDE // 8
+    return (~ink[margin:-margin, margin:-margin]).astype(np.float32)[..., None]
