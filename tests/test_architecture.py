@@ -33,6 +33,7 @@ FLOORS = (
     "metrics",
     "training",
     "pages",
+    "evaluation",
     "bench",
     "cli",
 )

@@ -17,7 +17,7 @@ class RowStream(Protocol):
     """What `Encoder.stream` returns: one page on its way through an encoder."""
 
     def push(self, rows: Tensor, *, last: bool) -> dict[int, Tensor]:
-        """Take the image's next rows (B, C, r, W); return what is ready by now at each stride, (B, C', r', W').
+        """Take the image's next rows (B, C, r, W); return what is ready at each stride, (B, C', r', W').
 
         Rows put one below the other, in and out, are the image and the encoder's features. Every call but
         the last takes a multiple of `Encoder.multiple` rows; some give none.

@@ -164,8 +164,8 @@ class UNetRows:
 
     def _stage(self, stage: nn.Module) -> list[ConvolutionRows | ResidualRows]:
         assert isinstance(stage, nn.Sequential)
-        bodies = [block.body for block in stage if isinstance(block, Residual)]
-        return [ResidualRows(body[:3], body[3:]) for body in bodies]
+        halves = [list(block.body.children()) for block in stage if isinstance(block, Residual)]
+        return [ResidualRows(nn.Sequential(*half[:3]), nn.Sequential(*half[3:])) for half in halves]
 
 
 def _conv(inputs: int, outputs: int, kernel: int, stride: int = 1) -> nn.Sequential:

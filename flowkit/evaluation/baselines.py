@@ -8,9 +8,10 @@ from PIL import Image
 
 
 def otsu(image: NDArray[np.uint8]) -> NDArray[np.bool_]:
-    """Ink where grey is at or below the threshold that splits the histogram best (Otsu, IEEE TSMC 9(1), 1979).
+    """Ink where grey is at or below the threshold that splits the histogram best.
 
-    The threshold t maximises the variance between the classes, w0 w1 (m0 - m1)^2, for grey <= t and grey > t.
+    Otsu, IEEE TSMC 9(1), 1979. The threshold t maximises the variance between the classes, w0 w1 (m0 -
+    m1)^2, for grey <= t and grey > t.
 
     Args:
         image: (H, W, 3), RGB; grey is its luma (ITU-R BT.601).

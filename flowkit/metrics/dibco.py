@@ -1,7 +1,7 @@
 """The scores of the DIBCO binarization contests, of one page against its truth.
 
-Ink is the positive class, black in the contests' files. TP, FP, FN and TN count pixels; the contour of the truth
-is its ink that has one of 4 neighbours outside the ink, and what is outside the image is not ink.
+Ink is the positive class, black in the contests' files. TP, FP, FN and TN count pixels; the contour of the
+truth is its ink that has one of 4 neighbours outside the ink, and what is outside the image is not ink.
 """
 
 from __future__ import annotations
@@ -75,8 +75,9 @@ def evaluate(pred: Ink, truth: Ink | Truth) -> dict[str, float]:
     - `fps`, the weighted pseudo F-measure of 2013, which DIBCO ranks by since then: the harmonic mean of
       Rps = 100 sum_TP(w_R) / sum_ink(w_R) and Pps = 100 sum_TP(1 + w_P) / sum_pred(1 + w_P), with the weights
       of `flowkit.metrics.pseudo_weights`.
-    - `pfm_skel`, the pseudo F-measure of 2010 (Pratikakis et al., H-DIBCO 2010), which many papers print under
-      the same name: the harmonic mean of precision and of the share of the truth's skeleton that was found.
+    - `pfm_skel`, the pseudo F-measure of 2010 (Pratikakis et al., H-DIBCO 2010), which many papers print
+      under the same name: the harmonic mean of precision and of the share of the truth's skeleton that was
+      found.
 
     Better the higher:
 
@@ -84,22 +85,22 @@ def evaluate(pred: Ink, truth: Ink | Truth) -> dict[str, float]:
 
     Better the lower, 0 at best:
 
-    - `drd` = sum_k DRD_k / NUBN over the wrong pixels k (Lu, Kot, Shi, IEEE SPL 11(2), 2004): DRD_k adds up, over
-      the 5x5 pixels around k that differ in the truth from `pred` at k, the reciprocal distance to k, all
-      weights together being 1; pixels outside the image count as equal. NUBN is the number of complete 8x8
-      blocks of the truth that hold both ink and paper.
+    - `drd` = sum_k DRD_k / NUBN over the wrong pixels k (Lu, Kot, Shi, IEEE SPL 11(2), 2004): DRD_k adds up,
+      over the 5x5 pixels around k that differ in the truth from `pred` at k, the reciprocal distance to k,
+      all weights together being 1; pixels outside the image count as equal. NUBN is the number of complete
+      8x8 blocks of the truth that hold both ink and paper.
     - `nrm` = (FN / (FN + TP) + FP / (FP + TN)) / 2, the negative rate metric.
     - `mpm` = (sum_FN d + sum_FP d) / (2 D), the misclassification penalty: d is the Euclidean distance to the
       contour of the truth, D its sum over all pixels. Contests print 1000 times as much.
 
-    A percentage without denominator is 100 where there was nothing to find and nothing was found, else 0. A rate
-    of `nrm` without denominator is 0: nothing could be wrong. `drd` and `mpm` without denominator are 0 for a
-    perfect page, else infinite.
+    A percentage without denominator is 100 where there was nothing to find and nothing was found, else 0. A
+    rate of `nrm` without denominator is 0: nothing could be wrong. `drd` and `mpm` without denominator are 0
+    for a perfect page, else infinite.
 
     Args:
         pred: boolean (H, W), ink is True.
-        truth: the same shape. What is computed from a truth is kept for the next pages to be compared with it:
-            of the last few arrays, or for as long as you keep the `Truth`.
+        truth: the same shape. What is computed from a truth is kept for the next pages to be compared with
+            it: of the last few arrays, or for as long as you keep the `Truth`.
 
     Raises:
         DataError: arrays that are not boolean, not of two dimensions, empty, or of different shapes.

@@ -1,10 +1,10 @@
 """The weights of the pseudo F-measure of 2013: how much a pixel of ink, or of paper, counts.
 
-Ntirogiannis, Gatos, Pratikakis, "Performance Evaluation Methodology for Historical Document Image Binarization",
-IEEE TIP 22(2), 2013; equation numbers are theirs. The paper leaves rules open, on which the contest's own tool
-(`BinEvalWeights`) decided; what it does was established by Doxa (doxapy 0.9.8). These maps repeat its figures,
-the tool's slips included, but for single pixels in a few small patches of paper that ink cuts off at the edge of
-the image. Distances are chessboard distances, kept in bytes as there.
+Ntirogiannis, Gatos, Pratikakis, "Performance Evaluation Methodology for Historical Document Image
+Binarization", IEEE TIP 22(2), 2013; equation numbers are theirs. The paper leaves rules open, on which the
+contest's own tool (`BinEvalWeights`) decided; what it does was established by Doxa (doxapy 0.9.8). These
+maps repeat its figures, the tool's slips included, but for single pixels in a few small patches of paper
+that ink cuts off at the edge of the image. Distances are chessboard distances, kept in bytes as there.
 """
 
 from __future__ import annotations
@@ -26,20 +26,22 @@ _EIGHT = np.ones((3, 3), int)
 
 
 def weights(ink: Mask) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Recall weights D / N_R on ink (equation 2) and precision weights D / N_P on paper, at most 2 (equation 10).
+    """Recall weights D / N_R on ink (equation 2), precision weights D / N_P, at most 2, on paper (equation
+    10).
 
     - D is the distance from the contour of the truth (ink with one of 4 neighbours outside the ink); the
       contour itself has 0, or 1 where it is the skeleton.
     - N_R belongs to the nearest skeleton pixels: their D times about their D, so that the weights add up to
       about 1 across a stroke, whatever its width.
-    - N_P is the width of the nearest component's strokes (twice the mean of D on its skeleton), or the distance
-      between components where that is less and they would merge; paper further away than that has weight 0.
+    - N_P is the width of the nearest component's strokes (twice the mean of D on its skeleton), or the
+      distance between components where that is less and they would merge; paper further away than that has
+      weight 0.
 
     Both are 0 elsewhere. The full weight of `pred`'s pixels in pseudo-precision is 1 + the second map.
 
     >>> recall, precision = weights(np.pad(np.ones((3, 9), bool), 4))
-    >>> print(recall[5, 4:13])
-    [0.  0.5 0.5 0.5 0.5 0.5 0.5 0.5 0. ]
+    >>> print(recall[5, 5:12].round(2))
+    [0.33 0.5  0.5  0.5  0.5  0.33 0.33]
     >>> print(precision[:5, 8])
     [0. 0. 0. 0. 0.]
     """
@@ -108,7 +110,10 @@ def _raise_ridges(d: Map, lines: Mask) -> None:
 
 
 def _normalise(d: Map, contour: Mask, lines: Mask, parts: _Parts) -> tuple[Map, Map]:
-    """The factor of every skeleton pixel, and N of every pixel: the largest D times factor nearby (equation 3)."""
+    """The factor of every skeleton pixel, and N of every pixel: the largest D times factor nearby.
+
+    Equation 3.
+    """
     to_line = chessboard(lines)
     at = np.flatnonzero(_usable(d))
     rings = Rings(lines, at, parts.boxes_at(at), to_line)
@@ -152,7 +157,7 @@ def _end_points(factor: Map, lines: Mask, parts: _Parts) -> None:
 
 
 def _spread(norm: Map) -> None:
-    """A value that none of its 4 neighbours shares, all of them set, takes the left one's; in reading order."""
+    """A value that none of its 4 neighbours shares, all of them set, takes the left one's, row by row."""
     height, width = norm.shape
     inner = norm[1:-1, 1:-1]
     sides = norm[:-2, 1:-1], norm[2:, 1:-1], norm[1:-1, :-2], norm[1:-1, 2:]
@@ -161,7 +166,7 @@ def _spread(norm: Map) -> None:
         alone &= (side > 0) & (side != inner)
     y, x = np.nonzero(alone)
     queue = ((y + 1) * width + x + 1).tolist()
-    flat = memoryview(norm.reshape(-1))
+    flat = memoryview(norm.reshape(-1).data)
     last = -1
     while queue:
         i = heapq.heappop(queue)

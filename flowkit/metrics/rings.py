@@ -2,8 +2,8 @@
 
 A ring is the square of pixels at one distance from its centre. "The first ring with a feature" is not the
 nearest feature: all features on that ring take part, and the search ends at a box around the centre. A ring's
-sides are segments of rows and columns, so its maximum is four range maxima, looked up in maxima over 2^k pixels
-(Bender and Farach-Colton, "The LCA Problem Revisited", 2000).
+sides are segments of rows and columns, so its maximum is four range maxima, looked up in maxima over 2^k
+pixels (Bender and Farach-Colton, "The LCA Problem Revisited", 2000).
 """
 
 from __future__ import annotations
@@ -74,7 +74,7 @@ class Rings:
         return best
 
     def last(self, ranks: NDArray[np.int64], shape: tuple[int, int]) -> NDArray[np.int64]:
-        """For every pixel, the highest of the `ranks` of the centres on whose ring it is; -1 if there is none.
+        """For every pixel, the highest of the `ranks` of centres on whose ring it is; -1 if there is none.
 
         The dual of `maximum`: segments are painted at the level of their length, from long to short.
         """

@@ -9,8 +9,8 @@ from numpy.typing import NDArray
 
 Ink = NDArray[np.bool_]
 
-# Lee and Chen's Table 1, as the contest's own weights have it: bit a of row n is the rule for the neighbourhood
-# 16 n + a, counted from the north clockwise with the lowest bit first; 1 deletes.
+# Lee and Chen's Table 1, as the contest's own weights have it: bit a of row n is the rule for the
+# neighbourhood 16 n + a, counted from the north clockwise with the lowest bit first; 1 deletes.
 _DELETED = (
     0x6020, 0x20D0, 0x0000, 0x20F0, 0xA0AA, 0x5B59, 0xA0AA, 0x0A5A,
     0x2020, 0x20A0, 0x0000, 0xA0A0, 0x2020, 0x5B5B, 0xA021, 0x4850,
@@ -27,7 +27,7 @@ def skeleton(ink: Ink) -> Ink:
 
     >>> print(np.where(skeleton(np.ones((3, 7), bool)), "#", "."))
     [['.' '.' '.' '.' '.' '.' '.']
-     ['.' '#' '#' '#' '#' '#' '.']
+     ['.' '#' '#' '#' '#' '.' '.']
      ['.' '.' '.' '.' '.' '.' '.']]
     """
     return _lee_chen(_zhang_suen(ink))

@@ -87,7 +87,8 @@ class StreamedFeatures:
         if not self.maps:
             return False
         return all(
-            self.first + maps.shape[2] * stride / self.encoder.scale >= last for stride, maps in self.maps.items()
+            self.first + maps.shape[2] * stride / self.encoder.scale >= last
+            for stride, maps in self.maps.items()
         )
 
     def _advance(self) -> None:

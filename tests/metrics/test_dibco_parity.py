@@ -1,4 +1,4 @@
-"""The scores against doxapy 0.9.9 (see `make_dibco_golden.py`), and against figures that contests published."""
+"""The scores against doxapy 0.9.9 (see `make_dibco_golden.py`), and against published figures."""
 
 from __future__ import annotations
 

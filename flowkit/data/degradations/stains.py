@@ -127,16 +127,19 @@ def water_mark(
             inside = 1 - smoothstep(away, 0.98, 1.02)
             # a tide line: sharp outside, fading inwards
             line = inside * np.exp(-np.maximum(1 - away, 0) / rng.uniform(0.02, 0.06))
-            mark = depth * (0.6 * inside + rng.uniform(0.6, 1.6) * line)
+            mark: Array = np.asarray(depth * (0.6 * inside + rng.uniform(0.6, 1.6) * line), np.float32)
         else:
-            mark = 1.6 * depth * (1 - smoothstep(away, 0.2, 1.25))
+            mark = np.asarray(1.6 * depth * (1 - smoothstep(away, 0.2, 1.25)), np.float32)
         return np.asarray(mark * (1 + 0.2 * shade), np.float32)
 
     _spread(density, rng, radius, blotch)
 
 
 def _spread(density: Array, rng: np.random.Generator, radius: float, blotch: Blotch) -> Window:
-    """Add `blotch(away, shade)` somewhere: `away` is 1 on a wandering outline, `shade` a cloudy field; returns where."""
+    """Add `blotch(away, shade)` somewhere, and return where.
+
+    `away` is 1 on a wandering outline, `shade` a cloudy field.
+    """
     height, width = density.shape
     cx, cy = rng.uniform(-0.05, 1.05) * width, rng.uniform(-0.05, 1.05) * height
     x0, x1 = (int(np.clip(cx + side * 1.9 * radius, 0, width)) for side in (-1, 1))
