@@ -69,10 +69,16 @@ class Plan:
 
 
 def plan(kind: str) -> Plan:
-    """What the library "cpu" or "cuda" is made from, in this version of flowkit."""
+    """What the library "cpu" or "cuda" is made from, in this version of flowkit.
+
+    Raises:
+        KernelError: there are no sources for it.
+    """
     from flowkit.ops import sources
 
     files = sources.cpp_sources() if kind == "cpu" else sources.cuda_sources()
+    if not files:
+        raise KernelError(f"this version of flowkit has no kernels for {kind}")
     headers = sorted(path for path in files[0].parent.iterdir() if path.suffix in (".h", ".cuh"))
     target = sources.target_define(torch.__version__)
     return Plan(kind, files, headers, sources.CXX_FLAGS, sources.NVCC_FLAGS, target)
