@@ -136,7 +136,10 @@ def water_mark(
 
 
 def _spread(density: Array, rng: np.random.Generator, radius: float, blotch: Blotch) -> Window:
-    """Add `blotch(away, shade)` somewhere: `away` is 1 on a wandering outline, `shade` a cloudy field; returns where."""
+    """Add `blotch(away, shade)` somewhere: `away` is 1 on a wandering outline, `shade` a cloudy field.
+
+    Returns the window that holds it.
+    """
     height, width = density.shape
     cx, cy = rng.uniform(-0.05, 1.05) * width, rng.uniform(-0.05, 1.05) * height
     x0, x1 = (int(np.clip(cx + side * 1.9 * radius, 0, width)) for side in (-1, 1))
@@ -158,7 +161,7 @@ def spot(density: Array, rng: np.random.Generator, radius: float, strength: Rang
     cx, cy, reach = rng.uniform(0, width), rng.uniform(0, height), 3 * radius
     x = np.arange(max(0, int(cx - reach)), min(width, int(cx + reach) + 1), dtype=np.float32)
     y = np.arange(max(0, int(cy - reach)), min(height, int(cy + reach) + 1), dtype=np.float32)
-    away = np.hypot(x - cx, y[:, None] - cy) / radius
+    away: Array = (np.hypot(x - cx, y[:, None] - cy) / radius).astype(np.float32)
     away = away + 0.2 * smooth_field(len(y), len(x), max(1.0, radius), rng)
     density[int(y[0]) : int(y[-1]) + 1, int(x[0]) : int(x[-1]) + 1] += rng.uniform(*strength) * np.exp(
         -(away**2)
