@@ -1,9 +1,66 @@
-"""The recipes live at the top of the repository and travel inside the wheel as `flowkit/recipes`."""
+"""The recipes live at the top of the repository and travel inside the wheel as `flowkit/recipes`.
+
+A plain installation is pure Python, and compiles nothing. With FLOWKIT_BUILD_EXT=1 the compiled affine op is
+part of it, for the CPU, and for CUDA where torch has it; FLOWKIT_BUILD_EXT=cpu leaves CUDA out.
+"""
+
+import os
+import sys
+from types import ModuleType
 
 from setuptools import find_packages, setup
+
+DOORS = {"": (), "0": (), "cpu": ("cpu",), "1": ("cpu", "cuda")}
+
+
+def compiled(kinds):
+    try:
+        import torch
+        from torch.utils import cpp_extension
+    except ImportError:
+        raise SystemExit(
+            "FLOWKIT_BUILD_EXT needs the torch that flowkit will run with, which an isolated build does not "
+            "see; run: FLOWKIT_BUILD_EXT=1 pip install --no-build-isolation ."
+        ) from None
+    # flowkit's own top level imports what may not be installed yet
+    package = ModuleType("flowkit")
+    package.__path__ = ["flowkit"]
+    sys.modules["flowkit"] = package
+    sys.path.insert(0, "")
+    from flowkit.ops import build, build_tools
+
+    extensions = []
+    for kind in kinds:
+        if kind == "cuda" and torch.version.cuda is None:
+            continue  # never for want of a GPU: an image for one may be built without
+        if why := build_tools.missing(kind):
+            raise SystemExit(f"FLOWKIT_BUILD_EXT: the kernels for {kind} cannot be built: {why}")
+        plan = build.plan(kind)
+        make = cpp_extension.CUDAExtension if kind == "cuda" else cpp_extension.CppExtension
+        flags = {"cxx": [*plan.cxx_flags, plan.target], "nvcc": [*plan.nvcc_flags, plan.target]}
+        sources = [os.path.relpath(path) for path in plan.sources]
+        extensions.append(
+            make(f"flowkit.csrc.{plan.module}", sources, extra_compile_args=flags, py_limited_api=True)
+        )
+    os.environ["TORCH_CUDA_ARCH_LIST"] = build_tools.cuda_architectures()
+    command = cpp_extension.BuildExtension.with_options(no_python_abi_suffix=True)
+    return {
+        "ext_modules": extensions,
+        "cmdclass": {"build_ext": command},
+        "options": {"bdist_wheel": {"py_limited_api": "cp311"}},
+    }
+
+
+door = os.environ.get("FLOWKIT_BUILD_EXT", "")
+if door not in DOORS:
+    raise SystemExit(f"FLOWKIT_BUILD_EXT must be 1, cpu or 0; got {door!r}")
 
 setup(
     packages=[*find_packages(include=["flowkit", "flowkit.*"]), "flowkit.recipes"],
     package_dir={"flowkit.recipes": "recipes"},
-    package_data={"flowkit": ["py.typed", "weights/*.safetensors"], "flowkit.recipes": ["*.yaml"]},
+    package_data={
+        "flowkit": ["py.typed", "weights/*.safetensors", "csrc/*.cpp", "csrc/*.cu", "csrc/*.h", "csrc/*.cuh"],
+        "flowkit.recipes": ["*.yaml"],
+    },
+    **(compiled(DOORS[door]) if DOORS[door] else {}),
 )

@@ -38,6 +38,10 @@ class DataError(FlowkitError):
     """A training set with missing partners, unequal sizes or unreadable files."""
 
 
+class KernelError(FlowkitError):
+    """Compiled kernels that were required, or asked to be built, and cannot be had."""
+
+
 class OutputError(FlowkitError):
     """A place where results cannot be written."""
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -12,7 +12,9 @@ from torch import Tensor, nn
 from flowkit.encoders import Encoder
 from flowkit.errors import ShapeError
 from flowkit.layers import FlowLayer, Shape
-from flowkit.targets import Target
+from flowkit.path import from_latents, to_latents
+from flowkit.recompute import WORTHWHILE, steps_of, to_latents_recomputing
+from flowkit.targets import Noise, Target
 
 
 class ConditionalFlow(nn.Module):
@@ -29,6 +31,10 @@ class ConditionalFlow(nn.Module):
         layers: data -> latent, in order; each takes what the one before puts out.
         target: y <-> the continuous variable v that the layers map.
         recipe: the resolved text that this flow was built from; checkpoints carry it.
+        recompute: whether training keeps little for the backward pass and computes the rest again there, so
+            that its memory does not grow with depth; by default, if the flow has 8 steps or more. Then p
+            computes conditions when they are needed, and its gradients cannot be differentiated again.
+            Under `torch.compile`, which weighs keeping against recomputing itself, it changes nothing.
 
     Attributes:
         in_channels: channels of the image.
@@ -37,16 +43,25 @@ class ConditionalFlow(nn.Module):
         grid: images shifted by multiples of it are treated alike; where tiles may start.
         reach: image pixels further away than this cannot change a target pixel, in any direction of the flow,
             unless `whole_image`: then some layer reads features at any distance.
+        path_grid: `grid` and
+        path_reach: `reach` of the layers alone, from features (which the encoder has made) to targets.
     """
 
     def __init__(
-        self, encoder: Encoder, layers: Iterable[FlowLayer], target: Target, *, recipe: str | None = None
+        self,
+        encoder: Encoder,
+        layers: Iterable[FlowLayer],
+        target: Target,
+        *,
+        recipe: str | None = None,
+        recompute: bool | None = None,
     ) -> None:
         super().__init__()
         self.encoder = encoder
         self.layers = nn.ModuleList(layers)
         self.target = target
         self.recipe = recipe
+        self.recompute = len(self.steps()) >= WORTHWHILE if recompute is None else recompute
         self.latents = _latents(list(self._flow_layers()), target.channels)
         self.in_channels = encoder.in_channels
         self.scale = encoder.scale
@@ -54,10 +69,12 @@ class ConditionalFlow(nn.Module):
         image_cells = coarsest // math.gcd(coarsest, encoder.scale)
         self.multiple = math.lcm(image_cells, encoder.multiple)
         grids = [math.lcm(layer.grid * layer.shape.stride, encoder.scale) for layer in self._flow_layers()]
-        self.grid = math.lcm(self.multiple, encoder.grid, *(grid // encoder.scale for grid in grids))
+        self.path_grid = math.lcm(self.multiple, *(grid // encoder.scale for grid in grids))
+        self.grid = math.lcm(self.path_grid, encoder.grid)
         self.whole_image = any(layer.whole_image for layer in self._flow_layers())
-        flow_reach = sum(layer.reach * layer.shape.stride for layer in self._flow_layers()) + coarsest
-        self.reach = encoder.reach + math.ceil(flow_reach / encoder.scale)
+        path_reach = sum(layer.reach * layer.shape.stride for layer in self._flow_layers()) + coarsest
+        self.path_reach = math.ceil(path_reach / encoder.scale)
+        self.reach = encoder.reach + self.path_reach
 
     def forward(self, image: Tensor) -> ConditionalDistribution:
         """p(y | image)."""
@@ -67,12 +84,18 @@ class ConditionalFlow(nn.Module):
             raise ShapeError(
                 f"the image's height and width must be multiples of {self.multiple}, got {tuple(image.shape)}"
             )
-        features = self.encoder(image)
-        contexts = [
+        return ConditionalDistribution(self, image, self.encoder(image))
+
+    def condition(self, features: Mapping[int, Tensor]) -> list[Any]:
+        """Every layer's context: all that it makes of the features alone."""
+        return [
             None if layer.context is None else layer.condition(features[layer.context.stride])
             for layer in self._flow_layers()
         ]
-        return ConditionalDistribution(self, image, contexts)
+
+    def steps(self) -> list[list[FlowLayer]]:
+        """The layers, cut where recomputation may cut them."""
+        return steps_of(list(self._flow_layers()))
 
     def latent_shapes(self, height: int, width: int) -> list[tuple[int, int, int]]:
         """(C, h, w) of every latent for an IMAGE of this size, in the order of `encode` and `decode`."""
@@ -92,10 +115,13 @@ class ConditionalDistribution:
     costs the latents' path only.
     """
 
-    def __init__(self, flow: ConditionalFlow, image: Tensor, contexts: Sequence[Any]) -> None:
+    def __init__(self, flow: ConditionalFlow, image: Tensor, features: Mapping[int, Tensor]) -> None:
         self.flow = flow
-        self._contexts = contexts
         self._image = image
+        self._features = features
+        self._conditions: dict[bool, list[Any]] = {}
+        if not self._recomputes():
+            self._conditions[torch.is_grad_enabled()] = flow.condition(features)
         height, width = image.shape[2:]
         self.latent_shapes = flow.latent_shapes(height, width)
         self.target_shape = (flow.target.channels, height * flow.scale, width * flow.scale)
@@ -114,7 +140,7 @@ class ConditionalDistribution:
             raise ValueError(f"temperature must be 0 or more, got {temperature}")
         return torch.stack([self.decode(self._draw(temperature, generator)) for _ in range(n)])
 
-    def log_prob(self, y: Tensor, *, generator: torch.Generator | None = None) -> Tensor:
+    def log_prob(self, y: Tensor, *, generator: Noise = None) -> Tensor:
         """log p(y | x), (B,), in nats, by the change of variables; the target draws its dequantisation noise.
 
         log p(y | x) = log N(f(v; x); 0, I) + log|det df/dv| - log q(v | y); see `Target.nll_of` for what the
@@ -125,7 +151,7 @@ class ConditionalDistribution:
         latents, log_det = self._to_latents(v)
         return sum((_standard_normal(z) for z in latents), log_det) - log_q
 
-    def bits_per_dim(self, y: Tensor, *, generator: torch.Generator | None = None) -> Tensor:
+    def bits_per_dim(self, y: Tensor, *, generator: Noise = None) -> Tensor:
         """-log2 p(y | x) / (C H W), (B,)."""
         return -self.log_prob(y, generator=generator) / (math.log(2) * math.prod(self.target_shape))
 
@@ -141,26 +167,28 @@ class ConditionalDistribution:
             raise ShapeError(f"expected latents {expected}, got {[tuple(z.shape) for z in latents]}")
         return self.flow.target.restore(self._from_latents(latents))
 
+    def _recomputes(self) -> bool:
+        flow, compiling = self.flow, torch.compiler.is_compiling()
+        return flow.recompute and flow.training and torch.is_grad_enabled() and not compiling
+
+    @property
+    def _contexts(self) -> list[Any]:
+        # Conditions made without gradients must not serve where gradients are wanted.
+        differentiable = torch.is_grad_enabled()
+        made = self._conditions.get(True, self._conditions.get(differentiable))
+        if made is None:
+            made = self._conditions[differentiable] = self.flow.condition(self._features)
+        return made
+
     def _to_latents(self, v: Tensor) -> tuple[list[Tensor], Tensor]:
-        latents: list[Tensor] = []
-        log_det = v.new_zeros(v.shape[0], dtype=torch.promote_types(v.dtype, torch.float32))
-        for layer, context in zip(self.flow._flow_layers(), self._contexts, strict=True):
-            v, change = layer(v, context)
-            log_det = log_det + change
-            if layer.latent_channels:
-                kept = layer.out_shape.channels
-                latents.append(v[:, kept:])
-                v = v[:, :kept]
-        return [*latents, v], log_det
+        if self._recomputes():
+            v, log_det, *left = to_latents_recomputing(self.flow.steps(), self._features, v)
+        else:
+            v, log_det, *left = to_latents(self.flow._flow_layers(), self._contexts, v)
+        return [*left, v], log_det
 
     def _from_latents(self, latents: Sequence[Tensor]) -> Tensor:
-        *rest, v = latents
-        steps = zip(reversed(list(self.flow._flow_layers())), reversed(self._contexts), strict=True)
-        for layer, context in steps:
-            if layer.latent_channels:
-                v = torch.cat([v, rest.pop()], dim=1)
-            v, _ = layer.inverse(v, context)
-        return v
+        return from_latents(list(self.flow._flow_layers()), self._contexts, latents)
 
     def _draw(self, temperature: float, generator: torch.Generator | None) -> list[Tensor]:
         image = self._image

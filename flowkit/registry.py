@@ -24,7 +24,7 @@ from typing import Any, TypeVar
 
 from flowkit.errors import RegistryError, suggest
 
-KINDS = ("layer", "encoder", "target", "loss", "degradation")
+KINDS = ("layer", "encoder", "target", "loss", "source", "degradation")
 ENTRY_POINTS = "flowkit.layers"
 
 T = TypeVar("T", bound=Callable[..., Any])

@@ -7,6 +7,7 @@ arXiv:1511.01844), and log p(y) >= log p(v) - log q(v | y) bounds the likelihood
 from __future__ import annotations
 
 import math
+from collections.abc import Callable, Sequence
 from typing import Literal
 
 import torch
@@ -14,6 +15,10 @@ from torch import Tensor, nn
 
 from flowkit.errors import ShapeError
 from flowkit.registry import register
+
+# Where noise comes from: torch's own generator, a given one, or one for each sample of the batch, which makes
+# the noise of a sample independent of the batch that it is in.
+Noise = torch.Generator | Sequence[torch.Generator] | None
 
 
 class Target(nn.Module):
@@ -33,7 +38,7 @@ class Target(nn.Module):
             raise ShapeError(f"channels must be positive, got {channels}")
         self.channels = channels
 
-    def dequantise(self, y: Tensor, generator: torch.Generator | None = None) -> tuple[Tensor, Tensor]:
+    def dequantise(self, y: Tensor, generator: Noise = None) -> tuple[Tensor, Tensor]:
         """Draw v ~ q(v | y): v of y's shape, and log q(v | y) (B,), in nats."""
         raise NotImplementedError
 
@@ -69,7 +74,7 @@ class Binary(Target):
         super().__init__(channels)
         self.noise = noise
 
-    def dequantise(self, y: Tensor, generator: torch.Generator | None = None) -> tuple[Tensor, Tensor]:
+    def dequantise(self, y: Tensor, generator: Noise = None) -> tuple[Tensor, Tensor]:
         """A random magnitude, with the pixel's sign."""
         u = _uniform(y, generator)
         sign = torch.where(y > 0.5, 1.0, -1.0).to(y.dtype)
@@ -116,7 +121,7 @@ class Continuous(Target):
         self.noise = noise
         self.nll_of = "8-bit values (upper bound)" if noise == "uniform" else "a density of values in [0, 1]"
 
-    def dequantise(self, y: Tensor, generator: torch.Generator | None = None) -> tuple[Tensor, Tensor]:
+    def dequantise(self, y: Tensor, generator: Noise = None) -> tuple[Tensor, Tensor]:
         """Add the noise."""
         log_q = y.new_zeros(y.shape[0])
         if self.noise == "uniform":
@@ -135,14 +140,20 @@ class Continuous(Target):
         return (256 * v).floor().clamp(0, 255) / 255 if self.noise == "uniform" else v
 
 
-def _uniform(like: Tensor, generator: torch.Generator | None) -> Tensor:
-    device = generator.device if generator is not None else like.device
-    return torch.rand(like.shape, generator=generator, dtype=like.dtype, device=device).to(like.device)
+def _uniform(like: Tensor, generator: Noise) -> Tensor:
+    return _draw(torch.rand, like, generator)
 
 
-def _normal(like: Tensor, generator: torch.Generator | None) -> Tensor:
+def _normal(like: Tensor, generator: Noise) -> Tensor:
+    return _draw(torch.randn, like, generator)
+
+
+def _draw(draw: Callable[..., Tensor], like: Tensor, generator: Noise) -> Tensor:
+    if isinstance(generator, Sequence):
+        each = zip(like, generator, strict=True)
+        return torch.stack([_draw(draw, sample, of_sample) for sample, of_sample in each])
     device = generator.device if generator is not None else like.device
-    return torch.randn(like.shape, generator=generator, dtype=like.dtype, device=device).to(like.device)
+    return draw(like.shape, generator=generator, dtype=like.dtype, device=device).to(like.device)
 
 
 def _normal_cdf(x: float) -> float:

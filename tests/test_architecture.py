@@ -22,7 +22,10 @@ FLOORS = (
     "testing",
     "encoders",
     "targets",
+    "path",
+    "recompute",
     "flow",
+    "losses",
     "recipe",
     "checkpoint",
     "interop",
@@ -30,6 +33,7 @@ FLOORS = (
     "metrics",
     "training",
     "pages",
+    "evaluation",
     "bench",
     "cli",
 )

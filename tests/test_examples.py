@@ -41,3 +41,10 @@ def test_a_layer_of_ones_own():
     assert "layers, " in run(EXAMPLES / "use_custom_layer.py")
     recipe, module = EXAMPLES / "custom_layer.yaml", EXAMPLES / "custom_layer.py"
     assert ": ok, 17 layers" in run("-m", "flowkit", "check", recipe, "--import", module)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("script", ["train_binarize.py", "train_super_resolution.py"])
+def test_small_runs_reach_their_bounds(script, tmp_path):
+    assert "(bound " in run(EXAMPLES / script, tmp_path / "run")  # it fails where the bound is not reached
+    assert (tmp_path / "run" / "samples.png").is_file()

@@ -15,7 +15,19 @@ from collections.abc import Sequence
 from flowkit.cli.memory import keep_freed_memory
 from flowkit.errors import FlowkitError
 
-VERBS = ("binarize", "train", "evaluate", "check", "show", "convert", "degrade", "layers", "env")
+VERBS = (
+    "binarize",
+    "train",
+    "evaluate",
+    "check",
+    "show",
+    "convert",
+    "degrade",
+    "layers",
+    "bench",
+    "build-kernels",
+    "env",
+)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -26,7 +38,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     )
     verbs = parser.add_subparsers(title="verbs", metavar="VERB", required=True)
     for verb in VERBS:
-        importlib.import_module(f"flowkit.cli.{verb}").add_parser(verbs)
+        importlib.import_module(f"flowkit.cli.{verb.replace('-', '_')}").add_parser(verbs)
     args = parser.parse_args(argv)
     keep_freed_memory()
     try:

@@ -36,11 +36,11 @@ def add_parser(subparsers: Any) -> None:
         "exit status 0: done, 1: some pages failed, 2: wrong use, or the only page failed.",
     )
     parser.add_argument(
-        "input", nargs="+", type=Path, metavar="IN", help="PNG, JPEG, TIFF, BMP, PNM, WebP, ..."
+        "input", nargs="+", type=Path, metavar="IN", help="PNG, JPEG, TIFF, PDF, JPEG 2000, WebP, ..."
     )
     parser.add_argument(
         "-o", "--out", required=True, type=Path, metavar="OUT",
-        help="one input: the file to write, .png or .tif (CCITT Group 4); "
+        help="one input: the file to write, .png, .tif, .pdf, .webp or .jp2; "
         "several: a folder, made if it is not there, which gets <name of the input>.png",
     )  # fmt: skip
     parser.add_argument(

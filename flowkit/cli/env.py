@@ -11,6 +11,7 @@ import torch
 
 import flowkit
 from flowkit.checkpoint import shipped_weights
+from flowkit.ops import build_cache, build_tools, kernels
 from flowkit.recipe import shipped
 
 PACKAGES = ("torch", "nflows", "normflows", "einops", "numpy", "pillow", "pyyaml", "safetensors")
@@ -30,6 +31,13 @@ def run(args: argparse.Namespace) -> int:
     devices = [torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())]
     facts |= {"cuda devices": ", ".join(devices) or "none", "cpu threads": str(torch.get_num_threads())}
     facts |= {"recipes": ", ".join(shipped()), "weights": ", ".join(shipped_weights()) or "none"}
+    facts |= {f"kernels, {kind}": value for kind, value in kernels.status().items()}
+    facts |= {"kernel cache": str(build_cache.folder())}
+    facts |= {"compilers": ", ".join(f"{name} {path or 'not found'}" for name, path in _tools().items())}
     for name, value in facts.items():
         print(f"{name:<13} {value}")
     return 0
+
+
+def _tools() -> dict[str, str | None]:
+    return {"c++": build_tools.compiler(), "nvcc": build_tools.nvcc(), "ninja": build_tools.ninja()}

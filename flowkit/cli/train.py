@@ -3,34 +3,89 @@
 from __future__ import annotations
 
 import argparse
+import os
+from contextlib import suppress
+from pathlib import Path
 
-from flowkit.cli.options import add_import, add_set, add_threads, prepare
+from flowkit.cli.options import add_import, add_set, add_threads, natural, prepare
 from flowkit.recipe import read_recipe
 from flowkit.training import train
-from flowkit.training.loop import MODEL
+from flowkit.training.job import Job
+from flowkit.training.plan import plan
+from flowkit.training.processes import processes
+from flowkit.training.state import MODEL
 
 
 def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Declare the verb."""
     parser = subparsers.add_parser("train", help="train a recipe's flow by maximum likelihood")
     parser.add_argument("recipe", help="a recipe file, or the name of one that ships with flowkit")
-    parser.add_argument("--data", nargs="+", required=True, metavar="DIR", help="folders of training pages")
+    parser.add_argument(
+        "--data",
+        nargs="+",
+        required=True,
+        metavar="DATA",
+        help="folders of training pages, or data files (YAML)",
+    )
+    parser.add_argument(
+        "--validation",
+        nargs="+",
+        metavar="DATA",
+        help="pages to validate on: a share of them (0.1), or folders and data files of others",
+    )
     parser.add_argument(
         "--out", "-o", required=True, metavar="RUN", help="a new folder for checkpoints and log"
     )
+    parser.add_argument(
+        "--init",
+        metavar="FILE",
+        help="start from these weights: a checkpoint of the same model, or an RRDB's",
+    )
     parser.add_argument("--resume", action="store_true", help="go on from the last checkpoint in RUN")
+    parser.add_argument(
+        "--dry-run", action="store_true", help="take three steps, print the plan, write nothing"
+    )
     add_set(parser)
     add_import(parser)
     parser.add_argument("--device", default="cpu", help="where to compute: cpu (default), cuda, cuda:1, ...")
+    parser.add_argument(
+        "--workers", type=natural, metavar="N", help="processes that prepare data (default: from the cores)"
+    )
     add_threads(parser)
+    parser.add_argument("--tensorboard", action="store_true", help="write TensorBoard's files into RUN too")
     parser.add_argument("--quiet", action="store_true", help="no progress bar")
     parser.set_defaults(run=run)
 
 
 def run(args: argparse.Namespace) -> int:
-    """Train, and say where the model is."""
+    """Train, and say where the model is; or say what would be done."""
     prepare(args)
     recipe = read_recipe(args.recipe, args.set)
-    train(recipe, args.data, args.out, resume=args.resume, device=args.device, quiet=args.quiet)
-    print(f"{args.out}/{MODEL}: {recipe.name}, {recipe.train.steps} steps")
+    common = {"validation": _validation(args.validation), "init": args.init, "workers": args.workers}
+    first = os.environ.get("RANK", "0") == "0"
+    if args.dry_run:
+        with processes(args.device) as group:
+            text = plan(Job(recipe, args.data, group, **common), Path(args.out))
+    else:
+        train(
+            recipe,
+            args.data,
+            args.out,
+            resume=args.resume,
+            device=args.device,
+            tensorboard=args.tensorboard,
+            quiet=args.quiet,
+            **common,
+        )
+        text = f"{args.out}/{MODEL}: {recipe.name}, {recipe.train.steps} steps"
+    if first:
+        print(text)
     return 0
+
+
+def _validation(given: list[str] | None) -> float | list[str] | None:
+    """A share, if what was given is one number."""
+    if given is not None and len(given) == 1:
+        with suppress(ValueError):
+            return float(given[0])
+    return given

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
+from flowkit.encoders.rows import RowStream
 from flowkit.errors import ShapeError
 from flowkit.layers import Shape
 
@@ -39,6 +40,13 @@ class Encoder(nn.Module):
     def forward(self, image: Tensor) -> dict[int, Tensor]:
         """The features at every stride that was promised."""
         raise NotImplementedError
+
+    def stream(self) -> RowStream | None:
+        """A new page's way through this encoder, row by row, to the same features as `forward` in eval mode.
+
+        Worth the trouble where `reach` is large. None, the default: pages are encoded in tiles that overlap.
+        """
+        return None
 
     def _refuse(self, stride: int, possible: list[int]) -> ShapeError:
         strides = ", ".join(map(str, sorted(possible)))

@@ -10,6 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from flowkit.encoders.base import Encoder, check_image_options
+from flowkit.encoders.rows import ConvolutionRows, ResidualRows, RowStream, SumRows
 from flowkit.errors import ShapeError
 from flowkit.layers import Shape
 from flowkit.registry import register
@@ -102,7 +103,15 @@ class UNet(Encoder):
             coarse = F.interpolate(self.lift[level - 1](hidden), scale_factor=2, mode="nearest")
             hidden = self.merge[level - 1](skip + coarse[..., : skip.shape[2], : skip.shape[3]])
             levels[level] = hidden
+        return self.at_strides(levels)
+
+    def at_strides(self, levels: dict[int, Tensor]) -> dict[int, Tensor]:
+        """Of the decoder's features at each level, from 1, those that were promised, by their stride."""
         return {stride: levels[(stride // self.scale).bit_length() - 1] for stride in sorted(self.strides)}
+
+    def stream(self) -> RowStream:
+        """See `Encoder.stream`."""
+        return UNetRows(self)
 
     def _reach(self, blocks: int) -> int:
         """An upper bound, in image pixels: cells that each convolution sees, times their size."""
@@ -110,6 +119,53 @@ class UNet(Encoder):
         way_down = sum(cells * (1 << level) for level in range(1, len(self.widths) + 1))
         way_up = sum((2 * blocks + 2) * (1 << level) for level in range(1, len(self.widths)))
         return way_down + way_up + 2
+
+
+class UNetRows:
+    """A page on its way through a `UNet`, see `RowStream`; level 1 is the finest."""
+
+    def __init__(self, net: UNet) -> None:
+        self.net = net
+        self.down = [self._entry(block) for block in (net.stem, *net.down)]
+        self.merge = [self._stage(block) for block in net.merge]
+        self.sums = [SumRows() for _ in net.merge]
+
+    def push(self, rows: Tensor, *, last: bool) -> dict[int, Tensor]:
+        """See `RowStream.push`."""
+        levels: dict[int, Tensor] = {}
+        cells = F.pixel_unshuffle(2 * rows - 1, 2).contiguous(memory_format=torch.channels_last)
+        self._level(1, cells, last, levels)
+        return self.net.at_strides(levels)
+
+    def _level(self, level: int, rows: Tensor, last: bool, levels: dict[int, Tensor]) -> Tensor:
+        for part in self.down[level - 1]:
+            rows = part.push(rows, last=last)
+        if level < len(self.net.widths):
+            coarse = self._level(level + 1, rows, last, levels)
+            rows = self.sums[level - 1].push(rows, self._lift(level, coarse))
+            for part in self.merge[level - 1]:
+                rows = part.push(rows, last=last)
+        levels[level] = rows
+        return rows
+
+    def _lift(self, level: int, rows: Tensor) -> Tensor:
+        lift = self.net.lift[level - 1]
+        assert isinstance(lift, nn.Conv2d)
+        if rows.shape[2] == 0:
+            return rows.new_empty(rows.shape[0], lift.out_channels, 0, rows.shape[3])
+        lifted: Tensor = lift(rows)
+        return lifted
+
+    def _entry(self, block: nn.Module) -> list[ConvolutionRows | ResidualRows]:
+        assert isinstance(block, nn.Sequential)
+        convolution, stage = block
+        assert isinstance(convolution, nn.Sequential)
+        return [ConvolutionRows(convolution), *self._stage(stage)]
+
+    def _stage(self, stage: nn.Module) -> list[ConvolutionRows | ResidualRows]:
+        assert isinstance(stage, nn.Sequential)
+        halves = [list(block.body.children()) for block in stage if isinstance(block, Residual)]
+        return [ResidualRows(nn.Sequential(*half[:3]), nn.Sequential(*half[3:])) for half in halves]
 
 
 def _conv(inputs: int, outputs: int, kernel: int, stride: int = 1) -> nn.Sequential:

@@ -9,13 +9,13 @@ from torch import Tensor
 
 from flowkit.layers.base import FlowLayer, Shape, make_example, no_log_det
 from flowkit.layers.masks import Mask, Partition
-from flowkit.layers.network import ConditionalNetwork, Network
+from flowkit.layers.network import ConditionalNetwork, Conditioned, Network
 from flowkit.ops import affine, log_scale
 from flowkit.ops.scale import Scale, check_eps
 from flowkit.registry import register
 
 
-class Coupling(FlowLayer):
+class Coupling(Conditioned):
     """[x1 | x2] -> [x1 | map(x2; x1, u)]; log|det| = sum log map'.
 
     x1 is the kept part, x2 the moved one, see `Partition`. The part of the network that reads only the
@@ -65,9 +65,9 @@ class Coupling(FlowLayer):
         """See `FlowLayer.example`."""
         return make_example(cls, generator, hidden=4)
 
-    def condition(self, features: Tensor) -> tuple[Tensor]:
-        """The image's part of the network's first convolution (B, hidden, h, w)."""
-        return (self.network.condition(features),)
+    def complete(self, projected: Tensor) -> tuple[Tensor]:
+        """The image's part of the network's first convolution (B, hidden, h, w), as it is."""
+        return (projected,)
 
     def forward(self, inputs: Tensor, context: Any = None) -> tuple[Tensor, Tensor]:
         """Map the moved part."""

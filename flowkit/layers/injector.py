@@ -8,14 +8,14 @@ import torch
 from torch import Tensor
 
 from flowkit.layers.base import FlowLayer, Shape, make_example
-from flowkit.layers.network import ConditionalNetwork, Network
+from flowkit.layers.network import ConditionalNetwork, Conditioned, Network
 from flowkit.ops import affine
 from flowkit.ops.scale import Scale, check_eps
 from flowkit.registry import register
 
 
 @register("affine_injector")
-class AffineInjector(FlowLayer):
+class AffineInjector(Conditioned):
     """y = (x + shift(u)) * s(u) for features u; log|det| = sum log s(u).
 
     Shift and scale read nothing but the image, so `condition` computes both, once. Lugmayr et al., SRFlow,
@@ -61,9 +61,9 @@ class AffineInjector(FlowLayer):
         """See `FlowLayer.example`."""
         return make_example(cls, generator, hidden=4)
 
-    def condition(self, features: Tensor) -> tuple[Tensor, Tensor]:
+    def complete(self, projected: Tensor) -> tuple[Tensor, Tensor]:
         """Shift and raw scale, each of the input's shape."""
-        shift, raw = self.network(self.network.condition(features)).chunk(2, dim=1)
+        shift, raw = self.network(projected).chunk(2, dim=1)
         return shift, raw
 
     def forward(self, inputs: Tensor, context: Any = None) -> tuple[Tensor, Tensor]:

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
 
 from flowkit.errors import ShapeError
 from flowkit.layers.actnorm import ActNorm
-from flowkit.layers.base import Shape
+from flowkit.layers.base import FlowLayer, Shape
 
 Network = Literal["plain", "srflow"]
 
@@ -58,6 +58,7 @@ class ConditionalNetwork(nn.Module):
         if hidden < 1:
             raise ShapeError(f"hidden must be positive, got {hidden}")
         plain = network == "plain"
+        self.hidden = hidden
         self.on_context = nn.Conv2d(context, hidden, context_kernel, padding=context_kernel // 2, bias=plain)
         self.on_latent = (
             nn.Conv2d(latent, hidden, kernel, padding=kernel // 2, bias=False) if latent else None
@@ -99,6 +100,28 @@ class ConditionalNetwork(nn.Module):
         norm = self.norms[index]
         assert isinstance(norm, HiddenNorm)
         return norm.normalise(hidden, initialise=initialise)
+
+
+class Conditioned(FlowLayer):
+    """A layer whose `condition` begins with its network's convolution of the features.
+
+    That is by far the dearest part of it, and its output small beside all that follows: what is kept of it
+    in training need not be computed again, see `flowkit.recompute`. To write one, implement `complete`.
+    """
+
+    network: ConditionalNetwork
+
+    def condition(self, features: Tensor) -> Any:
+        """See `complete`."""
+        return self.complete(self.project(features))
+
+    def project(self, features: Tensor) -> Tensor:
+        """A u (B, hidden, h, w): the image's part of the network's first convolution."""
+        return self.network.condition(features)
+
+    def complete(self, projected: Tensor) -> Any:
+        """What `condition` returns, made of what `project` has."""
+        raise NotImplementedError
 
 
 class HiddenNorm(ActNorm):

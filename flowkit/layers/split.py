@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from flowkit.errors import ShapeError
 from flowkit.layers.base import FlowLayer, Shape, make_example, no_log_det
-from flowkit.layers.network import ConditionalNetwork, apply_gain
+from flowkit.layers.network import ConditionalNetwork, Conditioned, apply_gain
 from flowkit.ops import affine
 from flowkit.ops.scale import Scale
 from flowkit.registry import register
@@ -96,7 +96,7 @@ class Split(_Split):
 
 
 @register("conditional_split")
-class ConditionalSplit(_Split):
+class ConditionalSplit(_Split, Conditioned):
     """[x1 | x2] -> [x1 | e], e = (x2 + shift(x1, u)) * s(x1, u): a split whose prior reads the image.
 
     As `split`, with a Gaussian prior p(x2 | x1, u) or p(x2 | u) for features u; what reads only u is computed
@@ -138,10 +138,9 @@ class ConditionalSplit(_Split):
         """See `FlowLayer.example`."""
         return make_example(cls, generator, hidden=4)
 
-    def condition(self, features: Tensor) -> tuple[Tensor]:
+    def complete(self, projected: Tensor) -> tuple[Tensor]:
         """`both`: the image's part of the network's first convolution; `features`: [shift | raw scale]."""
-        conditioned = self.network.condition(features)
-        return (conditioned if self.reads_kept else self.network(conditioned),)
+        return (projected if self.reads_kept else self.network(projected),)
 
     def _prior(self, kept: Tensor, context: Any) -> Tensor | None:
         (conditioned,) = context

@@ -14,8 +14,9 @@ from flowkit.checkpoint import load
 from flowkit.errors import CheckpointError
 from flowkit.flow import ConditionalFlow
 from flowkit.pages.reading import MAX_PIXELS, ImageLike, read
+from flowkit.pages.resolution import Dpi
 from flowkit.pages.sampling import PageSampler
-from flowkit.pages.writing import Dpi, write_grey, write_ink
+from flowkit.pages.writing import write_grey, write_ink
 from flowkit.targets import Binary
 
 
@@ -37,7 +38,8 @@ class Page:
     notes: tuple[str, ...] = ()
 
     def save(self, path: str | PathLike[str]) -> None:
-        """Write the ink, black on white: .png of 1 bit, or .tif of 1 bit in CCITT Group 4. Keeps the dpi.
+        """Write the ink, black on white: .png, .tif, .pdf, .webp or .jp2; TIFF and PDF in CCITT
+        Group 4, PNG in 1 bit. Keeps the dpi.
 
         Raises:
             OutputError: another suffix, or a place that cannot be written to; nothing half-written is left.

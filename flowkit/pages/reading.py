@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import math
+import itertools
 import threading
 import warnings
 from collections.abc import Iterator
@@ -18,13 +18,17 @@ from numpy.typing import NDArray
 from PIL import ExifTags, Image, ImageOps, TiffImagePlugin
 
 from flowkit.errors import ImageError
+from flowkit.pages import pdf
+from flowkit.pages.pixels import pixels
+from flowkit.pages.resolution import exif, resolution
 
 MAX_PIXELS = 200_000_000
 """The largest page that is decoded unless the caller allows more: about A1 at 600 dpi."""
 
 # A list, because Pillow would also try formats that run other programs (EPS) or that no scanner writes.
 _FORMATS = ("PNG", "JPEG", "TIFF", "BMP", "PPM", "WEBP", "GIF", "JPEG2000")
-_PILLOW = threading.Lock()
+_PILLOW = threading.RLock()
+_SUBFILE, _PREVIEW = 254, 1  # TIFF's NewSubfileType and its bit for a reduced copy of another image
 
 ImageLike = str | PathLike[str] | Image.Image | NDArray[Any] | torch.Tensor
 
@@ -65,11 +69,19 @@ class Picture:
         return values.expand(channels, -1, -1).contiguous().unsqueeze(0)
 
 
-def read(source: ImageLike, *, max_pixels: int = MAX_PIXELS) -> Picture:
+def read(
+    source: ImageLike, *, page: int | None = None, max_pixels: int = MAX_PIXELS, pdf_dpi: float | None = None
+) -> Picture:
     """Read a page from a file, a Pillow image, or an array or tensor of (H, W), (H, W, 3) or (3, H, W).
 
-    Files may be PNG, JPEG, TIFF, BMP, PNM, WebP, GIF or JPEG 2000. The EXIF orientation is applied,
-    transparency is laid on white, and of several images in one file the first is taken (with a note).
+    Files may be PNG, JPEG, TIFF, BMP, PNM, WebP, GIF, JPEG 2000 or PDF. The EXIF orientation and the colour
+    profile are applied, and transparency is laid on white.
+
+    Args:
+        source: as above.
+        page: of a TIFF or PDF that holds several, counted from 0; by default the first, with a note.
+        max_pixels: files that hold more are refused before they are decoded.
+        pdf_dpi: what a PDF's page is drawn at; by default the resolution of its scan.
 
     Raises:
         ImageError: the file is missing, empty, damaged, no image, or has more than `max_pixels` pixels; or
@@ -79,8 +91,8 @@ def read(source: ImageLike, *, max_pixels: int = MAX_PIXELS) -> Picture:
     (4, 6)
     """
     if isinstance(source, Image.Image):
-        with _guarded(max_pixels):
-            return _decode(source, "image", max_pixels)
+        with _guarded():
+            return _decode(source, "image", max_pixels, page)
     if isinstance(source, torch.Tensor):
         array = source.detach().cpu().numpy()
         if array.ndim == 3:
@@ -89,16 +101,48 @@ def read(source: ImageLike, *, max_pixels: int = MAX_PIXELS) -> Picture:
     if isinstance(source, np.ndarray):
         return Picture(_checked(source))
     path = Path(source)
+    if is_pdf(path):
+        drawn, dpi = pdf.render(path, page or 0, dpi=pdf_dpi, max_pixels=max_pixels)
+        several = () if page is not None else _several(pdf.count(path), "pages")
+        return Picture(drawn, (dpi, dpi), several)
+    with opened(path) as image:
+        return _decode(image, str(path), max_pixels, page)
+
+
+def count_pages(path: Path) -> int:
+    """How many pages a file holds: of a TIFF or a PDF all, of other images one.
+
+    Raises:
+        ImageError: as `read`.
+    """
+    if is_pdf(path):
+        return pdf.count(path)
+    with opened(path) as image:
+        return len(_frames(image))
+
+
+def is_pdf(path: Path) -> bool:
+    """Whether a file is a PDF, whatever it is called. Raises ImageError where there is no file to read."""
     _check_file(path)
     try:
-        with _guarded(max_pixels), path.open("rb") as file:
+        with path.open("rb") as file:
+            return b"%PDF-" in file.read(1024)
+    except OSError as error:
+        raise ImageError(f"{path}: cannot be read ({error.strerror or error})") from None
+
+
+@contextmanager
+def opened(path: Path) -> Iterator[Image.Image]:
+    """An image file with its header read, for one thread at a time."""
+    try:
+        with _guarded(), path.open("rb") as file:
             try:
                 image = Image.open(file, formats=_FORMATS)
             except Exception:  # a damaged header can raise anything at all in one of Pillow's parsers
                 raise ImageError(
                     f"{path}: not an image that can be read (expected one of {', '.join(_FORMATS)})"
                 ) from None
-            return _decode(image, str(path), max_pixels)
+            yield image
     except OSError as error:
         raise ImageError(f"{path}: cannot be read ({error.strerror or error})") from None
 
@@ -119,8 +163,8 @@ def _check_file(path: Path) -> None:
 
 
 @contextmanager
-def _guarded(max_pixels: int) -> Iterator[None]:
-    """Pillow with our limit in place of its own and without warnings: both are global, hence the lock."""
+def _guarded() -> Iterator[None]:
+    """Pillow without its limit and its warnings: both are global, hence the lock. `_decode` sets ours."""
     with _PILLOW, warnings.catch_warnings():
         warnings.simplefilter("ignore")
         before = Image.MAX_IMAGE_PIXELS
@@ -132,7 +176,10 @@ def _guarded(max_pixels: int) -> Iterator[None]:
             Image.MAX_IMAGE_PIXELS = before
 
 
-def _decode(image: Image.Image, name: str, max_pixels: int) -> Picture:
+def _decode(image: Image.Image, name: str, max_pixels: int, page: int | None) -> Picture:
+    notes = () if page is not None else _notes(image)
+    if page is not None:
+        name = _turn_to(image, name, page)
     width, height = image.size
     if width < 1 or height < 1:
         raise ImageError(f"{name}: {width} x {height} pixels, expected 1 x 1 or more")
@@ -144,15 +191,15 @@ def _decode(image: Image.Image, name: str, max_pixels: int) -> Picture:
     # from here on it holds for what the header did not show, such as the size of a TIFF's tiles
     Image.MAX_IMAGE_PIXELS = max_pixels
     try:
-        notes = _notes(image)
-        dpi = _dpi(image)
-        orientation = _exif(image).get(ExifTags.Base.Orientation, 1)
+        dpi, doubts = resolution(image)
+        orientation = exif(image).get(ExifTags.Base.Orientation, 1)
         image.load()
         if orientation in range(2, 9):
             image = ImageOps.exif_transpose(image)
         if dpi is not None and orientation in (5, 6, 7, 8):
             dpi = dpi[1], dpi[0]
-        return Picture(_pixels(image, name), dpi, notes)
+        values, more = pixels(image, name)
+        return Picture(values, dpi, notes + doubts + more)
     except ImageError:
         raise
     except MemoryError:
@@ -161,20 +208,37 @@ def _decode(image: Image.Image, name: str, max_pixels: int) -> Picture:
         raise ImageError(f"{name}: the image is damaged or cut short ({error})") from None
 
 
-def _pixels(image: Image.Image, name: str) -> NDArray[Any]:
-    if image.mode == "I" or image.mode.startswith("I;16"):
-        # Pillow gives a 16-bit PNM as 32-bit integers
-        deep: NDArray[Any] = np.asarray(image).clip(0, 0xFFFF).astype(np.uint16)
-        return deep[..., None]
-    if image.mode == "F":
-        raise ImageError(f"{name}: floating point pixels, expected 1, 8 or 16 bits (which value is white?)")
-    grey = image.mode in ("1", "L", "LA")
-    if image.has_transparency_data:
-        paper = Image.new("RGBA", image.size, "white")
-        paper.alpha_composite(image.convert("RGBA"))
-        image = paper
-    pixels: NDArray[Any] = np.asarray(image.convert("L" if grey else "RGB"))
-    return pixels[..., None] if grey else pixels
+def _turn_to(image: Image.Image, name: str, page: int) -> str:
+    """Make a page the current one; what messages shall call it."""
+    frames = _frames(image)
+    if page >= len(frames):
+        raise ImageError(f"{name}: has {len(frames)} pages, page {page + 1} was asked for")
+    if len(frames) == 1:
+        return name
+    name = f"{name}: page {page + 1}"
+    try:
+        image.seek(frames[page])
+    except Exception as error:
+        raise ImageError(f"{name}: the image is damaged or cut short ({error})") from None
+    return name
+
+
+def _frames(image: Image.Image) -> list[int]:
+    """The frames of an image that are pages: in a TIFF all but previews, in other formats the first."""
+    if not isinstance(image, TiffImagePlugin.TiffImageFile):
+        return [0]
+    frames = []
+    try:
+        for frame in itertools.count():
+            image.seek(frame)
+            if frame == 0 or not image.tag_v2.get(_SUBFILE, 0) & _PREVIEW:
+                frames.append(frame)
+    except EOFError:
+        pass
+    except Exception:  # a damaged directory: what follows cannot be found, its own page fails when it is read
+        frames.append(frame)
+    image.seek(0)
+    return frames
 
 
 def _checked(array: NDArray[Any]) -> NDArray[Any]:
@@ -193,32 +257,6 @@ def _checked(array: NDArray[Any]) -> NDArray[Any]:
     return floats
 
 
-def _exif(image: Image.Image) -> Any:
-    try:
-        return image.getexif()
-    except Exception:  # a damaged EXIF block must not cost its user a sound picture
-        return {}
-
-
-def _dpi(image: Image.Image) -> tuple[float, float] | None:
-    # Where a file says nothing, Pillow answers 72 for some JPEGs and 1 for a TIFF: that ruins OCR.
-    if image.format in ("JPEG", "MPO"):
-        said = image.info.get("jfif_unit") in (1, 2) or ExifTags.Base.XResolution in _exif(image)
-    elif isinstance(image, TiffImagePlugin.TiffImageFile):
-        said = ExifTags.Base.XResolution in image.tag_v2
-    else:
-        said = True
-    try:
-        across, down = (float(value) for value in image.info["dpi"])
-    except (KeyError, TypeError, ValueError, ZeroDivisionError):
-        return None
-    if not said or not (0 < across < math.inf and 0 < down < math.inf):
-        return None
-    # a PNG holds whole dots per metre: 300 dpi come back as 299.9994
-    across, down = (round(v) if abs(v - round(v)) < 0.02 else v for v in (across, down))
-    return float(across), float(down)
-
-
 def _notes(image: Image.Image) -> tuple[str, ...]:
     if image.format == "MPO":  # a photograph with a preview or a depth map behind it
         return ()
@@ -226,4 +264,8 @@ def _notes(image: Image.Image) -> tuple[str, ...]:
         frames = int(getattr(image, "n_frames", 1))
     except Exception:  # a damaged later frame is none of the first one's business
         return ()
-    return (f"holds {frames} images, only the first is used",) if frames > 1 else ()
+    return _several(frames, "images")
+
+
+def _several(number: int, what: str) -> tuple[str, ...]:
+    return (f"holds {number} {what}, only the first is used",) if number > 1 else ()

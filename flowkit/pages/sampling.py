@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from flowkit.flow import ConditionalDistribution, ConditionalFlow
+from flowkit.pages.features import page_features
 from flowkit.pages.noise import PageNoise
 from flowkit.pages.reading import Picture
 from flowkit.pages.tiles import Span, Tile, round_up, tiles
@@ -52,15 +53,13 @@ class PageSampler:
         height, width = (round_up(side, model.multiple) for side in picture.size)
         if model.whole_image:
             tile = max(height, width)
-        self.tiles = tiles(height, width, core=tile, margin=model.reach, step=model.grid)
+        self.tiles = tiles(height, width, core=tile, margin=model.path_reach, step=model.path_grid)
+        self.features = page_features(model.encoder, height, width, self._window)
 
     def condition(self, tile: Tile) -> ConditionalDistribution:
-        """p(y | what the model sees of this tile)."""
-        rows, cols = (slice(span.first, span.last) for span in tile)
-        image = self.picture.window(rows, cols, self.model.in_channels)
+        """p(y | what the model sees of this tile); quickest in the order of `tiles`."""
         with _inference(self.model):
-            p: ConditionalDistribution = self.model(image.to(self._like()))
-        return p
+            return ConditionalDistribution(self.model, self._window(*tile), self.features.of(tile))
 
     def draw(self, p: ConditionalDistribution, tile: Tile, sample: int) -> Piece:
         """This tile of a sample, counted from 0."""
@@ -71,6 +70,13 @@ class PageSampler:
             for span, length in zip(tile, self.picture.size, strict=True)
         )
         return Piece(rows, cols, y[:, inner_rows, inner_cols].cpu())
+
+    def _window(self, rows: Span, cols: Span) -> Tensor:
+        """What is inside two spans' windows: image (1, C, h, w)."""
+        piece = self.picture.window(
+            slice(rows.first, rows.last), slice(cols.first, cols.last), self.model.in_channels
+        )
+        return piece.to(self._like()).contiguous(memory_format=torch.channels_last)
 
     def _latents(self, tile: Tile, sample: int) -> list[Tensor]:
         latents = []
@@ -84,7 +90,8 @@ class PageSampler:
                 z = torch.zeros(channels, len(rows), len(cols))
             else:
                 z = self.temperature * self.noise.window(sample, index, channels, rows, cols)
-            latents.append(z.unsqueeze(0).to(self._like()))
+            z = z.unsqueeze(0).to(self._like())
+            latents.append(z.contiguous(memory_format=torch.channels_last))
         return latents
 
     def _like(self) -> Tensor:

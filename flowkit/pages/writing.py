@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import tempfile
 from os import PathLike
 from pathlib import Path
@@ -13,10 +14,13 @@ from PIL import Image
 
 from flowkit.errors import OutputError
 from flowkit.files import replacing
+from flowkit.pages import pdf
+from flowkit.pages.resolution import Dpi, as_exif, in_jpeg2000
 
-SUFFIXES = (".png", ".tif", ".tiff")
+_WEBP_SIDE = 16_383
 
-Dpi = tuple[float, float] | None
+SUFFIXES = (".png", ".tif", ".tiff", ".pdf", ".webp", ".jp2")
+"""Formats that keep every pixel as it is: JPEG is not among them, it would put grey around every letter."""
 
 
 def check_output(path: str | PathLike[str]) -> None:
@@ -24,6 +28,7 @@ def check_output(path: str | PathLike[str]) -> None:
 
     Raises:
         OutputError: the suffix is none of `SUFFIXES`, or no file can be made in the folder.
+        FlowkitError: it is .pdf, and what writes PDF files is not installed.
     """
     path = Path(path)
     if path.suffix.lower() not in SUFFIXES:
@@ -31,6 +36,8 @@ def check_output(path: str | PathLike[str]) -> None:
         raise OutputError(f"{path}: {found}, expected {', '.join(SUFFIXES)}")
     if path.is_dir():
         raise OutputError(f"{path}: is a folder, expected a file name")
+    if path.suffix.lower() == ".pdf":
+        pdf.check()
     check_folder(path.parent)
 
 
@@ -50,7 +57,8 @@ def check_folder(folder: str | PathLike[str]) -> None:
 
 
 def write_ink(path: str | PathLike[str], ink: NDArray[np.bool_], dpi: Dpi = None) -> None:
-    """Write a bilevel image (H, W), True = ink = black: PNG of 1 bit, or TIFF of 1 bit in CCITT Group 4.
+    """Write a bilevel image (H, W), True = ink = black: PNG of 1 bit, or TIFF or PDF of 1 bit in CCITT
+    Group 4; WebP and JPEG 2000 have no bilevel images, and hold it as grey, without loss.
 
     Raises:
         OutputError: as `check_output`, or the disk is full.
@@ -61,16 +69,32 @@ def write_ink(path: str | PathLike[str], ink: NDArray[np.bool_], dpi: Dpi = None
 
 
 def write_grey(path: str | PathLike[str], values: NDArray[np.uint8], dpi: Dpi = None) -> None:
-    """Write an 8-bit grey image (H, W) as PNG or TIFF (deflate). Raises OutputError, as `write_ink`."""
+    """Write an 8-bit grey image (H, W), TIFF and PDF by deflate. Raises OutputError, as `write_ink`."""
     _save(path, Image.fromarray(np.ascontiguousarray(values)), dpi, "tiff_adobe_deflate")
 
 
 def _save(path: str | PathLike[str], image: Image.Image, dpi: Dpi, tiff_compression: str) -> None:
     check_output(path)
+    suffix = Path(path).suffix.lower()
     options: dict[str, Any] = {} if dpi is None else {"dpi": dpi}
-    if Path(path).suffix.lower() == ".png":
-        options["format"] = "PNG"
-    else:
-        options |= {"format": "TIFF", "compression": tiff_compression}
+    tiff = {"format": "TIFF", "compression": tiff_compression}
     with replacing(path) as draft:
-        image.save(draft, **options)
+        if suffix == ".png":
+            image.save(draft, format="PNG", **options)
+        elif suffix == ".pdf":
+            sheet = io.BytesIO()
+            image.save(sheet, **tiff, dpi=dpi or (pdf.DPI, pdf.DPI))  # a sheet of paper must have a size
+            pdf.join([sheet.getvalue()], draft, str(path))
+        elif suffix == ".webp":
+            if max(image.size) > _WEBP_SIDE:
+                raise OutputError(
+                    f"{path}: {image.width} x {image.height} pixels, WebP holds {_WEBP_SIDE} a side"
+                )
+            block = {} if dpi is None else {"exif": as_exif(dpi)}
+            image.convert("L").save(draft, format="WEBP", lossless=True, **block)
+        elif suffix == ".jp2":
+            image.convert("L").save(draft, format="JPEG2000")
+            if dpi is not None:
+                draft.write_bytes(in_jpeg2000(draft.read_bytes(), dpi))
+        else:
+            image.save(draft, **tiff, **options)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import types
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from typing import Any, Literal, Union, get_args, get_origin
 
 from flowkit.recipe.document import short
@@ -12,7 +13,7 @@ from flowkit.recipe.document import short
 def convert(value: Any, annotation: Any) -> Any:
     """`value` as the annotation wants it: an int for a float, a list for a tuple; never a bool for a number.
 
-    Knows int, float, bool, str, None, Literal, unions, `list[...]`, `tuple[...]` and `Sequence[...]`.
+    Knows int, float, bool, str, None, Literal, unions, `list[...]`, `tuple[...]`, `Sequence[...]`, `dict`.
 
     Raises:
         ValueError: "must be ..., got ...".
@@ -39,6 +40,9 @@ def convert(value: Any, annotation: Any) -> Any:
                 return convert(value, choice)
             except ValueError:
                 continue
+    if origin is dict and isinstance(value, Mapping):
+        with suppress(ValueError):
+            return {convert(key, args[0]): convert(item, args[1]) for key, item in value.items()}
     sequence = _sequence(value, origin or annotation, args)
     if sequence is not None:
         return sequence
@@ -78,6 +82,8 @@ def type_name(annotation: Any) -> str:
     if origin in (list, tuple, Sequence):
         fixed = origin is tuple and args[-1] is not Ellipsis  # a recipe has lists only: say what is in one
         return f"[{', '.join(map(type_name, args))}]" if fixed else f"list[{type_name(args[0])}]"
+    if origin is dict:
+        return f"mapping of {type_name(args[0])} to {type_name(args[1])}"
     if kind := getattr(annotation, "kind", None):
         return str(kind)
     return annotation.__name__ if isinstance(annotation, type) else str(annotation)

@@ -26,6 +26,20 @@ def read_file(path: FilePath) -> Document:
     Raises:
         RecipeError: the file is missing, unreadable, too large, not UTF-8, not YAML, or not a mapping.
     """
+    return parse(_text(path), _shown(path))
+
+
+def read_values(path: FilePath) -> tuple[Any, Document]:
+    """What is in a file that is no recipe and need not be a mapping; and a document for the places in it.
+
+    Raises:
+        RecipeError: the file is missing, unreadable, too large, not UTF-8, or not YAML.
+    """
+    document = Document(_shown(path), {})
+    return _parse(_text(path), document), document
+
+
+def _text(path: FilePath) -> str:
     origin = _shown(path)
     try:
         if path.is_dir():
@@ -39,12 +53,11 @@ def read_file(path: FilePath) -> Document:
     if len(raw) > MAX_BYTES:
         raise RecipeError(f"{origin} is larger than {MAX_BYTES:,} bytes, which no recipe is")
     try:
-        text = raw.decode("utf-8-sig")
+        return raw.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         raise RecipeError(
             f"{origin} is not UTF-8 text (byte 0x{raw[error.start]:02x} at offset {error.start:,})"
         ) from None
-    return parse(text, origin)
 
 
 def parse(text: str, origin: str) -> Document:

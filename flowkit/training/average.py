@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import copy
+
 import torch
-from torch import Tensor, nn
+from torch import Tensor
+
+from flowkit.flow import ConditionalFlow
 
 
 class Average:
@@ -14,14 +18,19 @@ class Average:
     Args:
         model: whose weights are averaged.
         decay: d in the long run; 0 keeps the latest weights.
+
+    Attributes:
+        model: a copy with the averaged weights, in eval mode.
+        state: its weights and buffers, by name.
     """
 
-    def __init__(self, model: nn.Module, decay: float) -> None:
+    def __init__(self, model: ConditionalFlow, decay: float) -> None:
         self.decay = decay
-        self.state = {k: v.detach().clone() for k, v in model.state_dict().items()}
+        self.model = copy.deepcopy(model).eval().requires_grad_(False)
+        self.state = self.model.state_dict()
 
     @torch.no_grad()
-    def update(self, model: nn.Module, step: int) -> None:
+    def update(self, model: ConditionalFlow, step: int) -> None:
         """Take in the weights after `step` steps."""
         decay = min(self.decay, (1 + step) / (10 + step))
         now = model.state_dict()
@@ -32,5 +41,4 @@ class Average:
 
     def load(self, state: dict[str, Tensor]) -> None:
         """Go on from saved averages."""
-        for k, v in self.state.items():
-            v.copy_(state[k])
+        self.model.load_state_dict(state)

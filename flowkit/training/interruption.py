@@ -12,13 +12,13 @@ SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
 class Interrupted:
-    """True once a signal has come."""
+    """True once a signal has come; `number` says which."""
 
     def __init__(self) -> None:
-        self.came = False
+        self.number = 0
 
     def __bool__(self) -> bool:
-        return self.came
+        return self.number != 0
 
 
 @contextmanager
@@ -39,7 +39,7 @@ def interruption() -> Iterator[Interrupted]:
             signal.signal(number, handler)
 
     def note(number: int, frame: FrameType | None) -> None:
-        interrupted.came = True
+        interrupted.number = number
         restore()
 
     for number in SIGNALS:

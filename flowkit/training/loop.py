@@ -2,244 +2,239 @@
 
 from __future__ import annotations
 
-import json
 import os
+import signal
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from contextlib import closing
 from pathlib import Path
 
-import numpy as np
-import torch
-from torch import nn
-from tqdm import tqdm
-
-from flowkit.checkpoint import pack, read_checkpoint, write_checkpoint
-from flowkit.data import (
-    BinarizationPatches,
-    SuperResolutionPatches,
-    find_images,
-    find_pairs,
-    load_pages,
-)
-from flowkit.errors import CheckpointError, DataError, FlowkitError, OutputError
+from flowkit.data.describe import Given
+from flowkit.errors import FlowkitError, OutputError
 from flowkit.files import replacing
 from flowkit.flow import ConditionalFlow
-from flowkit.recipe import Recipe, build, read_recipe_text
-from flowkit.targets import Binary
+from flowkit.recipe import Recipe
 from flowkit.training.average import Average
-from flowkit.training.interruption import interruption
-from flowkit.training.schedule import learning_rate
+from flowkit.training.checks import check_out, check_room
+from flowkit.training.interruption import Interrupted, interruption
+from flowkit.training.job import Job, Validate
+from flowkit.training.log import Log
+from flowkit.training.order import Batch
+from flowkit.training.pictures import SAMPLES, sample_grid, write_curves, write_picture
+from flowkit.training.processes import Processes, processes
+from flowkit.training.state import CHECKPOINTS, RECENT, Keeper, Progress, size_of
+from flowkit.training.step import Outcome
 
-LAST = "last.safetensors"  # everything that going on needs
-LOG = "metrics.jsonl"  # a line every `LOG_EVERY` steps
-MODEL = "model.safetensors"  # the averaged weights, in float16, for use
-SAVE_EVERY = 500
-LOG_EVERY = 20
-MOST_SKIPPED = 20  # steps in a row without a finite loss and gradient
+RECIPE = "recipe.yaml"
+MOST_SKIPPED = 20  # steps that were not finite, of the last `RECENT`
 
 
 def train(
     recipe: Recipe,
-    data: Sequence[str | os.PathLike[str]],
+    data: Sequence[Given],
     out: str | os.PathLike[str],
     *,
+    validation: Validate = None,
+    init: str | os.PathLike[str] | None = None,
     resume: bool = False,
     device: str = "cpu",
+    workers: int | None = None,
+    tensorboard: bool = False,
     quiet: bool = False,
 ) -> ConditionalFlow:
     """Train a recipe's flow by maximum likelihood; return it with its averaged weights, in eval mode.
 
+    Under `torchrun`, every process calls this; the first one writes.
+
     Args:
         recipe: what to build, and in its `train` section how to train it.
-        data: for binarization, folders with `img` and `gt` folders in them, at any depth; otherwise, folders
-            of high-resolution images.
-        out: a new folder for `last.safetensors`, `model.safetensors` and `metrics.jsonl`.
-        resume: go on from `last.safetensors` there, to the same weights as if there had been no break; the
+        data: folders or data files (docs/data.md): for binarization, of pages and their truths; otherwise, of
+            high-resolution images.
+        out: a new folder for the run.
+        validation: pages to validate on: a share of those of `data`, or folders and data files of others.
+        init: weights to start from: a flowkit checkpoint of the same model, or RRDB weights for the encoder.
+        resume: go on from the latest checkpoint there, to the same losses as if there had been no break; the
             recipe's `train` section may have changed since.
         device: where to compute.
+        workers: processes that prepare data, for each that trains; by default, from the number of cores.
+        tensorboard: write TensorBoard's files into the run's folder too.
         quiet: no progress bar.
 
     Raises:
-        DataError, CheckpointError, OutputError: before the first step, if at all possible.
-        FlowkitError: the loss is not finite for many steps on end.
+        DataError, CheckpointError, OutputError, RecipeError: before the first step, if at all possible.
+        FlowkitError: the loss is not finite again and again.
+        KeyboardInterrupt: on SIGINT, after a checkpoint.
+        SystemExit: with code 0 on SIGTERM, after a checkpoint.
     """
-    run = Run(recipe, data, Path(out), resume=resume, device=device)
-    run.go(quiet=quiet)
-    run.model.load_state_dict(run.average.state)
-    run.model.eval()
-    return run.model
+    with processes(device) as group:
+        if group.first:
+            check_out(Path(out), resume=resume)
+        group.wait()
+        job = Job(recipe, data, group, validation=validation, init=init, workers=workers)
+        run = Run(job, Path(out), resume=resume)
+        run.go(quiet=quiet, tensorboard=tensorboard)
+    job.model.load_state_dict(run.average.state)
+    return job.model.eval()
 
 
 class Run:
-    """A training run and everything that its checkpoint holds."""
+    """A job on its way, and everything that its checkpoints hold.
 
-    def __init__(
-        self, recipe: Recipe, data: Sequence[str | os.PathLike[str]], out: Path, *, resume: bool, device: str
-    ) -> None:
-        self.recipe = recipe
-        self.options = recipe.train
+    Args:
+        job: what to do.
+        out: where the run lives.
+        resume: whether to go on from the latest checkpoint there.
+
+    Raises:
+        OutputError, CheckpointError: there is no room, or nothing to go on from.
+    """
+
+    def __init__(self, job: Job, out: Path, *, resume: bool = False) -> None:
+        self.job = job
         self.out = out
-        _check_out(out, resume)
-        _check_device(device)
-        torch.manual_seed(self.options.seed)
-        self.model = build(recipe).to(device)
-        # Faster convolutions; torch does not declare this form of the call.
-        self.model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-        self.patches = _patches(self.model, data, self.options.patch, self.options.seed)
-        self.noise = torch.Generator().manual_seed(self.options.seed)
-        self.optimizer = torch.optim.AdamW(
-            self.model.parameters(), lr=self.options.lr, weight_decay=self.options.weight_decay
-        )
-        self.average = Average(self.model, self.options.ema)
-        self.device = device
-        self.step = 0
-        try:
-            out.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise OutputError(f"{out}: cannot be made a folder ({error})") from None
+        self.options = job.options
+        self.processes: Processes = job.processes
+        self.average = Average(job.model, self.options.ema)
+        self.keeper = Keeper(out, job.recipe, self.options.keep, job.data.fingerprints)
+        self.progress = Progress()
         if resume:
-            self.restore()
+            self.progress = self.keeper.restore(job.stepper, self.average)
+        if self.processes.first:
+            check_room(out, size_of(job.stepper), self.options.keep)
 
-    def go(self, *, quiet: bool = False) -> None:
+    def go(self, *, quiet: bool = True, tensorboard: bool = False) -> None:
         """Train to the last step, saving on the way, at the end, and when interrupted (SIGINT, SIGTERM)."""
-        self.model.train()
-        skipped, since, last = 0, time.monotonic(), self.step
-        progress = tqdm(
-            total=self.options.steps, initial=self.step, unit="step", disable=quiet, smoothing=0.05
-        )
-        with progress as bar, interruption() as interrupted:
-            while self.step < self.options.steps:
-                bits, norm = self.advance()
-                skipped = 0 if np.isfinite(norm) else skipped + 1
-                if skipped == MOST_SKIPPED:
-                    raise FlowkitError(
-                        f"training: the loss was not finite for {MOST_SKIPPED} steps up to step {self.step}; "
-                        f"go on from {self.out / LAST} with a lower train.lr, or look at the data"
-                    )
-                bar.update()
-                if self.step % LOG_EVERY == 0 or self.step == self.options.steps:
-                    bar.set_postfix_str(f"{bits:.4f} bits/dim, gradient {norm:.2f}")
-                    speed = (self.step - last) / max(time.monotonic() - since, 1e-9)
-                    self.log(bits_per_dim=bits, gradient=norm, steps_per_s=speed)
-                    since, last = time.monotonic(), self.step
-                if self.step % SAVE_EVERY == 0 or self.step == self.options.steps or interrupted:
-                    self.save()
-                if interrupted:
-                    raise KeyboardInterrupt
+        log = self._open(quiet=quiet, tensorboard=tensorboard) if self.processes.first else None
+        remaining = max(0, self.options.steps - self.progress.step)
+        data = self.job.batches(self.progress.position, remaining)
+        if not remaining:
+            self.save(log, must=True)  # the one before may have been cut off at its last file
+        with interruption() as interrupted, closing(data):
+            while self.progress.step < self.options.steps:
+                begin = time.monotonic()
+                passes = [next(data) for _ in range(self.options.accumulate)]
+                waited = time.monotonic() - begin
+                outcome = self.advance(passes)
+                if log:
+                    log.show(outcome.bits, outcome.gradient, waited)
+                if log and self._due(self.options.log_every):
+                    log.write(self.progress.step, {**self._figures(outcome), **log.speed()})
+                improved = self._validate(log)
+                stop = self._agree(interrupted)
+                last = self.progress.step == self.options.steps
+                if self._due(self.options.save_every) or improved or stop:
+                    self.save(log, best=improved, must=bool(stop) or last)
+                if stop:
+                    self._stop(stop, log)
+        self._finish(log)
 
-    def advance(self) -> tuple[float, float]:
-        """One step; bits per dimension of the batch, and the gradient's norm before clipping.
+    def advance(self, passes: list[Batch]) -> Outcome:
+        """One step. One that was not finite is counted, and one too many ends the run.
 
-        A step whose loss or gradient is not finite changes no weight.
+        Raises:
+            FlowkitError: `MOST_SKIPPED` of the last `RECENT` steps were not finite.
         """
-        image, target = (t.to(self.device) for t in self.patches.batch(self.options.batch))
-        for group in self.optimizer.param_groups:
-            group["lr"] = learning_rate(self.step, self.options)
-        before = {k: v.clone() for k, v in self.model.state_dict().items()}
-        loss = self.model(image).bits_per_dim(target, generator=self.noise).mean()
-        self.optimizer.zero_grad(set_to_none=True)
-        loss.backward()
-        norm = float(nn.utils.clip_grad_norm_(self.model.parameters(), self.options.clip))
-        self.step += 1
-        if np.isfinite(norm):
-            self.optimizer.step()
-            self.average.update(self.model, self.step)
-        else:  # the forward pass has moved running statistics, or initialised actnorms
-            self.model.load_state_dict(before)
-        return float(loss.detach()), norm
+        progress = self.progress
+        outcome = self.job.take(progress.step, progress.position, passes)
+        progress.step += 1
+        progress.position += self.job.order.per_step
+        if outcome.finite:
+            self.average.update(self.job.model, progress.step)
+            return outcome
+        progress.skip()
+        if len(progress.skipped) >= MOST_SKIPPED:
+            progress.skipped = []  # whoever resumes has changed something
+            self.save(None, must=True)
+            raise FlowkitError(
+                f"training: {MOST_SKIPPED} of the last {RECENT} steps up to step {progress.step} had a loss "
+                "or gradient that was not finite; they changed nothing, and the latest checkpoint in "
+                f"{self.out / CHECKPOINTS} is sound: resume with a lower train.lr or a longer "
+                "train.warmup, with train.precision float32 if it was not, or look at the data"
+            )
+        return outcome
 
-    def log(self, **figures: float) -> None:
-        """Append a line to `metrics.jsonl`."""
-        line = {"step": self.step, "target": self.model.target.nll_of, **figures}
-        with (self.out / LOG).open("a") as file:
-            file.write(json.dumps(line) + "\n")
+    def save(self, log: Log | None, *, best: bool = False, must: bool = False) -> None:
+        """Write a checkpoint, from the first process.
 
-    def save(self) -> None:
-        """Write `last.safetensors` and `model.safetensors`, each whole or not at all."""
-        state = self.optimizer.state_dict()["state"]
-        tensors = pack(self.average.state)
-        tensors |= {f"raw/{k}": v for k, v in self.model.state_dict().items()}
-        tensors |= {f"adam/{i}/{k}": v for i, slots in state.items() for k, v in slots.items()}
-        tensors["noise"] = self.noise.get_state()
-        metadata = {
-            "recipe": self.model.recipe or "",
-            "step": str(self.step),
-            "patches": json.dumps(self.patches.rng.bit_generator.state),
-        }
-        write_checkpoint(self.out / LAST, tensors, metadata)
-        weights = pack(self.average.state, dtype=torch.float16)
-        write_checkpoint(self.out / MODEL, weights, {k: metadata[k] for k in ("recipe", "step")})
-
-    def restore(self) -> None:
-        """Go on where `last.safetensors` stands."""
-        path = self.out / LAST
-        tensors, metadata = read_checkpoint(path)
-        before = read_recipe_text(metadata.get("recipe", ""), origin=str(path))
-        if _model_of(before) != _model_of(self.recipe):
-            raise CheckpointError(f"{path}: is of another model; only the `train` section may have changed")
+        Raises:
+            OutputError: it cannot be written, and `must` be; else that is said, and the run goes on.
+        """
+        if not self.processes.first:
+            return
         try:
-            self.model.load_state_dict(_under("raw/", tensors))
-            self.average.load(_under("model/", tensors))
-            self.noise.set_state(tensors["noise"])
-            self.patches.rng.bit_generator.state = json.loads(metadata["patches"])
-            self.step = int(metadata["step"])
-            self._forget_later_lines()
-            slots: dict[int, dict[str, torch.Tensor]] = {}
-            for name, tensor in _under("adam/", tensors).items():
-                index, slot = name.split("/")
-                slots.setdefault(int(index), {})[slot] = tensor
-        except (KeyError, ValueError, RuntimeError) as error:
-            raise CheckpointError(f"{path}: not a training checkpoint of this recipe ({error})") from None
-        self.optimizer.load_state_dict({**self.optimizer.state_dict(), "state": slots})
+            self.keeper.save(self.job.stepper, self.average, self.progress, best=best)
+        except OutputError as error:
+            if must or log is None:
+                raise
+            log.say(f"{error}; going on, the checkpoints before it are whole")
 
-    def _forget_later_lines(self) -> None:
-        """Take out of the log what came after the checkpoint: it is done again."""
-        path = self.out / LOG
-        if path.is_file():
-            lines = path.read_text().splitlines(keepends=True)
-            with replacing(path) as draft:
-                draft.write_text("".join(line for line in lines if json.loads(line)["step"] <= self.step))
+    def _open(self, *, quiet: bool, tensorboard: bool) -> Log:
+        """Make the folder, and what is in it from the start."""
+        try:
+            self.out.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise OutputError(f"{self.out}: cannot be made a folder ({error.strerror})") from None
+        self.keeper.tidy()
+        with replacing(self.out / RECIPE) as draft:
+            draft.write_text(self.job.recipe.text())
+        step, steps = self.progress.step, self.options.steps
+        nll_of = self.job.model.target.nll_of
+        return Log(self.out, nll_of, step, steps, quiet=quiet, tensorboard=tensorboard)
 
+    def _due(self, every: int) -> bool:
+        last = self.progress.step == self.options.steps
+        return every > 0 and (self.progress.step % every == 0 or last)
 
-def _patches(
-    model: ConditionalFlow, data: Sequence[str | os.PathLike[str]], patch: int, seed: int
-) -> BinarizationPatches | SuperResolutionPatches:
-    rng = np.random.default_rng(seed)
-    low, unit = patch // model.scale, model.multiple
-    if patch % model.scale or low % unit:
-        raise DataError(f"train.patch must be a multiple of {unit * model.scale} for this flow, got {patch}")
-    if model.in_channels != 3:
-        raise DataError(f"training pages have 3 channels, but encoder.in_channels is {model.in_channels}")
-    if isinstance(model.target, Binary):
-        if model.scale != 1 or model.target.channels != 1:
-            raise DataError("binary targets are trained at scale 1, with 1 channel")
-        return BinarizationPatches(load_pages(find_pairs(data)), patch, rng)
-    if model.target.channels != 3:
-        raise DataError(f"training pages have 3 channels, but target.channels is {model.target.channels}")
-    return SuperResolutionPatches(load_pages(find_images(data)), patch, model.scale, rng)
+    def _figures(self, outcome: Outcome) -> dict[str, float]:
+        figures = {
+            "bits_per_dim": outcome.bits,
+            "gradient": outcome.gradient,
+            "learning_rate": self.job.stepper.optimizer.param_groups[0]["lr"],
+        }
+        if set(self.options.losses) != {"nll"}:
+            figures["loss"] = outcome.loss
+        return figures | {"skipped": self.progress.skipped_in_all}
 
+    def _validate(self, log: Log | None) -> bool:
+        """Score the averaged weights if it is time to; whether they are the best so far."""
+        if not self.job.validation or not self._due(self.options.validate_every):
+            return False
+        model = self.average.model
+        scores = self.job.validation.score(model, self.processes)
+        if log:
+            figures = {f"validation_{name}": score for name, score in scores.items()}
+            log.write(self.progress.step, figures)
+            picture = sample_grid(model, self.job.validation, self.processes.device)
+            log.picture(self.progress.step, picture)
+            self._try(log, lambda: write_picture(self.out / SAMPLES, picture))
+        improved = scores["bits_per_dim"] < self.progress.best
+        if improved:
+            self.progress.best = scores["bits_per_dim"]
+        return improved
 
-def _check_device(device: str) -> None:
-    try:
-        torch.zeros(1, device=device).item()
-    except (RuntimeError, AssertionError) as error:
-        why = str(error).partition("\n")[0]
-        raise FlowkitError(f'device "{device}" cannot be used: {why}') from None
+    def _agree(self, interrupted: Interrupted) -> int:
+        """The signal that came to any of the processes: they stop after the same step. 0 for none."""
+        came = [float(interrupted.number == number) for number in (signal.SIGINT, signal.SIGTERM)]
+        by_user, by_system = self.processes.sums(came)
+        return signal.SIGINT if by_user else signal.SIGTERM if by_system else 0
 
+    def _stop(self, number: int, log: Log | None) -> None:
+        if log:
+            log.close()
+            log.say(f"stopped after step {self.progress.step}; --resume goes on from there")
+        if number == signal.SIGTERM:
+            raise SystemExit(0)
+        raise KeyboardInterrupt
 
-def _check_out(out: Path, resume: bool) -> None:
-    if resume:
-        if not (out / LAST).is_file():
-            raise CheckpointError(f"{out / LAST}: no such file, nothing to resume")
-        return
-    for name in (LAST, LOG):
-        if (out / name).exists():
-            raise OutputError(f"{out / name}: holds a run already; resume it, or name another folder")
+    def _finish(self, log: Log | None) -> None:
+        if log:
+            log.close()
+            self._try(log, lambda: write_curves(self.out))
+        self.processes.wait()
 
-
-def _model_of(recipe: Recipe) -> dict[str, object]:
-    return {key: recipe.resolved.get(key) for key in ("target", "encoder", "flow")}
-
-
-def _under(prefix: str, tensors: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
-    return {k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)}
+    def _try(self, log: Log, write: Callable[[], None]) -> None:
+        """Write something that the run can do without."""
+        try:
+            write()
+        except OutputError as error:
+            log.say(str(error))

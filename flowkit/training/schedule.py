@@ -6,12 +6,21 @@ import math
 
 from flowkit.recipe import TrainOptions
 
+LEAST = 0.01  # of the learning rate, at the end of a cosine
 
-def learning_rate(step: int, options: TrainOptions) -> float:
-    """Linear warm-up over `options.warmup` steps, then constant, or a cosine that ends at 1 % of `lr`."""
+
+def share_of_rate(step: int, options: TrainOptions) -> float:
+    """What share of its learning rate a weight has at a step.
+
+    Linear warm-up over `options.warmup` steps, then 1; or half a cosine that ends at 1 %; or `gamma` to the
+    power of how many of the `milestones` have passed.
+    """
     if step < options.warmup:
-        return options.lr * (step + 1) / options.warmup
+        return (step + 1) / options.warmup
     if options.schedule == "constant":
-        return options.lr
+        return 1.0
+    if options.schedule == "step":
+        passed = sum(step >= milestone * options.steps for milestone in options.milestones)
+        return float(options.gamma**passed)
     done = (step - options.warmup) / max(1, options.steps - options.warmup)
-    return options.lr * (0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * min(1.0, done))))
+    return LEAST + (1 - LEAST) * 0.5 * (1 + math.cos(math.pi * min(1.0, done)))

@@ -41,7 +41,7 @@ def test_tiles_give_the_whole_page(
 def test_tiles_need_their_margin(grey_flow: ConditionalFlow) -> None:
     # what shows that the test above can tell
     blind = copy.deepcopy(grey_flow)
-    blind.reach = 0
+    blind.path_reach = blind.encoder.reach = 0
     page = scan(165, 205)
     assert not np.array_equal(
         binarize(page, model=blind, tile=48).binary, binarize(page, model=blind, tile=4096).binary

@@ -127,18 +127,18 @@ def water_mark(
             inside = 1 - smoothstep(away, 0.98, 1.02)
             # a tide line: sharp outside, fading inwards
             line = inside * np.exp(-np.maximum(1 - away, 0) / rng.uniform(0.02, 0.06))
-            mark = depth * (0.6 * inside + rng.uniform(0.6, 1.6) * line)
+            mark: Array = np.asarray(depth * (0.6 * inside + rng.uniform(0.6, 1.6) * line), np.float32)
         else:
-            mark = 1.6 * depth * (1 - smoothstep(away, 0.2, 1.25))
+            mark = np.asarray(1.6 * depth * (1 - smoothstep(away, 0.2, 1.25)), np.float32)
         return np.asarray(mark * (1 + 0.2 * shade), np.float32)
 
     _spread(density, rng, radius, blotch)
 
 
 def _spread(density: Array, rng: np.random.Generator, radius: float, blotch: Blotch) -> Window:
-    """Add `blotch(away, shade)` somewhere: `away` is 1 on a wandering outline, `shade` a cloudy field.
+    """Add `blotch(away, shade)` somewhere, and return where.
 
-    Returns the window that holds it.
+    `away` is 1 on a wandering outline, `shade` a cloudy field.
     """
     height, width = density.shape
     cx, cy = rng.uniform(-0.05, 1.05) * width, rng.uniform(-0.05, 1.05) * height
@@ -161,7 +161,7 @@ def spot(density: Array, rng: np.random.Generator, radius: float, strength: Rang
     cx, cy, reach = rng.uniform(0, width), rng.uniform(0, height), 3 * radius
     x = np.arange(max(0, int(cx - reach)), min(width, int(cx + reach) + 1), dtype=np.float32)
     y = np.arange(max(0, int(cy - reach)), min(height, int(cy + reach) + 1), dtype=np.float32)
-    away: Array = (np.hypot(x - cx, y[:, None] - cy) / radius).astype(np.float32)
+    away = np.hypot(x - cx, y[:, None] - cy) / radius
     away = away + 0.2 * smooth_field(len(y), len(x), max(1.0, radius), rng)
     density[int(y[0]) : int(y[-1]) + 1, int(x[0]) : int(x[-1]) + 1] += rng.uniform(*strength) * np.exp(
         -(away**2)

@@ -1,0 +1,60 @@
+"""`flowkit bench`: tables of speed and memory that any user can have for their own machine.
+
+A table is a module of `flowkit.bench` with `add_arguments(parser)` and `run(args) -> Report`.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import importlib.util
+
+import torch
+
+from flowkit.cli.options import add_threads, positive, prepare
+from flowkit.errors import FlowkitError
+
+TABLES = ("op", "model", "training", "pages")
+
+
+def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Declare the verb, and each table that is there."""
+    parser = subparsers.add_parser("bench", help="measure speed and memory on this machine")
+    tables = parser.add_subparsers(title="tables", metavar="TABLE", required=True)
+    for name in TABLES:
+        if importlib.util.find_spec(f"flowkit.bench.{name}") is not None:
+            _add_table(tables, name)
+
+
+def _add_table(tables: argparse._SubParsersAction[argparse.ArgumentParser], name: str) -> None:
+    module = importlib.import_module(f"flowkit.bench.{name}")
+    about = (module.__doc__ or "").partition("\n")[0].rstrip(".")
+    parser = tables.add_parser(name, help=about, description=about)
+    parser.add_argument("--device", default="cpu", help="where to compute: cpu (default), cuda, cuda:1, ...")
+    add_threads(parser)
+    parser.add_argument(
+        "--rounds", type=positive, default=15, metavar="N", help="times that each is measured (%(default)s)"
+    )
+    parser.add_argument("--out", "-o", metavar="DIR", help="also write <name>.json and <name>.md there")
+    module.add_arguments(parser)  # last, so that it can set other defaults
+    parser.set_defaults(run=run, table=module.run)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Measure, print the table, and write it if a folder was named."""
+    prepare(args)
+    _check_device(args.device)
+    report = args.table(args)
+    print(report.markdown())
+    if args.out is not None:
+        for path in report.save(args.out):
+            print(f"{path}: written")
+    return 0
+
+
+def _check_device(device: str) -> None:
+    try:
+        torch.zeros(1, device=device).item()
+    except (RuntimeError, AssertionError) as error:
+        why = str(error).partition("\n")[0]
+        raise FlowkitError(f'device "{device}" cannot be used: {why}') from None

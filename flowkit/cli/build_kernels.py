@@ -1,0 +1,41 @@
+"""`flowkit build-kernels`: compile the fast path of the affine op, once for this machine."""
+
+from __future__ import annotations
+
+import argparse
+
+import torch
+
+from flowkit.errors import KernelError
+from flowkit.ops import build, build_cache
+from flowkit.ops.build import KINDS
+
+
+def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Declare the verb."""
+    parser = subparsers.add_parser(
+        "build-kernels",
+        help="compile the affine op for this machine",
+        description="Compile the affine op, which works without it too, only slower. Needs a C++ compiler "
+        "and ninja (pip install 'flowkit-nf[kernels]'), for CUDA nvcc; no GPU has to be present.",
+    )
+    parser.add_argument(
+        "--device", choices=KINDS, help="cuda builds both (default: cuda where this torch has it, else cpu)"
+    )
+    parser.add_argument("--force", action="store_true", help="build anew what is there already")
+    parser.set_defaults(run=run)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Build what is not there, and say where it is."""
+    last = args.device or ("cpu" if torch.version.cuda is None else "cuda")
+    for kind in KINDS[: KINDS.index(last) + 1]:
+        plan = build.plan(kind)
+        library = None if args.force else build.prebuilt(plan) or build_cache.find(plan.name)
+        done = "is there already" if library else "built"
+        try:
+            library = library or build.build(plan)
+        except KernelError as error:
+            raise KernelError(f"the kernels for {kind} cannot be built: {error}") from None
+        print(f"{library}: {done}", flush=True)
+    return 0

@@ -1,0 +1,123 @@
+"""Pages that flowkit draws itself: as many as are wanted, with a truth that is exact."""
+
+from __future__ import annotations
+
+import functools
+import threading
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from flowkit.data.degradations import Compose, degradations_from
+from flowkit.data.degrade import drawn_pair
+from flowkit.data.sheets import Box, Pair, Task
+from flowkit.data.sources.base import Found, Source
+from flowkit.errors import DataError
+from flowkit.registry import register
+
+WINDOW = 16  # endless pages that samples of one time are cut from ...
+TURNOVER = 64  # ... of which one is replaced after so many samples: drawing costs more than cutting
+_FONTS = threading.Lock()  # they are shared, and hold the state of what is being drawn
+
+
+@register("drawn")
+class Drawn(Source):
+    """Pages of text drawn from nothing (`flowkit.data.draw`), made into scans (`drawn_pair`).
+
+    For ink, the truth is what is seen of the strokes before anything veils them; for images, the target is
+    the scan itself.
+
+    Args:
+        task: what the pages are for.
+        base: not used.
+        pages: how many; without a number, there is a new one every 64 samples, for ever.
+        width: of a page, in target pixels.
+        height: of a page, in target pixels.
+        seed: of the pages; another seed, other pages.
+        degradations: what happens to the pages: a preset's name, or a list as in `train.degrade`.
+    """
+
+    def __init__(
+        self,
+        task: Task,
+        base: Path,
+        *,
+        pages: int | None = None,
+        width: int = 640,
+        height: int = 640,
+        seed: int = 0,
+        degradations: str | list[str | dict[str, Any]] = "archive",
+    ) -> None:
+        super().__init__(task, base)
+        for name, value, least in (("pages", pages, 1), ("width", width, 1), ("height", height, 1)):
+            if value is not None and value < least:
+                raise DataError(f'option "{name}" of source "drawn" must be {least} or more, got {value}')
+        if seed < 0:
+            raise DataError(f'option "seed" of source "drawn" must be 0 or more, got {seed}')
+        self.pages = pages
+        self.sheet = DrawnSheet(
+            0, task, width // task.scale, height // task.scale, seed, degradations_from(degradations)
+        )
+        if not self.sheet.width or not self.sheet.height:
+            raise DataError(
+                f'source "drawn": {width} x {height} pixels are less than 1 x 1 at low resolution'
+            )
+
+    def find(self) -> Found:
+        """The pages, none of them drawn yet."""
+        if self.pages is None:
+            return EndlessPages(self.sheet)
+        return [self.sheet.of(number) for number in range(self.pages)]
+
+
+@dataclass(frozen=True)
+class DrawnSheet:
+    """One page: width and height are those of its image."""
+
+    number: int
+    task: Task
+    width: int
+    height: int
+    seed: int
+    degradations: Compose
+    boxes: tuple[Box, ...] = ()
+
+    @property
+    def name(self) -> str:
+        """Says how to draw it again."""
+        return f"drawn page {self.number} of seed {self.seed}"
+
+    def of(self, number: int) -> DrawnSheet:
+        """Another page of the same kind."""
+        return DrawnSheet(number, self.task, self.width, self.height, self.seed, self.degradations)
+
+    def read(self) -> Pair:
+        """Draw it."""
+        rng = np.random.default_rng([self.seed, self.number])
+        with _FONTS:
+            height, width = (side * self.task.scale for side in (self.height, self.width))
+            scan, ink = drawn_pair(rng, height, width, self.degradations)
+        return Pair(self.name, scan, ink) if self.task.binary else Pair(self.name, None, scan)
+
+
+@dataclass(frozen=True)
+class EndlessPages:
+    """A window of `WINDOW` pages that moves on by one with every `TURNOVER` samples."""
+
+    sheet: DrawnSheet
+
+    @property
+    def name(self) -> str:
+        """Says how to draw them again."""
+        return f"drawn pages of seed {self.sheet.seed}"
+
+    def draw(self, index: int, rng: np.random.Generator) -> Pair:
+        """One of the pages that are in the window at sample `index`."""
+        return _drawn(self.sheet.of(index // TURNOVER + int(rng.integers(WINDOW))))
+
+
+@functools.lru_cache(maxsize=2 * WINDOW)
+def _drawn(sheet: DrawnSheet) -> Pair:
+    return sheet.read()

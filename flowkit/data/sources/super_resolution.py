@@ -1,0 +1,44 @@
+"""Images at high resolution, with or without the same at low resolution."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from flowkit.data.find import find_images, match
+from flowkit.data.sheets import HighSheet, PairSheet, Sheet, Task
+from flowkit.data.sources.base import Source
+from flowkit.errors import DataError
+from flowkit.registry import register
+
+
+@register("super_resolution")
+class SuperResolution(Source):
+    """Images; what they look like at low resolution is made by antialiased bicubic reduction, or given.
+
+    Args:
+        task: not binary.
+        base: of relative paths.
+        path: a folder of images at high resolution, or several; all below them count, but for truths.
+        low: a folder with the same images at low resolution, called alike, exactly 1/scale as high and wide.
+    """
+
+    def __init__(self, task: Task, base: Path, *, path: str | list[str], low: str | None = None) -> None:
+        super().__init__(task, base)
+        self.folders = [base / p for p in ([path] if isinstance(path, str) else path)]
+        self.low = None if low is None else base / low
+
+    def find(self) -> Sequence[Sheet]:
+        """The images.
+
+        Raises:
+            DataError: folders without images, images without partner, or a model that wants ink.
+        """
+        if self.task.binary:
+            raise DataError('source "super_resolution" has no ink; binary targets want "paired" or "drawn"')
+        if self.low is None:
+            return [HighSheet(file, self.task) for file in find_images(self.folders)]
+        if len(self.folders) > 1:
+            raise DataError('source "super_resolution" takes one folder as "path" where "low" is given')
+        pairs = match(self.low, self.folders[0])
+        return [PairSheet(low, high, self.task) for low, high in pairs]

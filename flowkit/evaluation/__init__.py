@@ -1,0 +1,1 @@
+"""How good a model is: against the truth, and beside what others use."""

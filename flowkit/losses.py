@@ -1,0 +1,144 @@
+"""Losses, by name: the negative log-likelihood, and what may be added to it at temperature 0."""
+
+from __future__ import annotations
+
+import functools
+import math
+from collections.abc import Callable, Mapping, Sequence
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from flowkit import registry
+from flowkit.errors import ShapeError
+from flowkit.flow import ConditionalDistribution, ConditionalFlow
+from flowkit.registry import register
+from flowkit.targets import Binary, Noise, Target
+
+KIND = "loss"
+
+
+class Fit:
+    """How a model fits a batch; what several losses read is computed once.
+
+    Args:
+        p: p(y | x) of the images.
+        y: the truth (B, C, H, W).
+        noise: where the dequantisation noise comes from: one generator for each sample, or for all.
+    """
+
+    def __init__(
+        self,
+        p: ConditionalDistribution,
+        y: Tensor,
+        noise: Noise = None,
+    ) -> None:
+        self.p = p
+        self.y = y
+        self.noise = noise
+        self.target: Target = p.flow.target
+
+    @functools.cached_property
+    def bits(self) -> Tensor:
+        """Bits per dimension (B,)."""
+        return self.p.bits_per_dim(self.y, generator=self.noise)
+
+    @functools.cached_property
+    def mode(self) -> Tensor:
+        """The continuous variable v of latents 0 (B, C, H, W): the image at temperature 0, with gradients."""
+        batch, like = self.y.shape[0], self.bits
+        zeros = [like.new_zeros(batch, *shape) for shape in self.p.latent_shapes]
+        return self.p._from_latents(zeros)
+
+
+class Loss:
+    """What every loss is: a `Fit` -> (B,).
+
+    Args:
+        target: of the model.
+
+    Raises:
+        ShapeError: a target that the loss is not for.
+    """
+
+    kind = KIND
+
+    def __init__(self, target: Target) -> None:
+        self.target = target
+
+    def __call__(self, fit: Fit) -> Tensor:
+        """The loss of every sample of a batch, (B,)."""
+        raise NotImplementedError
+
+
+@register("nll")
+class NegativeLogLikelihood(Loss):
+    """-log2 p(y | x) / (C H W): bits per dimension. The only loss that the method needs."""
+
+    def __call__(self, fit: Fit) -> Tensor:
+        """Bits per dimension (B,)."""
+        return fit.bits
+
+
+@register("l1")
+class Absolute(Loss):
+    """mean |v - e(y)|: the image at temperature 0 against the truth, e(y) being the middle of y's noise.
+
+    In units of v: for continuous targets, of values in [0, 1].
+    """
+
+    def __call__(self, fit: Fit) -> Tensor:
+        """The mean over the pixels (B,)."""
+        return (fit.mode - self.target.embed(fit.y)).abs().flatten(1).mean(1)
+
+
+@register("cross_entropy")
+class CrossEntropy(Loss):
+    """mean log2(1 + exp(-s k v)): binary cross-entropy, in bits per pixel, of the image at temperature 0.
+
+    s = +-1 is the pixel, and k v the log-odds of ink for Gaussians of the noise's mean m and variance c at
+    either side of 0, k = 2 m / c. A pixel in its place, |v| = m, costs next to nothing, so that the loss
+    pulls on wrong and doubtful pixels and leaves the others to the likelihood.
+    """
+
+    def __init__(self, target: Target) -> None:
+        super().__init__(target)
+        if not isinstance(target, Binary):
+            raise ShapeError('loss "cross_entropy" is for binary targets only')
+        mean, variance = (1.0, Binary.SIGMA**2) if target.noise == "normal" else (0.5, 1 / 12)
+        self.slope = 2 * mean / variance
+
+    def __call__(self, fit: Fit) -> Tensor:
+        """The mean over the pixels (B,)."""
+        sign = torch.where(fit.y > 0.5, 1.0, -1.0).to(fit.mode.dtype)
+        return F.softplus(-self.slope * sign * fit.mode).flatten(1).mean(1) / math.log(2)
+
+
+class Objective(nn.Module):
+    """(images, truths) -> what is minimised: a module, so that it can be wrapped for distributed training.
+
+    Args:
+        model: to train.
+        weights: of the losses, by name.
+
+    Raises:
+        RegistryError: no such loss.
+        ShapeError: a loss that is not for this model's target.
+    """
+
+    def __init__(self, model: ConditionalFlow, weights: Mapping[str, float]) -> None:
+        super().__init__()
+        self.model = model
+        made: dict[str, Callable[[Fit], Tensor]] = {
+            name: registry.get(KIND, name)(model.target) for name in weights
+        }
+        self.terms = [(made[name], weight) for name, weight in weights.items() if weight]
+
+    def forward(
+        self, image: Tensor, y: Tensor, noise: Sequence[torch.Generator] | None = None
+    ) -> tuple[Tensor, Tensor]:
+        """The weighted sum of the losses, and the bits per dimension: means over the batch, 0-dimensional."""
+        fit = Fit(self.model(image), y, noise)
+        total = sum((weight * term(fit).mean() for term, weight in self.terms), fit.bits.new_zeros(()))
+        return total, fit.bits.detach().mean()

@@ -1,0 +1,133 @@
+"""Compiling the affine op's libraries, into the cache (`torch.utils.cpp_extension` does the work).
+
+The library "cpu" declares the op and computes it on the processor; "cuda" adds the CUDA kernels to it.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import re
+import subprocess
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+
+from flowkit.errors import KernelError
+from flowkit.ops import build_cache, build_tools
+
+KINDS = ("cpu", "cuda")
+
+# In a process of its own: cpp_extension loads what it built, writes to the terminal, and reads its settings
+# from the environment; and a compiler that crashes takes nobody with it.
+COMPILE = """
+import json, sys
+from torch.utils.cpp_extension import load
+load(**json.loads(sys.argv[1]), is_python_module=False, verbose=True)
+"""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """One library: what it is made from."""
+
+    kind: str
+    sources: Sequence[Path]
+    headers: Sequence[Path] = ()
+    """What the sources include; no option, but part of the key."""
+    cxx_flags: Sequence[str] = ()
+    nvcc_flags: Sequence[str] = ()
+    target: str = ""
+    """The flag that names the oldest torch on which the library runs."""
+
+    @property
+    def made_from(self) -> str:
+        """A digest of sources, headers and flags alone: the same on every machine and for every torch."""
+        files = [part for path in (*self.sources, *self.headers) for part in (path.name, path.read_bytes())]
+        return build_cache.digest(self.kind, *files, "", *self.cxx_flags, "", *self.nvcc_flags)
+
+    @property
+    def name(self) -> str:
+        """Of the library in the cache: all that a compiled file depends on."""
+        machine = (self.target, torch.__version__, sys.platform, platform.machine(), *platform.libc_ver())
+        cuda = (str(torch.version.cuda), build_tools.cuda_architectures()) if self.kind == "cuda" else ()
+        return f"affine_{self.kind}-{build_cache.digest(self.made_from, *machine, *cuda)}"
+
+    @property
+    def module(self) -> str:
+        """Of the library inside the package; torch's stable ABI makes it outlive an upgrade of torch."""
+        return f"affine_{self.kind}_{self.made_from}"
+
+    @property
+    def log(self) -> Path:
+        """What the compilers of the last build said."""
+        return build_cache.folder() / f"build-{self.kind}.log"
+
+
+def plan(kind: str) -> Plan:
+    """What the library "cpu" or "cuda" is made from, in this version of flowkit."""
+    from flowkit.ops import sources
+
+    files = sources.cpp_sources() if kind == "cpu" else sources.cuda_sources()
+    headers = sorted(path for path in files[0].parent.iterdir() if path.suffix in (".h", ".cuh"))
+    target = sources.target_define(torch.__version__)
+    return Plan(kind, files, headers, sources.CXX_FLAGS, sources.NVCC_FLAGS, target)
+
+
+def prebuilt(plan: Plan) -> Path | None:
+    """The library that an installation with FLOWKIT_BUILD_EXT=1 compiled, from these very sources."""
+    return next(iter(plan.sources[0].parent.glob(f"{plan.module}*.so")), None)
+
+
+def build(plan: Plan) -> Path:
+    """Compile, and put the library into the cache.
+
+    Raises:
+        KernelError: a tool is missing, the cache cannot be written, or the compilation fails.
+    """
+    if why := build_tools.missing(plan.kind):
+        raise KernelError(why)
+    with build_cache.build_folder() as private:
+        arguments = {
+            "name": f"affine_{plan.kind}",
+            "sources": [str(path) for path in plan.sources],
+            "extra_cflags": [*plan.cxx_flags, plan.target],
+            "extra_cuda_cflags": [*plan.nvcc_flags, plan.target],
+            "build_directory": str(private),
+            "with_cuda": plan.kind == "cuda",
+        }
+        done = subprocess.run(
+            [sys.executable, "-c", COMPILE, json.dumps(arguments)],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            stdin=subprocess.DEVNULL,
+            text=True,
+            errors="replace",
+            env=_environment(),
+        )
+        library = private / f"affine_{plan.kind}.so"
+        try:
+            plan.log.write_text(done.stdout)
+            if done.returncode == 0 and library.is_file():
+                return build_cache.store(library, plan.name)
+        except OSError as error:
+            raise KernelError(f"cache folder {build_cache.folder()}: {error.strerror or error}") from None
+    raise KernelError(f"compilation failed{_first_error(done.stdout)}; all of it: {plan.log}")
+
+
+def _environment() -> dict[str, str]:
+    return {
+        **os.environ,
+        "PATH": build_tools.search_path(),
+        "TORCH_CUDA_ARCH_LIST": build_tools.cuda_architectures(),
+        "CUDA_VISIBLE_DEVICES": "",  # no card is needed, and none may decide what is built
+    }
+
+
+def _first_error(output: str) -> str:
+    found = re.search(r"^.*\berror\b.*$", output, re.MULTILINE | re.IGNORECASE)
+    return f" ({found[0].strip()[:200]})" if found else ""

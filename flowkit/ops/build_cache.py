@@ -1,0 +1,106 @@
+"""Where compiled libraries lie, and how one is told from a wrong, stale or damaged one.
+
+A file is called `affine_<kind>-<key>-<digest>.so`. The key says what it was made from, so that a changed
+source, flag or torch asks for another file; the digest is of the file itself, so that what a full disk or a
+killed copy left is never loaded. Nothing is locked: two processes that build at once each put a whole file in
+place.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from flowkit.errors import KernelError
+
+DIGITS = 16
+FORGOTTEN = 24 * 3600  # seconds after which a build folder was left by a process that was killed
+
+
+def digest(*parts: str | bytes) -> str:
+    """Sixteen hexadecimal digits of SHA-256; where one part ends and the next begins matters."""
+    whole = hashlib.sha256()
+    for part in parts:
+        data = part.encode() if isinstance(part, str) else part
+        whole.update(len(data).to_bytes(8, "little") + data)
+    return whole.hexdigest()[:DIGITS]
+
+
+def folder() -> Path:
+    """`$FLOWKIT_CACHE`, or `flowkit` in `$XDG_CACHE_HOME`, which is `~/.cache` where it is not set.
+
+    Raises:
+        KernelError: none of them is set, and the user has no home.
+    """
+    if own := os.environ.get("FLOWKIT_CACHE"):
+        return Path(own).expanduser().absolute()
+    try:
+        # the specification of XDG: a relative path is invalid, and ignored
+        shared = Path(os.environ.get("XDG_CACHE_HOME", ""))
+        return (shared if shared.is_absolute() else Path.home() / ".cache") / "flowkit"
+    except RuntimeError:
+        raise KernelError("no home folder for the cache; set FLOWKIT_CACHE to a folder") from None
+
+
+def find(name: str) -> Path | None:
+    """The undamaged library of that name (`affine_<kind>-<key>`), if there is one."""
+    for path in sorted(folder().glob(f"{name}-*.so")):
+        with suppress(OSError):
+            if path.stem == f"{name}-{digest(path.read_bytes())}":
+                return path
+    return None
+
+
+def damaged(name: str) -> bool:
+    """Whether there is a library of that name, but none that is whole."""
+    return find(name) is None and any(folder().glob(f"{name}-*.so"))
+
+
+def store(library: Path, name: str) -> Path:
+    """Move a finished library into the cache, in one step; what was damaged under its name goes.
+
+    Raises:
+        OSError: it cannot be moved.
+    """
+    place = folder() / f"{name}-{digest(library.read_bytes())}.so"
+    library.replace(place)
+    for old in folder().glob(f"{name}-*.so"):
+        if old != place:
+            with suppress(OSError):
+                old.unlink()
+    return place
+
+
+@contextmanager
+def build_folder() -> Iterator[Path]:
+    """A private folder in the cache (so that a file moves out of it in one step), gone afterwards.
+
+    Raises:
+        KernelError: the cache cannot be written.
+    """
+    cache = folder()
+    try:
+        cache.mkdir(parents=True, exist_ok=True, mode=0o700)
+        private = Path(tempfile.mkdtemp(prefix="build-", dir=cache))
+    except OSError as error:
+        why = error.strerror or error
+        raise KernelError(f"cache folder {cache} cannot be written ({why}); set FLOWKIT_CACHE") from None
+    _forget(cache)
+    try:
+        yield private
+    finally:
+        shutil.rmtree(private, ignore_errors=True)
+
+
+def _forget(cache: Path) -> None:
+    """Remove what killed builds left; a younger folder may be another process at work."""
+    for left in cache.glob("build-*"):
+        with suppress(OSError):
+            if left.is_dir() and time.time() - left.stat().st_mtime > FORGOTTEN:
+                shutil.rmtree(left, ignore_errors=True)

@@ -1,0 +1,188 @@
+"""Whether the affine op has compiled kernels here: finding or building them, once per process, and why not.
+
+The environment variable FLOWKIT_KERNELS decides:
+
+- `auto` (or not set): on CUDA they are built at the first use; on the CPU they are used if they have been
+  built (`flowkit build-kernels`), so that nobody waits for a compiler who did not ask for one.
+- `off`: the pure-PyTorch path.
+- `require`: built where they have to be; an error where they cannot.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+import warnings
+from pathlib import Path
+from typing import NamedTuple
+
+import torch
+from torch.utils._python_dispatch import _disable_current_modes
+
+from flowkit.errors import FlowkitError, KernelError
+from flowkit.ops import build, build_cache
+from flowkit.ops.build import KINDS
+
+POLICIES = ("auto", "off", "require")
+
+
+class Kernels(NamedTuple):
+    """What was found for one kind of device."""
+
+    library: Path | None
+    """None: the pure-PyTorch path."""
+    why: str
+    """Why there is none; empty where nothing was expected."""
+
+
+_resolved: dict[str, Kernels] = {}
+_loaded: dict[str, Path] = {}
+_checking: set[str] = set()
+_lock = threading.RLock()
+_warned = False
+
+
+def available(device: torch.device) -> bool:
+    """Whether the compiled kernels serve this device; a constant to `torch.compile`.
+
+    The first call for a kind of device may load them, and on CUDA compile them; later ones look them up.
+
+    Raises:
+        KernelError: FLOWKIT_KERNELS is `require`, and they cannot be had.
+        FlowkitError: FLOWKIT_KERNELS is none of the values above.
+    """
+    return bool(_active(device.type))
+
+
+@torch.compiler.assume_constant_result  # type: ignore[untyped-decorator]
+def _active(kind: str) -> bool:
+    found = _resolved.get(kind)
+    if found is None:
+        found = _resolve(kind)
+    return found.library is not None
+
+
+def policy() -> str:
+    """The value of FLOWKIT_KERNELS.
+
+    Raises:
+        FlowkitError: it is not one of `POLICIES`.
+    """
+    value = os.environ.get("FLOWKIT_KERNELS") or "auto"
+    if value not in POLICIES:
+        raise FlowkitError(f'FLOWKIT_KERNELS must be one of {", ".join(POLICIES)}; got "{value}"')
+    return value
+
+
+def status() -> dict[str, str]:
+    """Kind of device -> which path serves it, and why; loads what is there, builds nothing.
+
+    Raises:
+        FlowkitError: FLOWKIT_KERNELS is none of the values above.
+    """
+    chosen = policy()
+    told = {}
+    for kind in KINDS:
+        if chosen == "off":
+            told[kind] = "pure PyTorch (FLOWKIT_KERNELS=off)"
+        elif kind == "cuda" and not torch.cuda.is_available():
+            told[kind] = "no device"
+        else:
+            with _lock:
+                found = _resolved.get(kind) or _find(kind, may_build=False)
+            told[kind] = f"compiled, {found.library}" if found.library else _pure(found.why)
+    return told
+
+
+def _pure(why: str) -> str:
+    return f"pure PyTorch ({why or 'nothing built; `flowkit build-kernels` does'})"
+
+
+def _resolve(kind: str) -> Kernels:
+    with _lock:
+        if kind in _checking:  # the check below asks for the op that it checks
+            return Kernels(_loaded[kind], "")
+        if kind in _resolved:
+            return _resolved[kind]
+        chosen = policy()
+        found = Kernels(None, "")
+        if kind in KINDS and chosen != "off":
+            found = _find(kind, may_build=kind == "cuda" or chosen == "require")
+        if found.library is None and kind in KINDS and chosen == "require":
+            raise KernelError(f"FLOWKIT_KERNELS=require, but compiled kernels are unavailable ({found.why})")
+        _resolved[kind] = found
+    if found.why:
+        _warn(found.why)
+    return found
+
+
+def _warn(why: str) -> None:
+    global _warned
+    if not _warned:
+        _warned = True
+        warnings.warn(
+            f"flowkit: compiled kernels unavailable ({why}); using the pure-PyTorch path: same results, "
+            "slower. FLOWKIT_KERNELS=off hides this, =require turns it into an error.",
+            stacklevel=2,
+        )
+
+
+def _find(kind: str, *, may_build: bool) -> Kernels:
+    try:
+        # The library for the CPU declares the op; the one for CUDA adds to it.
+        needed = KINDS[: KINDS.index(kind) + 1]
+        for part in needed:
+            why = _load(part, may_build=may_build)
+            if why is not None:
+                return Kernels(None, why)
+        _check(kind)
+    except KernelError as error:
+        return Kernels(None, str(error))
+    return Kernels(_loaded[kind], "")
+
+
+def _load(kind: str, *, may_build: bool) -> str | None:
+    """Load one library; None, or why there is none (empty: none was built, and none is to be)."""
+    if kind in _loaded:
+        return None
+    plan = build.plan(kind)
+    library = build.prebuilt(plan) or build_cache.find(plan.name)
+    if library is None and may_build:
+        library = build.build(plan)
+    if library is None:
+        if build_cache.damaged(plan.name):
+            return "the library in the cache is damaged; run: flowkit build-kernels"
+        return ""
+    try:
+        torch.ops.load_library(str(library))  # type: ignore[no-untyped-call]
+    except (OSError, RuntimeError) as error:
+        why = str(error).partition("\n")[0]
+        raise KernelError(f"{library} cannot be loaded: {why}; try: flowkit build-kernels --force") from None
+    _loaded[kind] = library
+    if kind == "cpu":
+        from flowkit.ops.library import register_fakes
+
+        register_fakes()
+    return None
+
+
+def _check(kind: str) -> None:
+    """Compare the loaded op with the formula on a few numbers, before anybody trusts it.
+
+    Raises:
+        KernelError: it fails, or computes something else.
+    """
+    from flowkit.ops.build_check import difference
+
+    _checking.add(kind)
+    try:
+        # whatever the caller is doing (tracing, inference, autocast), this computes real numbers
+        with _disable_current_modes(), torch.inference_mode(False), torch.enable_grad():
+            worst = difference(torch.device(kind))
+    except RuntimeError as error:
+        why = str(error).partition("\n")[0]
+        raise KernelError(f"{_loaded[kind]} does not run: {why}") from None
+    finally:
+        _checking.discard(kind)
+    if not worst < 1e-4:
+        raise KernelError(f"{_loaded[kind]} computes wrong results, off by {worst:.1g}")

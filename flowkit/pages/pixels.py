@@ -1,0 +1,58 @@
+"""What a decoded image's numbers mean: colour profiles, inks, transparency and depth, all to sRGB or grey."""
+
+from __future__ import annotations
+
+import io
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageCms
+
+from flowkit.errors import ImageError
+
+
+def pixels(image: Image.Image, name: str) -> tuple[NDArray[Any], tuple[str, ...]]:
+    """(H, W, 1) grey or (H, W, 3) sRGB, uint8 or uint16, and notes on what could not be honoured.
+
+    Transparency is laid on white, and a colour profile is applied (Pillow takes CMYK without one as plain
+    inks). Colour of 16 bits comes as 8, which is what Pillow decodes; grey of 16 bits stays so.
+
+    Raises:
+        ImageError: floating point pixels: nothing says which value is white.
+    """
+    if image.mode == "F":
+        raise ImageError(f"{name}: floating point pixels, expected 1, 8 or 16 bits (which value is white?)")
+    profile = image.info.get("icc_profile")
+    if image.mode == "I" or image.mode.startswith("I;16"):
+        # Pillow gives a 16-bit PNM as 32-bit integers
+        deep: NDArray[Any] = np.asarray(image).clip(0, 0xFFFF).astype(np.uint16)
+        return deep[..., None], ("its colour profile is not applied to 16 bits",) if profile else ()
+    grey = image.mode in ("1", "L", "LA")
+    if image.has_transparency_data:
+        paper = Image.new("RGBA", image.size, "white")
+        paper.alpha_composite(image.convert("RGBA"))
+        image = paper.convert("L" if grey else "RGB")
+    elif image.mode not in ("1", "L", "RGB", "CMYK", "LAB"):
+        image = image.convert("RGB")
+    image, notes = _to_srgb(image, profile)
+    values: NDArray[Any] = np.asarray(image.convert("L" if grey else "RGB"))
+    return values[..., None] if grey else values, notes
+
+
+def _to_srgb(image: Image.Image, profile: bytes | None) -> tuple[Image.Image, tuple[str, ...]]:
+    if image.mode == "1" or (profile is None and image.mode != "LAB"):
+        return image, ()
+    try:
+        space = ImageCms.createProfile("LAB") if profile is None else _opened(profile)
+        if profile is not None and ImageCms.getProfileDescription(space).startswith("sRGB"):
+            return image, ()  # through the tables and back would only round
+        converted = ImageCms.profileToProfile(image, space, ImageCms.createProfile("sRGB"), outputMode="RGB")
+        assert converted is not None  # it is not asked to work in place
+        return converted, ()
+    except (ImageCms.PyCMSError, OSError, ValueError):
+        return image, ("its colour profile is damaged or for other colours, and is not applied",)
+
+
+def _opened(profile: bytes) -> ImageCms.ImageCmsProfile:
+    return ImageCms.ImageCmsProfile(io.BytesIO(profile))

@@ -1,0 +1,104 @@
+"""What training a recipe takes, put together and checked, before anything is written."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Generator, Sequence
+
+import torch
+from torch import nn
+
+from flowkit.data import Task, training_set
+from flowkit.data.degradations import degradations_from
+from flowkit.data.describe import Given
+from flowkit.errors import FlowkitError, RecipeError
+from flowkit.recipe import Recipe, build
+from flowkit.training.order import Batch, Order, batches, default_workers
+from flowkit.training.processes import Processes
+from flowkit.training.start import start_from
+from flowkit.training.step import Outcome, Stepper
+from flowkit.training.validation import Validation
+
+ENDLESS = 2**53  # samples: a run ends by its steps
+
+Validate = float | Sequence[Given] | None
+
+
+class Job:
+    """A model, its data, and what takes the steps.
+
+    Args:
+        recipe: what to build, and how to train it.
+        data: folders, or data files, of training pages (docs/data.md).
+        validation: a share of these pages, or folders and data files of others.
+        processes: all that take part.
+        init: weights to start from (see `start_from`).
+        workers: processes that prepare data, for each that trains; 0: none, not given: by the cores.
+
+    Raises:
+        DataError, CheckpointError, RecipeError: what does not fit together.
+    """
+
+    def __init__(
+        self,
+        recipe: Recipe,
+        data: Sequence[Given],
+        processes: Processes,
+        *,
+        validation: Validate = None,
+        init: str | os.PathLike[str] | None = None,
+        workers: int | None = None,
+    ) -> None:
+        self.recipe = recipe
+        self.options = recipe.train
+        self.processes = processes
+        torch.manual_seed(self.options.seed)
+        self.model = build(recipe)
+        task = Task.of(self.model)
+        task.check_patch(self.options.patch)
+        if init is not None:
+            start_from(self.model, init)
+        if processes.world > 1 and processes.device.type == "cuda":
+            # Statistics are of the whole step, as those of actnorm; torch does not declare its types.
+            nn.SyncBatchNorm.convert_sync_batchnorm(self.model)  # type: ignore[no-untyped-call]
+        # Faster convolutions; torch does not declare this form of the call.
+        self.model.to(processes.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        try:
+            self.stepper = Stepper(self.model, self.options, processes)
+        except FlowkitError as error:
+            raise RecipeError(f"{error}\n  {recipe.document.place(('train', 'losses'))}") from None
+        try:
+            asked = self.options.degrade
+            degrade = None if asked is None else degradations_from(asked)
+        except FlowkitError as error:
+            raise RecipeError(f"{error}\n  {recipe.document.place(('train', 'degrade'))}") from None
+        self.data = training_set(
+            data,
+            task=task,
+            patch=self.options.patch,
+            seed=self.options.seed,
+            length=ENDLESS,
+            degrade=degrade,
+            validation=validation,
+        )
+        self.validation = Validation(
+            self.model, self.data.validation, self.options.patch, self.options.validation_windows
+        )
+        self.order = Order(self.options.batch, self.options.accumulate, processes)
+        self.workers = default_workers(processes.world) if workers is None else workers
+
+    def batches(self, position: int, steps: int) -> Generator[Batch]:
+        """The data of `steps` steps from sample `position` on, pass by pass, on the host."""
+        return batches(self.data, self.order, position, steps, self.workers)
+
+    def take(self, step: int, position: int, passes: list[Batch]) -> Outcome:
+        """One step on the data that `batches` gave for it."""
+        device = self.processes.device
+        there = [
+            (
+                image.to(device, non_blocking=True, memory_format=torch.channels_last),
+                target.to(device, non_blocking=True),
+            )
+            for image, target in passes
+        ]
+        return self.stepper.take(step, there, self.order.step(position))

@@ -1,0 +1,117 @@
+"""What a run tells: a progress bar, `metrics.jsonl`, TensorBoard's files."""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from tqdm import tqdm
+
+from flowkit.errors import FlowkitError
+from flowkit.files import replacing
+
+LOG = "metrics.jsonl"
+BOARD = "tensorboard"
+
+
+class Log:
+    """Writes a run's figures down, in each place that was asked for.
+
+    Args:
+        out: the run's folder.
+        nll_of: what a negative log-likelihood measures; every line says it.
+        step: steps taken before; lines of later ones are of a run that was broken off, and go.
+        steps: in all.
+        quiet: no progress bar.
+        tensorboard: TensorBoard's files too.
+    """
+
+    def __init__(
+        self, out: Path, nll_of: str, step: int, steps: int, *, quiet: bool, tensorboard: bool
+    ) -> None:
+        self.nll_of = nll_of
+        self.path = out / LOG
+        self.board = board(out / BOARD, step) if tensorboard else None
+        self._forget_after(step)
+        self.bar = tqdm(total=steps, initial=step, unit="step", disable=quiet, smoothing=0.05)
+        self._since, self._steps, self._waited = time.monotonic(), 0, 0.0
+
+    def show(self, bits: float, gradient: float, waited: float) -> None:
+        """One more step on the progress bar; `waited` seconds of it were spent on waiting for data."""
+        self._steps += 1
+        self._waited += waited
+        self.bar.set_postfix_str(f"{bits:.4f} bits/dim, gradient {gradient:.2f}", refresh=False)
+        self.bar.update()
+
+    def speed(self) -> dict[str, float]:
+        """Steps per second, and the share of time spent on waiting for data, since this was asked before."""
+        now = time.monotonic()
+        spent = max(now - self._since, 1e-9)
+        figures = {"steps_per_s": self._steps / spent, "waiting": self._waited / spent}
+        self._since, self._steps, self._waited = now, 0, 0.0
+        return figures
+
+    def write(self, step: int, figures: dict[str, float]) -> None:
+        """A line of figures. That it cannot be written is said, and no reason to stop."""
+        try:
+            with self.path.open("a") as file:
+                file.write(json.dumps({"step": step, "target": self.nll_of, **figures}) + "\n")
+            if self.board:
+                for name, value in figures.items():
+                    self.board.add_scalar(name.replace("validation_", "validation/"), value, step)
+        except OSError as error:
+            self.say(f"{self.path}: cannot be written ({error.strerror})")
+
+    def picture(self, step: int, image: np.ndarray) -> None:
+        """An image (H, W, 3), 8-bit, for TensorBoard."""
+        if self.board:
+            with suppress(OSError):
+                self.board.add_image("samples", image, step, dataformats="HWC")
+
+    def say(self, message: str) -> None:
+        """A line for whoever is watching, below the bar."""
+        tqdm.write(f"flowkit: {message}", file=sys.stderr)
+
+    def close(self) -> None:
+        """End the bar, and TensorBoard's file."""
+        self.bar.close()
+        if self.board:
+            with suppress(OSError):
+                self.board.close()
+
+    def _forget_after(self, step: int) -> None:
+        lines = read_log(self.path)
+        if any(line["step"] > step for line in lines) or self.path.is_file():
+            with replacing(self.path) as draft:
+                draft.write_text("".join(json.dumps(line) + "\n" for line in lines if line["step"] <= step))
+
+
+def read_log(path: Path) -> list[dict[str, Any]]:
+    """The lines of a log; one that a killed run left unfinished is passed over."""
+    if not path.is_file():
+        return []
+    lines = []
+    for text in path.read_text().splitlines():
+        with suppress(json.JSONDecodeError):
+            lines.append(json.loads(text))
+    return lines
+
+
+def board(folder: Path, step: int) -> Any:
+    """TensorBoard's writer; what it has of later steps is hidden.
+
+    Raises:
+        FlowkitError: tensorboard is not installed.
+    """
+    try:
+        from torch.utils.tensorboard import SummaryWriter
+    except ImportError:
+        raise FlowkitError(
+            "--tensorboard needs tensorboard, which is not installed: pip install 'flowkit-nf[train]'"
+        ) from None
+    return SummaryWriter(str(folder), purge_step=step)

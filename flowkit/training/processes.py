@@ -1,0 +1,85 @@
+"""One process or many: what `torchrun` started, and what the processes say to one another."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import torch
+import torch.distributed as dist
+
+from flowkit.errors import FlowkitError
+
+
+@dataclass(frozen=True)
+class Processes:
+    """This process among those that train together.
+
+    Attributes:
+        rank: its number; 0 writes the files.
+        world: how many there are.
+        device: where it computes.
+    """
+
+    rank: int
+    world: int
+    device: torch.device
+
+    @property
+    def first(self) -> bool:
+        """Whether it is the one that writes and talks."""
+        return self.rank == 0
+
+    def sums(self, values: Sequence[float]) -> list[float]:
+        """Each value summed over all processes, in float64; every process gets the same."""
+        if self.world == 1:
+            return list(values)
+        # MPS and the like have no float64, and no distributed training either.
+        tensor = torch.tensor(values, dtype=torch.float64, device=self.device)
+        dist.all_reduce(tensor)
+        return [float(value) for value in tensor]
+
+    def wait(self) -> None:
+        """Go on when all have come here."""
+        self.sums([0.0])
+
+
+@contextmanager
+def processes(device: str) -> Iterator[Processes]:
+    """The processes that torchrun started (it says so in the environment), or this one alone.
+
+    "cuda" is the GPU of this process's local rank. A process group that exists already is used, and left
+    alone afterwards.
+
+    Raises:
+        FlowkitError: the device cannot be used, or the processes do not find one another.
+    """
+    ours = not dist.is_initialized() and int(os.environ.get("WORLD_SIZE", "1")) > 1
+    where = _usable(f"cuda:{os.environ.get('LOCAL_RANK', '0')}" if device == "cuda" else device)
+    if where.type == "cuda":
+        torch.cuda.set_device(where)
+    if ours:
+        try:
+            dist.init_process_group("nccl" if where.type == "cuda" else "gloo")
+        except (RuntimeError, ValueError) as error:
+            why = str(error).partition("\n")[0]
+            raise FlowkitError(f"the processes of torchrun do not find one another: {why}") from None
+    try:
+        if dist.is_initialized():
+            yield Processes(dist.get_rank(), dist.get_world_size(), where)
+        else:
+            yield Processes(0, 1, where)
+    finally:
+        if ours:
+            dist.destroy_process_group()
+
+
+def _usable(device: str) -> torch.device:
+    try:
+        torch.zeros(1, device=device).item()
+    except (RuntimeError, AssertionError) as error:
+        why = str(error).partition("\n")[0]
+        raise FlowkitError(f'device "{device}" cannot be used: {why}') from None
+    return torch.device(device)

@@ -1,0 +1,201 @@
+"""A run on disk: checkpoints that are whole or not there, the latest few and the best, and the way back."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import shutil
+import sys
+from collections.abc import Iterable
+from contextlib import suppress
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from flowkit.checkpoint import pack, read_checkpoint, write_checkpoint
+from flowkit.errors import CheckpointError, OutputError
+from flowkit.recipe import Recipe, read_recipe_text
+from flowkit.training.average import Average
+from flowkit.training.step import Stepper
+
+CHECKPOINTS = "checkpoints"  # the latest; in each, everything that going on needs
+BEST = "best.safetensors"  # the checkpoint that the validation pages liked best
+MODEL = "model.safetensors"  # the averaged weights, in float16, for use
+RECENT = 200  # steps over which steps that were not finite are counted
+
+Tensors = dict[str, Tensor]
+
+
+@dataclass
+class Progress:
+    """How far a run has come: all that its checkpoints hold beside tensors.
+
+    Attributes:
+        step: steps taken.
+        position: samples taken, by all processes; the data go on from there.
+        best: bits per dimension of the validation pages at the best checkpoint.
+        skipped: the latest steps that were not finite, of the last `RECENT`.
+        skipped_in_all: how many there were since the beginning.
+    """
+
+    step: int = 0
+    position: int = 0
+    best: float = math.inf
+    skipped: list[int] = field(default_factory=list)
+    skipped_in_all: int = 0
+
+    def skip(self) -> None:
+        """Count the step just taken as one that was not finite."""
+        self.skipped = [step for step in self.skipped if step > self.step - RECENT] + [self.step]
+        self.skipped_in_all += 1
+
+
+class Keeper:
+    """Writes a run's checkpoints, and reads them back.
+
+    Args:
+        out: the run's folder.
+        recipe: of the model.
+        keep: how many of the latest checkpoints stay.
+        pages: fingerprints of the training pages; they go into every file, so that nobody evaluates on them.
+    """
+
+    def __init__(self, out: Path, recipe: Recipe, keep: int, pages: Iterable[str]) -> None:
+        self.out = out
+        self.recipe = recipe
+        self.keep = keep
+        self.pages = sorted(pages)
+
+    def save(self, stepper: Stepper, average: Average, progress: Progress, *, best: bool = False) -> None:
+        """Write a checkpoint, and the model for use; then remove what is older than the latest `keep`.
+
+        Raises:
+            OutputError: a file cannot be written; those that were there before still are.
+        """
+        tensors = pack(average.state)
+        tensors |= {f"raw/{name}": value for name, value in stepper.model.state_dict().items()}
+        tensors |= {f"optimizer/{name}": value for name, value in stepper.slots().items()}
+        metadata = self._metadata(progress)
+        path = self.out / CHECKPOINTS / f"step_{progress.step:08d}.safetensors"
+        _write(path, tensors, {**metadata, "progress": json.dumps(asdict(progress))})
+        if best:
+            _copy(path, self.out / BEST)
+        self.save_model(average, progress)
+        for old in checkpoints(self.out)[: -self.keep]:
+            with suppress(OSError):
+                old.unlink()
+
+    def save_model(self, average: Average, progress: Progress) -> None:
+        """Write the averaged weights for use."""
+        weights = pack(average.state, dtype=torch.float16)
+        _write(self.out / MODEL, weights, self._metadata(progress))
+
+    def restore(self, stepper: Stepper, average: Average) -> Progress:
+        """Go on from the latest checkpoint that can be read.
+
+        Raises:
+            CheckpointError: there is none, or it is of another model or of other pages.
+        """
+        path, tensors, metadata = self._latest()
+        before = read_recipe_text(metadata.get("recipe", ""), origin=str(path))
+        if _model_of(before) != _model_of(self.recipe):
+            raise CheckpointError(f"{path}: is of another model; only the `train` section may have changed")
+        try:
+            self._check_pages(path, json.loads(metadata["train_pages"]))
+            stepper.model.load_state_dict(_under("raw/", tensors))
+            average.load(_under("model/", tensors))
+            stepper.load(_under("optimizer/", tensors))
+            return Progress(**json.loads(metadata["progress"]))
+        except (KeyError, ValueError, TypeError, RuntimeError) as error:
+            raise CheckpointError(f"{path}: not a training checkpoint of this recipe ({error})") from None
+
+    def tidy(self) -> None:
+        """Remove drafts of files that a killed run left half-written."""
+        for folder in (self.out, self.out / CHECKPOINTS):
+            for draft in folder.glob(".flowkit-*.tmp"):
+                with suppress(OSError):
+                    draft.unlink()
+
+    def _latest(self) -> tuple[Path, Tensors, dict[str, str]]:
+        found = checkpoints(self.out)
+        if not found:
+            raise CheckpointError(f"{self.out / CHECKPOINTS}: no checkpoints, nothing to resume")
+        for path in reversed(found):
+            try:
+                return path, *read_checkpoint(path)
+            except CheckpointError as error:
+                if path == found[0]:
+                    raise
+                print(f"flowkit: {error}; going on from the one before", file=sys.stderr)
+        raise AssertionError("the oldest was read, or raised")
+
+    def _metadata(self, progress: Progress) -> dict[str, str]:
+        return {
+            "recipe": self.recipe.text(),
+            "step": str(progress.step),
+            "train_pages": json.dumps(self.pages),
+        }
+
+    def _check_pages(self, path: Path, before: list[str]) -> None:
+        gone, new = sorted(set(before) - set(self.pages)), sorted(set(self.pages) - set(before))
+        if gone or new:
+            changes = [f"{len(pages)} {what} ({_some(pages)})" for what, pages in _named(gone, new)]
+            raise CheckpointError(
+                f"{path}: was trained on other pages: {', '.join(changes)}; resume with the data of the run, "
+                "or begin a new run from its weights (--init)"
+            )
+
+
+def checkpoints(out: Path) -> list[Path]:
+    """The checkpoints of a run, oldest first."""
+    return sorted((out / CHECKPOINTS).glob("step_*.safetensors"))
+
+
+def size_of(stepper: Stepper) -> int:
+    """Bytes of a checkpoint: weights, their averages, and two moments of each."""
+    numbers = sum(int(value.numel()) for value in stepper.model.state_dict().values())
+    return 4 * 4 * numbers
+
+
+def _write(path: Path, tensors: Tensors, metadata: dict[str, str]) -> None:
+    try:
+        path.parent.mkdir(exist_ok=True)
+    except OSError as error:
+        raise OutputError(f"{path.parent}: cannot be made a folder ({error.strerror})") from None
+    write_checkpoint(path, tensors, metadata)
+
+
+def _copy(path: Path, copy: Path) -> None:
+    """A second name for the same file, if the file system has such; else a copy of it."""
+    draft = copy.with_name(f".flowkit-{copy.name}.tmp")
+    try:
+        draft.unlink(missing_ok=True)
+        try:
+            os.link(path, draft)
+        except OSError:
+            shutil.copyfile(path, draft)
+        draft.replace(copy)
+    except OSError as error:
+        raise OutputError(f"{copy}: cannot be written ({error.strerror})") from None
+    finally:
+        with suppress(OSError):
+            draft.unlink(missing_ok=True)
+
+
+def _named(gone: list[str], new: list[str]) -> list[tuple[str, list[str]]]:
+    return [(what, pages) for what, pages in (("are not there now", gone), ("are new", new)) if pages]
+
+
+def _some(pages: list[str]) -> str:
+    return ", ".join(pages[:3]) + (", ..." if len(pages) > 3 else "")
+
+
+def _model_of(recipe: Recipe) -> dict[str, object]:
+    return {key: recipe.resolved.get(key) for key in ("target", "encoder", "flow")}
+
+
+def _under(prefix: str, tensors: Tensors) -> Tensors:
+    return {k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)}

@@ -1,0 +1,170 @@
+"""One step: forward and backward passes over all processes, then new weights if all was finite."""
+
+from __future__ import annotations
+
+import contextlib
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from torch.nn.parallel import DistributedDataParallel
+
+from flowkit.flow import ConditionalFlow
+from flowkit.losses import Objective
+from flowkit.recipe import TrainOptions
+from flowkit.training.order import Batch, noise_of, seed_of
+from flowkit.training.processes import Processes
+from flowkit.training.schedule import share_of_rate
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a step came to, over all processes.
+
+    Attributes:
+        loss: the weighted sum of the losses.
+        bits: bits per dimension.
+        gradient: the norm of the gradient, before clipping.
+        finite: whether it was, and the weights have moved.
+    """
+
+    loss: float
+    bits: float
+    gradient: float
+    finite: bool
+
+
+class Stepper:
+    """Takes steps: what it keeps beside the weights is the optimiser's.
+
+    Args:
+        model: to train; on the device of `processes`.
+        options: of the recipe's `train` section.
+        processes: all that take part.
+
+    Raises:
+        RegistryError, ShapeError: a loss that is not known, or not for this model.
+    """
+
+    def __init__(self, model: ConditionalFlow, options: TrainOptions, processes: Processes) -> None:
+        self.model = model
+        self.options = options
+        self.processes = processes
+        self.objective = Objective(model, options.losses)
+        encoder = list(model.encoder.parameters())
+        others = set(encoder)
+        rest = [p for p in model.parameters() if p not in others]
+        rates = ((rest, options.lr), (encoder, options.encoder_lr or options.lr))
+        groups = [{"params": part, "initial_lr": rate} for part, rate in rates if part]
+        self.optimizer = torch.optim.AdamW(groups, lr=options.lr, weight_decay=options.weight_decay)
+        self._wrapped: nn.Module | None = None
+
+    def take(self, step: int, passes: Sequence[Batch], indices: Sequence[range]) -> Outcome:
+        """The step after `step` steps: the weights move, or, where something is not finite, nothing does.
+
+        Args:
+            step: steps taken before.
+            passes: (images, targets), on the device, of each forward pass.
+            indices: of their samples.
+        """
+        # What a layer of somebody's own draws from torch depends on the step and the process alone.
+        torch.manual_seed(seed_of(self.options.seed, step, self.processes.rank))
+        self.model.train()
+        self._thaw(step)
+        if not self.optimizer.state and not self._initialise(passes, indices):
+            return Outcome(math.nan, math.nan, math.nan, finite=False)
+        buffers = {name: buffer.clone() for name, buffer in self.model.named_buffers()}
+        objective = self._parallel()
+        self.optimizer.zero_grad(set_to_none=True)
+        sums = torch.zeros(2, device=self.processes.device)
+        for number, (batch, part) in enumerate(zip(passes, indices, strict=True)):
+            last = number == len(passes) - 1
+            with _without_exchange(objective, last):
+                loss, bits = self._run(objective, batch, part)
+                torch.autograd.backward(loss / len(passes))
+            sums += torch.stack([loss.detach(), bits]).float() / len(passes)
+        norm = float(nn.utils.clip_grad_norm_(self.model.parameters(), self.options.clip))
+        finite = math.isfinite(norm)
+        if finite:
+            share = share_of_rate(step, self.options)
+            for group in self.optimizer.param_groups:
+                group["lr"] = group["initial_lr"] * share
+            self.optimizer.step()
+        else:
+            for name, buffer in self.model.named_buffers():
+                buffer.copy_(buffers[name])  # the forward pass may have moved running statistics
+        loss_sum, bits_sum = self.processes.sums(sums.tolist())
+        world = self.processes.world
+        return Outcome(loss_sum / world, bits_sum / world, norm, finite)
+
+    def slots(self) -> dict[str, Tensor]:
+        """The optimiser's tensors, named by the weight that they belong to."""
+        names: dict[Tensor, str] = {parameter: name for name, parameter in self.model.named_parameters()}
+        return {
+            f"{names[parameter]}/{slot}": value
+            for parameter, state in self.optimizer.state.items()
+            for slot, value in state.items()
+        }
+
+    def load(self, slots: dict[str, Tensor]) -> None:
+        """Take the optimiser's tensors back.
+
+        Raises:
+            KeyError: of a weight that the model does not have.
+        """
+        parameters = dict(self.model.named_parameters())
+        self.optimizer.state.clear()
+        for name, value in slots.items():
+            weight, _, slot = name.rpartition("/")
+            parameter = parameters[weight]
+            place = "cpu" if slot == "step" else parameter.device
+            self.optimizer.state[parameter][slot] = value.to(place)
+
+    def _run(self, objective: nn.Module, batch: Batch, part: Sequence[int]) -> tuple[Tensor, Tensor]:
+        image, target = batch
+        device = self.processes.device
+        low = self.options.precision == "bfloat16"
+        with torch.autocast(device.type, torch.bfloat16, enabled=low):
+            loss, bits = objective(image, target, noise_of(part, self.options.seed, device))
+        return loss, bits
+
+    @torch.no_grad()
+    def _initialise(self, passes: Sequence[Batch], indices: Sequence[range]) -> bool:
+        """Let layers see the samples of a whole first step, all passes together; whether that went well.
+
+        Actnorms take their first values from data, over all processes; afterwards, these are weights like
+        any other. A batch that is not finite would spoil them for good: then they are as they were.
+        """
+        before = {name: value.clone() for name, value in self.model.state_dict().items()}
+        image, target = (torch.cat(side) for side in zip(*passes, strict=True))
+        everything = [index for part in indices for index in part]
+        loss, _ = self._run(self.objective, (image, target), everything)
+        wrong = 0.0 if bool(loss.isfinite()) else 1.0
+        if sum(self.processes.sums([wrong])) == 0:
+            return True
+        self.model.load_state_dict(before)
+        return False
+
+    def _thaw(self, step: int) -> None:
+        """Let the encoder move from `encoder_from` on; before, its running statistics rest too."""
+        moves = step >= self.options.encoder_from
+        self.model.encoder.train(moves)
+        if next((p.requires_grad for p in self.model.encoder.parameters()), moves) != moves:
+            self.model.encoder.requires_grad_(moves)
+            self._wrapped = None  # which gradients are exchanged is settled when it is wrapped
+
+    def _parallel(self) -> nn.Module:
+        if self.processes.world == 1:
+            return self.objective
+        if self._wrapped is None:
+            self._wrapped = DistributedDataParallel(self.objective)
+        return self._wrapped
+
+
+def _without_exchange(objective: nn.Module, last: bool) -> contextlib.AbstractContextManager[None]:
+    """Gradients are summed over the processes once a step, at its last pass."""
+    if isinstance(objective, DistributedDataParallel) and not last:
+        return objective.no_sync()
+    return contextlib.nullcontext()

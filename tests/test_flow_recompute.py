@@ -1,0 +1,129 @@
+"""Recomputation in training: the plain path's values and gradients, from memory that depth does not raise."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from flowkit import ConditionalFlow, build, recompute
+from flowkit.errors import FlowkitError
+
+NETWORK = {"hidden": 4, "network": "srflow"}
+STEP = ["actnorm", "conv1x1", {"type": "affine_injector", **NETWORK}, {"type": "affine_coupling", **NETWORK}]
+
+
+def make(steps: int, levels: int = 2, dtype: torch.dtype = torch.float64) -> ConditionalFlow:
+    torch.manual_seed(0)
+    level = ["squeeze", {"repeat": steps, "steps": STEP}]
+    model = build(
+        {
+            "version": 1,
+            "target": {"type": "continuous", "noise": "none"},
+            "encoder": {"type": "unet", "widths": [4, 5, 6]},
+            "flow": [{"repeat": levels, "steps": level, "between": ["conditional_split"]}],
+        }
+    )
+    return model.to(dtype).train()
+
+
+def pair(dtype: torch.dtype = torch.float64) -> tuple[torch.Tensor, torch.Tensor]:
+    generator = torch.Generator().manual_seed(1)
+    image, y = (torch.rand(2, 3, 8, 12, generator=generator, dtype=dtype) for _ in range(2))
+    return image, y
+
+
+def gradients(model: ConditionalFlow, *, recomputing: bool, calls: int = 1) -> list[torch.Tensor]:
+    """Of the image, the target and every parameter; and the value."""
+    image, y = (t.requires_grad_() for t in pair())
+    model.recompute = recomputing
+    p = model(image)
+    value = sum(p.log_prob(y + i / 10).sum() for i in range(calls))
+    found = torch.autograd.grad(value, [image, y, *model.parameters()], allow_unused=True)
+    return [value.detach(), *(g for g in found if g is not None)]
+
+
+def perturbed(steps: int, perturb) -> ConditionalFlow:
+    model = make(steps)
+    model(pair()[0]).log_prob(pair()[1])  # sets the actnorms
+    return perturb(model, amount=0.05)
+
+
+@pytest.mark.parametrize("kept", [0, 1, 1000])
+@pytest.mark.parametrize("segments", [2, 24])
+def test_gradients_are_those_of_the_plain_path(kept, segments, perturb, monkeypatch):
+    monkeypatch.setattr(recompute, "CONDITIONS", kept)
+    monkeypatch.setattr(recompute, "SEGMENTS", segments)
+    model = perturbed(3, perturb)
+    plain = gradients(model, recomputing=False, calls=2)
+    for a, b in zip(plain, gradients(model, recomputing=True, calls=2), strict=True):
+        torch.testing.assert_close(a, b, rtol=1e-10, atol=1e-10)
+
+
+def test_the_first_pass_initialises_once_and_alike():
+    plain, recomputing = make(3), make(3)
+    for a, b in zip(
+        gradients(plain, recomputing=False), gradients(recomputing, recomputing=True), strict=True
+    ):
+        torch.testing.assert_close(a, b, rtol=1e-10, atol=1e-10)
+    for (name, a), b in zip(plain.state_dict().items(), recomputing.state_dict().values(), strict=True):
+        torch.testing.assert_close(a, b, msg=name)
+
+
+def test_weights_changed_before_the_backward_pass_are_noticed(perturb):
+    model = perturbed(5, perturb)
+    image, y = pair()
+    assert model.recompute  # by default: it has 10 steps
+    loss = model(image).log_prob(y).sum()
+    with torch.no_grad():
+        model.layers[1].bias.add_(1)
+    with pytest.raises(RuntimeError, match="modified by an inplace operation"):
+        loss.backward()
+    loss = model(image).log_prob(y).sum()
+    model.layers[1].bias = torch.nn.Parameter(model.layers[1].bias.detach().clone())
+    with pytest.raises(FlowkitError, match="replaced by others"):
+        loss.backward()
+
+
+def test_autocast_costs_no_more_precision_than_on_the_plain_path(perturb):
+    model = perturbed(3, perturb).float()
+    image, y = pair(torch.float32)
+
+    def gradient(*, low: bool, recomputing: bool) -> torch.Tensor:
+        model.recompute = recomputing
+        with torch.autocast("cpu", dtype=torch.bfloat16, enabled=low):
+            loss = model(image).log_prob(y).sum()
+        found = torch.autograd.grad(loss, list(model.parameters()), allow_unused=True)
+        return torch.cat([g.flatten() for g in found if g is not None])
+
+    exact = gradient(low=False, recomputing=False)
+    plain, recomputed = ((gradient(low=True, recomputing=r) - exact).norm() for r in (False, True))
+    assert recomputed <= 1.2 * plain
+
+
+def test_conditions_made_without_gradients_serve_none_that_wants_them(perturb):
+    model = perturbed(5, perturb)
+    image, _ = pair()
+    p = model(image.requires_grad_())
+    with torch.no_grad():
+        p.sample(1)
+    z = [torch.zeros(2, *shape, dtype=torch.float64) for shape in p.latent_shapes]
+    assert torch.autograd.grad(p.decode(z).sum(), image)[0].abs().max() > 0
+
+
+def test_kept_bytes_do_not_grow_with_depth(perturb):
+    def kept(steps: int) -> int:
+        model = perturbed(steps, perturb)
+        model.encoder.requires_grad_(False)
+        image, y = pair()
+        weights = {p.untyped_storage().data_ptr() for p in model.parameters()}
+        seen: dict[int, torch.Tensor] = {}
+
+        def pack(tensor: torch.Tensor) -> torch.Tensor:
+            seen[tensor.untyped_storage().data_ptr()] = tensor
+            return tensor
+
+        with torch.autograd.graph.saved_tensors_hooks(pack, lambda t: t):
+            _loss = model(image).log_prob(y)  # alive, and with it what it keeps
+        return sum(t.untyped_storage().nbytes() for k, t in seen.items() if k not in weights)
+
+    assert kept(64) <= 1.3 * kept(8)
