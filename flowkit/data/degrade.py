@@ -59,8 +59,8 @@ def _edge_tone(height: int, width: int, rng: np.random.Generator) -> Array:
 def lay_ink(page: Array, truth: Mask, rng: np.random.Generator, strength: float = 1.0) -> tuple[Array, Mask]:
     """The ink of `truth` (H, W): edges that creep outwards, uneven load, fading by region, worn specks.
 
-    Returns the page, and where its ink is seen, bool (H, W): up to the middle of the soft edge, which lies
-    outside of `truth` where the ink has spread.
+    Returns the page, and where its ink is seen, bool (H, W): to half-way between the lightness of the paper
+    and that of full ink, which lies outside of `truth` where the ink has spread.
     """
     height, width = truth.shape
     load = np.float32(rng.uniform(1.7, 2.3))
@@ -78,7 +78,9 @@ def lay_ink(page: Array, truth: Mask, rng: np.random.Generator, strength: float 
     worn = smoothstep(smooth_field(height, width, 1.8, rng) + 2.0 * fade, 1.9, 3.4)
     keep = np.clip(1 - strength * (fade + 0.7 * worn) + min(strength, 1.5) * strokes, 0.15, 1.3)
     written = absorb(page, load * (cover * keep + halo), _INKS[rng.integers(len(_INKS))])
-    return written, cover >= 0.5
+    # ink takes light exponentially: half the light is gone well before half the cover is reached
+    half = -np.log((1 + np.exp(-load)) / 2) / load
+    return written, cover >= half
 
 
 def stains(page: Array, rng: np.random.Generator, strength: float = 1.0) -> Array:
@@ -166,7 +168,7 @@ def drawn_pair(
 ) -> tuple[NDArray[np.uint8], Mask]:
     """A scan, uint8 (height, width, 3), of a page that was never written, and its ink, bool (height, width).
 
-    The ink is what is seen as ink once it has spread into the paper (the middle of its soft edge), before
+    The ink is what is seen as ink once it has spread into the paper (half-way down its soft edge), before
     anything veils it: the truth of the DIBCO contests hugs the visible strokes in the same way, while the
     letterform that was drawn is thinner. The same state of `rng` gives the same pair.
 
