@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.resources
+import json
 import os
 from collections.abc import Mapping
 from pathlib import Path
@@ -17,6 +18,7 @@ from flowkit.files import replacing
 from flowkit.flow import ConditionalFlow
 from flowkit.recipe import build, read_recipe_text
 
+TRAIN_PAGES = "train_pages"  # metadata: a JSON list of fingerprints
 MODEL = "model/"  # the prefix of the weights to use; a training checkpoint holds more beside them
 
 
@@ -40,6 +42,23 @@ def load(name_or_path: str | os.PathLike[str]) -> ConditionalFlow:
         raise CheckpointError(f"{path}: its recipe cannot be built: {error}") from None
     fill(model, tensors, path)
     return model.eval()
+
+
+def trained_on(name_or_path: str | os.PathLike[str]) -> frozenset[str]:
+    """Fingerprints (`flowkit.data.fingerprint`) of the pages that a model was trained on, if it says so.
+
+    Raises:
+        CheckpointError: as `load`, or the list is damaged.
+    """
+    path = _locate(name_or_path)
+    _, metadata = read_checkpoint(path, prefix=TRAIN_PAGES)
+    try:
+        pages = json.loads(metadata.get(TRAIN_PAGES, "[]"))
+    except ValueError:
+        pages = None
+    if not isinstance(pages, list):
+        raise CheckpointError(f'{path}: its metadata "{TRAIN_PAGES}" is not a list of fingerprints')
+    return frozenset(pages)
 
 
 def save(model: ConditionalFlow, path: str | os.PathLike[str], *, dtype: torch.dtype | None = None) -> None:

@@ -21,10 +21,10 @@ def affine(
 
     with log s = `log_scale(raw, scale, eps)`; the order (shift, then scale) is SRFlow's (arXiv:2006.14200).
 
-    Compiled kernels (see `flowkit.ops.kernels`) serve float32 and float64 whose samples are contiguous; halves
-    of a network's output, as `chunk` gives them, are read where they lie. All else, and what is traced by
-    `torch.compile` or transformed by `torch.func`, takes the path in plain torch, with the same results but
-    for rounding. The kernels keep z, shift and raw for the backward pass, and nothing else.
+    Compiled kernels (see `flowkit.ops.kernels`) serve float32 and float64 whose samples are contiguous;
+    halves of a network's output, as `chunk` gives them, are read where they lie. All else, and what is traced
+    by `torch.compile` or transformed by `torch.func`, takes the path in plain torch, with the same results
+    but for rounding. The kernels keep z, shift and raw for the backward pass, and nothing else.
 
     Args:
         z: (B, C, H, W).
@@ -93,17 +93,11 @@ class _Affine(torch.autograd.Function):
         scale, eps, inverse = ctx.options
         by_out, by_log_det = gradients
         if torch.is_grad_enabled():
-            inputs = [t for t, wanted in zip((z, shift, raw), ctx.needs_input_grad, strict=False) if wanted]
+            wanted = ctx.needs_input_grad[:3]
+            inputs = [t for t, of_interest in zip((z, shift, raw), wanted, strict=True) if of_interest]
             results = affine_formula(z, shift, raw, scale=SCALES[scale], eps=eps, inverse=inverse)
-            found = iter(
-                torch.autograd.grad(results, inputs, gradients, create_graph=True, allow_unused=True)
-            )
-            return (
-                *(next(found) if wanted else None for wanted in ctx.needs_input_grad[:3]),
-                None,
-                None,
-                None,
-            )
+            found = iter(torch.autograd.grad(results, inputs, gradients, create_graph=True))
+            return (*(next(found) if of_interest else None for of_interest in wanted), None, None, None)
         if not _by_sample(by_out, z.shape):
             by_out = by_out.contiguous()
         by_z, by_raw = torch.ops.flowkit.affine_backward(

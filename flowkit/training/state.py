@@ -15,7 +15,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from flowkit.checkpoint import pack, read_checkpoint, write_checkpoint
+from flowkit.checkpoint import TRAIN_PAGES, pack, read_checkpoint, write_checkpoint
 from flowkit.errors import CheckpointError, OutputError
 from flowkit.recipe import Recipe, read_recipe_text
 from flowkit.training.average import Average
@@ -104,7 +104,7 @@ class Keeper:
         if _model_of(before) != _model_of(self.recipe):
             raise CheckpointError(f"{path}: is of another model; only the `train` section may have changed")
         try:
-            self._check_pages(path, json.loads(metadata["train_pages"]))
+            self._check_pages(path, json.loads(metadata[TRAIN_PAGES]))
             stepper.model.load_state_dict(_under("raw/", tensors))
             average.load(_under("model/", tensors))
             stepper.load(_under("optimizer/", tensors))
@@ -136,7 +136,7 @@ class Keeper:
         return {
             "recipe": self.recipe.text(),
             "step": str(progress.step),
-            "train_pages": json.dumps(self.pages),
+            TRAIN_PAGES: json.dumps(self.pages),
         }
 
     def _check_pages(self, path: Path, before: list[str]) -> None:
