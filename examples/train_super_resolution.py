@@ -31,7 +31,7 @@ RECIPE = {
     "train": {"steps": 200, "batch": 4, "patch": 64, "lr": 2e-3, "warmup": 20, "ema": 0.98}
     | {"validate_every": 100, "validation_windows": 24, "losses": {"nll": 1.0, "l1": 0.5}},
 }
-PAGES = {"type": "drawn", "pages": 10, "width": 400, "height": 300, "degradations": "light"}
+PAGES = {"type": "drawn", "pages": 10, "width": 400, "height": 300, "degradations": []}
 
 
 def main() -> None:

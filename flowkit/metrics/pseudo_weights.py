@@ -43,7 +43,7 @@ def weights(ink: Mask) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     >>> print(recall[5, 5:12].round(2))
     [0.33 0.5  0.5  0.5  0.5  0.33 0.33]
     >>> print(precision[:5, 8])
-    [0. 0. 0. 0. 0.]
+    [1.   0.75 0.5  0.25 0.  ]
     """
     lines = skeleton(ink)
     strokes = _Parts.of(ink)

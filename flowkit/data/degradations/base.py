@@ -97,6 +97,7 @@ class Degradation:
         raise NotImplementedError
 
 
+@dataclass(frozen=True)
 class Compose:
     """Degradations one after the other.
 
@@ -104,8 +105,11 @@ class Compose:
     (2, 3, 3)
     """
 
-    def __init__(self, steps: Sequence[Degradation]) -> None:
-        self.steps = tuple(steps)
+    steps: Sequence[Degradation]
+
+    def __post_init__(self) -> None:
+        """Keep them from being changed."""
+        object.__setattr__(self, "steps", tuple(self.steps))
 
     def __call__(
         self,
