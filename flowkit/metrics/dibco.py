@@ -162,7 +162,7 @@ def _weighted(pred: Ink, truth: Truth, found: int, wanted: int) -> float:
     of_recall, of_precision = truth.weights
     both = pred & truth.ink
     recall = _percent(float(of_recall[both].sum()), float(of_recall.sum()), found)
-    hits = np.count_nonzero(both) + float(of_precision[both].sum())
+    hits = int(np.count_nonzero(both)) + float(of_precision[both].sum())
     return _harmonic(recall, _percent(hits, found + float(of_precision[pred].sum()), wanted))
 
 

@@ -78,16 +78,20 @@ class _Parts:
         return Boxes(*(edge[labels] for edge in self.boxes.T))
 
     def seed(self, lines: Mask) -> None:
-        """Give components that thinning has swallowed one pixel: their box's centre, or else their first."""
+        """Give components that thinning has swallowed one pixel: past their centre, or else their first."""
         count = len(self.boxes)
         bare = np.bincount(self.labels[lines], minlength=count) == 0
         bare[0] = False
         for label in np.flatnonzero(bare):
             top, bottom, left, right = self.boxes[label]
-            y, x = np.nonzero(self.labels[top : bottom + 1, left : right + 1] == label)
-            middle = (top + bottom + 1) // 2, (left + right + 1) // 2
-            on_it = self.labels[middle] == label
-            lines[middle if on_it else (top + y[0], left + x[0])] = True
+            own = self.labels[top : bottom + 1, left : right + 1] == label
+            y, x = np.nonzero(own)
+            if len(y) == 1:  # a corner of paper at the edge of the image; the tool leaves it bare
+                continue
+            middle = int(y.mean()) + 1, int(x.mean()) + 1
+            on_it = middle[0] < own.shape[0] and middle[1] < own.shape[1] and own[middle]
+            dy, dx = middle if on_it else (y[0], x[0])
+            lines[top + dy, left + dx] = True
 
 
 def _usable(d: Map) -> Mask:
