@@ -42,7 +42,7 @@ def run(args: argparse.Namespace) -> Report:
     rows = [row for size in SIZES for row in _rows(ops, size, device, args.rounds)]
     notes = [
         "float32, scale `soft`, shift and raw as the two halves of one tensor.",
-        "GB/s: the bytes that the op has to move at least, by its time; % of copy: of a copy of z in the same run.",
+        "GB/s: what the op has to move at least, by its time; % of copy: of a copy of z, same run.",
     ]
     if "fused" not in ops:
         notes.append("No compiled kernels: see `flowkit env`, and `flowkit build-kernels`.")
