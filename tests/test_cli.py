@@ -68,9 +68,13 @@ def test_train_and_evaluate(drawn, tmp_path, capsys):
     run = str(tmp_path / "run")
     assert main(["train", "binarize_small", "--data", str(drawn), "--out", run, "--quiet", *sets]) == 0
     assert capsys.readouterr().out == f"{run}/model.safetensors: binarize-small, 2 steps\n"
-    assert main(["evaluate", f"{run}/model.safetensors", "--data", str(drawn), "--quiet"]) == 0
+    evaluate = ["evaluate", f"{run}/model.safetensors", "--data", str(drawn), "--quiet"]
+    assert main(evaluate) == 2
+    assert "0.png: " in (said := capsys.readouterr().err)
+    assert "was trained on this page; --allow-train" in said
+    assert main([*evaluate, "--allow-train"]) == 0
     rows = capsys.readouterr().out.splitlines()
-    assert rows[0].split() == ["page", "f_measure", "psnr", "recall", "precision"]
+    assert rows[0].split() == ["page", "f_measure", "fps", "psnr", "drd", "recall", "precision"]
     assert [row.split()[0] for row in rows[1:3]] == [str(drawn / "img" / f"{i}.png") for i in (0, 1)]
     assert rows[3].startswith(f"mean of 2 in {drawn}")
     assert main(["train", "binarize_smal", "--data", str(drawn), "--out", run]) == 2
