@@ -68,6 +68,13 @@ class Plan:
         return build_cache.folder() / f"build-{self.kind}.log"
 
 
+def has_sources(kind: str) -> bool:
+    """Whether this version of flowkit has kernels for the CPU ("cpu") or for CUDA ("cuda")."""
+    from flowkit.ops import sources
+
+    return bool(sources.cpp_sources() if kind == "cpu" else sources.cuda_sources())
+
+
 def plan(kind: str) -> Plan:
     """What the library "cpu" or "cuda" is made from, in this version of flowkit.
 

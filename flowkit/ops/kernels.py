@@ -111,7 +111,7 @@ def _resolve(kind: str) -> Kernels:
         if found.library is None and kind in KINDS and chosen == "require":
             raise KernelError(f"FLOWKIT_KERNELS=require, but compiled kernels are unavailable ({found.why})")
         _resolved[kind] = found
-    if found.why:
+    if found.why and build.has_sources(kind):  # otherwise nobody could have expected any
         _warn(found.why)
     return found
 

@@ -67,6 +67,8 @@ class TrainOptions:
         clip: the norm that gradients are clipped to; `.inf` for no clipping.
         ema: decay, per step, of the averaged weights; 0 for no averaging.
         precision: in which the networks compute; the flow's bijections stay in float32.
+        recompute: whether steps of the flow are computed again in the backward pass, so that memory does not
+            grow with their number; by default, if the flow has 8 or more. It costs time.
         losses: names and weights of what is minimised; `nll` is the method's own.
         degrade: what is done to the images: registered degradations, or the name of a set of them.
         seed: of the weights, the patches and the noise.
@@ -95,6 +97,7 @@ class TrainOptions:
     clip: float = 1.0
     ema: float = 0.999
     precision: Literal["float32", "bfloat16"] = "float32"
+    recompute: bool | None = None
     losses: dict[str, float] = field(default_factory=lambda: {"nll": 1.0})
     degrade: str | list[str | dict[str, Any]] | None = None
     seed: int = 0

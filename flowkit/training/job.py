@@ -54,6 +54,8 @@ class Job:
         self.processes = processes
         torch.manual_seed(self.options.seed)
         self.model = build(recipe)
+        if self.options.recompute is not None:
+            self.model.recompute = self.options.recompute
         task = Task.of(self.model)
         task.check_patch(self.options.patch)
         if init is not None:

@@ -5,6 +5,7 @@ import warnings
 import pytest
 import torch
 
+import flowkit.ops
 from flowkit.cli import main
 from flowkit.errors import FlowkitError, KernelError
 from flowkit.ops import build, kernels
@@ -154,3 +155,13 @@ def test_the_verb(stub, capsys, monkeypatch):
     assert capsys.readouterr().out.endswith(": built\n")
     assert main(["env"]) == 0
     assert f"kernels, cpu  compiled, {stub.libraries()[0]}" in capsys.readouterr().out
+
+
+def test_a_version_without_kernels_for_cuda_says_nothing_unless_they_are_required(stub, monkeypatch):
+    monkeypatch.setattr(flowkit.ops.sources, "cuda_sources", lambda: [])
+    monkeypatch.setattr(kernels, "_loaded", {"cpu": stub.cpp})
+    assert warned(lambda: kernels.available(CUDA)) == []
+    monkeypatch.setattr(kernels, "_resolved", {})
+    monkeypatch.setenv("FLOWKIT_KERNELS", "require")
+    with pytest.raises(KernelError, match="this version of flowkit has no kernels for cuda"):
+        kernels.available(CUDA)
