@@ -26,7 +26,7 @@ def environment() -> dict[str, Cell]:
     """The machine, the versions and the command line: all that a figure depends on beside its row."""
     cuda = torch.cuda.get_device_name() if torch.cuda.is_available() else None
     return {
-        "command": shlex.join([Path(sys.argv[0]).stem, *sys.argv[1:]]),
+        "command": shlex.join(["flowkit", *sys.argv[1:]]),
         "date": datetime.now(UTC).date().isoformat(),
         "flowkit": flowkit.__version__,
         "torch": torch.__version__,

@@ -1,0 +1,64 @@
+"""Encoders as streams of rows: whatever the bands, the features are those of the whole page."""
+
+from __future__ import annotations
+
+import itertools
+
+import pytest
+import torch
+
+from flowkit.encoders import RRDB, UNet
+
+
+@pytest.fixture(scope="module")
+def net() -> UNet:
+    torch.manual_seed(3)
+    net = UNet(in_channels=1, widths=(3, 4, 5), blocks=2).double()
+    for stride in (2, 4, 8):
+        net.provide(stride)
+    for module in net.modules():
+        if isinstance(module, torch.nn.BatchNorm2d):
+            torch.nn.init.normal_(module.weight)
+            torch.nn.init.normal_(module.bias)
+            torch.nn.init.normal_(module.running_mean)
+            torch.nn.init.uniform_(module.running_var, 0.5, 2)
+    return net.eval()
+
+
+def streamed(net: UNet, image: torch.Tensor, cuts: list[int]) -> dict[int, torch.Tensor]:
+    stream = net.stream()
+    parts = [
+        stream.push(image[:, :, first:stop], last=stop == image.shape[2])
+        for first, stop in itertools.pairwise([0, *cuts, image.shape[2]])
+    ]
+    return {stride: torch.cat([part[stride] for part in parts], dim=2) for stride in parts[0]}
+
+
+@pytest.mark.parametrize("size", [(2, 2), (6, 50), (38, 22), (70, 34)])
+@pytest.mark.parametrize("band", [2, 6, 16, 1000])
+def test_bands_give_the_features_of_the_whole_page(net, size, band):
+    image = torch.rand(2, 1, *size, dtype=torch.float64)
+    with torch.no_grad():
+        whole = net(image)
+        rows = streamed(net, image, list(range(band, size[0], band)))
+    assert rows.keys() == whole.keys()
+    for stride in whole:
+        torch.testing.assert_close(rows[stride], whole[stride], rtol=1e-12, atol=1e-12)
+
+
+def test_bands_may_differ(net):
+    image = torch.rand(1, 1, 44, 26, dtype=torch.float64)
+    with torch.no_grad():
+        torch.testing.assert_close(streamed(net, image, [2, 12, 14, 40])[8], net(image)[8])
+
+
+def test_pages_do_not_see_each_other(net):
+    image = torch.rand(1, 1, 20, 18, dtype=torch.float64)
+    with torch.no_grad():
+        stream = net.stream()
+        stream.push(torch.rand(1, 1, 20, 18, dtype=torch.float64), last=False)
+        torch.testing.assert_close(streamed(net, image, [10])[2], net(image)[2])
+
+
+def test_encoders_that_see_little_have_no_stream():
+    assert RRDB(blocks=1, stack=[0]).stream() is None
