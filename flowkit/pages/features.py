@@ -22,36 +22,21 @@ class PageFeatures(Protocol):
     """Features of windows of one page."""
 
     def of(self, tile: Tile) -> dict[int, Tensor]:
-        """Of a tile's window, at every stride: what the encoder would make of the whole page, cut out."""
+        """Of a tile's window, at every stride; those of the whole page, wherever the flow reads for the core."""
         ...
 
 
-def page_features(encoder: Encoder, height: int, width: int, window: Window) -> PageFeatures:
-    """The least work that this encoder can be had for, on a page of this (padded) size."""
-    if encoder.stream() is not None:
-        return StreamedFeatures(encoder, height, width, window)
-    return WindowFeatures(encoder, height, width, window)
-
-
 class WindowFeatures:
-    """Every window is encoded with as much around it as the encoder sees."""
+    """Every window is encoded by itself; it has to reach beyond its core by all that the encoder sees."""
 
-    def __init__(self, encoder: Encoder, height: int, width: int, window: Window) -> None:
+    def __init__(self, encoder: Encoder, window: Window) -> None:
         self.encoder = encoder
-        self.size = height, width
         self.window = window
 
     def of(self, tile: Tile) -> dict[int, Tensor]:
         """See `PageFeatures.of`."""
-        rows, cols = (self._around(span, length) for span, length in zip(tile, self.size, strict=True))
-        features: dict[int, Tensor] = self.encoder(self.window(rows, cols))
-        return _cut(features, tile, rows.first, cols.first, self.encoder.scale)
-
-    def _around(self, span: Span, length: int) -> Span:
-        grid = self.encoder.grid
-        around = round_up(self.encoder.reach, grid)
-        first = max(0, span.first // grid * grid - around)
-        return Span(span.first, span.last, first, min(length, round_up(span.last, grid) + around))
+        features: dict[int, Tensor] = self.encoder(self.window(*tile))
+        return features
 
 
 class StreamedFeatures:
@@ -73,7 +58,14 @@ class StreamedFeatures:
         while not self._reached(tile.rows.last):
             self._advance()
         self._forget(tile.rows.first)
-        return _cut(self.maps, tile, self.first, 0, self.encoder.scale)
+        cut = {}
+        for stride, maps in self.maps.items():
+            rows, cols = (
+                slice(*((at - start) * self.encoder.scale // stride for at in (span.first, span.last)))
+                for span, start in ((tile.rows, self.first), (tile.cols, 0))
+            )
+            cut[stride] = maps[:, :, rows, cols]
+        return cut
 
     def _start(self) -> None:
         stream = self.encoder.stream()
@@ -106,15 +98,3 @@ class StreamedFeatures:
             above = (first - self.first) * self.encoder.scale // stride
             self.maps[stride] = maps[:, :, above:].clone()
         self.first = first
-
-
-def _cut(features: dict[int, Tensor], tile: Tile, top: int, left: int, scale: int) -> dict[int, Tensor]:
-    """A tile's window of features that begin at the image's row `top` and column `left`."""
-    cut = {}
-    for stride, maps in features.items():
-        rows, cols = (
-            slice((span.first - start) * scale // stride, (span.last - start) * scale // stride)
-            for span, start in ((tile.rows, top), (tile.cols, left))
-        )
-        cut[stride] = maps[:, :, rows, cols]
-    return cut

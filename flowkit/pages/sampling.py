@@ -10,10 +10,10 @@ import torch
 from torch import Tensor
 
 from flowkit.flow import ConditionalDistribution, ConditionalFlow
-from flowkit.pages.features import page_features
+from flowkit.pages.features import PageFeatures, StreamedFeatures, WindowFeatures
 from flowkit.pages.noise import PageNoise
 from flowkit.pages.reading import Picture
-from flowkit.pages.tiles import Span, Tile, round_up, tiles
+from flowkit.pages.tiles import STREAMED_WINDOW, WINDOW, Span, Tile, round_up, tiles
 
 
 class Piece(NamedTuple):
@@ -53,8 +53,14 @@ class PageSampler:
         height, width = (round_up(side, model.multiple) for side in picture.size)
         if model.whole_image:
             tile = max(height, width)
-        self.tiles = tiles(height, width, core=tile, margin=model.path_reach, step=model.path_grid)
-        self.features = page_features(model.encoder, height, width, self._window)
+        self.features: PageFeatures
+        if model.encoder.stream() is None:
+            margin, step, window = model.reach, model.grid, WINDOW
+            self.features = WindowFeatures(model.encoder, self._window)
+        else:
+            margin, step, window = model.path_reach, model.path_grid, STREAMED_WINDOW
+            self.features = StreamedFeatures(model.encoder, height, width, self._window)
+        self.tiles = tiles(height, width, core=tile, margin=margin, step=step, window=window)
 
     def condition(self, tile: Tile) -> ConditionalDistribution:
         """p(y | what the model sees of this tile); quickest in the order of `tiles`."""

@@ -12,9 +12,12 @@ import math
 from typing import NamedTuple
 
 WINDOW = 2_250_000
-"""Most pixels of a window: 1.4 GB in all with the U-Net recipe, mostly what layers keep per image."""
+"""Most pixels of a window that is encoded by itself: the larger, the less of it is margin."""
 
-_MOST = 64
+STREAMED_WINDOW = 500_000
+"""Most pixels of a window whose features come from a stream: its margin is small, and so may it be."""
+
+_MOST = 256
 
 
 class Span(NamedTuple):
@@ -60,19 +63,22 @@ Span(start=64, stop=100, first=56, last=100)]
     ]
 
 
-def tiles(height: int, width: int, *, core: int | None = None, margin: int, step: int) -> list[Tile]:
+def tiles(
+    height: int, width: int, *, core: int | None = None, margin: int, step: int, window: int = WINDOW
+) -> list[Tile]:
     """Cut a page of `height` x `width` pixels, row by row.
 
     Args:
         height: of the page, a multiple of what the model takes.
         width: likewise.
         core: largest side of a core (though never below `step`); by default as few and as large tiles as
-            keep windows below `WINDOW`.
+            keep windows below `window`.
         margin: how far a window must reach beyond its core.
         step: where cores and windows may begin.
+        window: most pixels of a window.
     """
     if core is None:
-        down, across = _counts(height, width, margin, step)
+        down, across = _counts(height, width, margin, step, window)
     else:
         down, across = (math.ceil(math.ceil(side / step) / max(1, core // step)) for side in (height, width))
     rows = spans(height, count=down, margin=margin, step=step)
@@ -80,8 +86,8 @@ def tiles(height: int, width: int, *, core: int | None = None, margin: int, step
     return [Tile(row, col) for row in rows for col in cols]
 
 
-def _counts(height: int, width: int, margin: int, step: int) -> tuple[int, int]:
-    """How often to cut down and across: the least work, margins included, with no window above `WINDOW`."""
+def _counts(height: int, width: int, margin: int, step: int, window: int) -> tuple[int, int]:
+    """How often to cut down and across: the least work, margins included, in windows of `window` pixels."""
     sizes = []
     for side in (height, width):
         counts = range(1, min(_MOST, math.ceil(side / step)) + 1)
@@ -90,5 +96,5 @@ def _counts(height: int, width: int, margin: int, step: int) -> tuple[int, int]:
     down, across = sizes
     return min(
         itertools.product(down, across),
-        key=lambda n: (max(WINDOW, down[n[0]][0] * across[n[1]][0]), down[n[0]][1] * across[n[1]][1]),
+        key=lambda n: (max(window, down[n[0]][0] * across[n[1]][0]), down[n[0]][1] * across[n[1]][1]),
     )
