@@ -22,7 +22,7 @@ class PageFeatures(Protocol):
     """Features of windows of one page."""
 
     def of(self, tile: Tile) -> dict[int, Tensor]:
-        """Of a tile's window, at every stride; those of the whole page, wherever the flow reads for the core."""
+        """Of a tile's window, at every stride: the whole page's, wherever the flow reads for the core."""
         ...
 
 
