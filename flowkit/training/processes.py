@@ -12,6 +12,10 @@ import torch.distributed as dist
 
 from flowkit.errors import FlowkitError
 
+# Groups that were left, kept from being freed: gloo's threads may still be letting go of tensors, for which
+# they want the interpreter's lock, and freeing a group waits for its threads while it holds that lock.
+_left: list[object] = []
+
 
 @dataclass(frozen=True)
 class Processes:
@@ -73,6 +77,7 @@ def processes(device: str) -> Iterator[Processes]:
             yield Processes(0, 1, where)
     finally:
         if ours:
+            _left.append(dist.group.WORLD)
             dist.destroy_process_group()
 
 

@@ -16,7 +16,7 @@ from running import losses, steps
 from flowkit import load, read_recipe
 from flowkit.checkpoint import read_checkpoint
 from flowkit.data.fingerprint import fingerprint
-from flowkit.errors import CheckpointError, FlowkitError, OutputError
+from flowkit.errors import CheckpointError, FlowkitError, OutputError, RecipeError
 from flowkit.training import checks, loop, train
 from flowkit.training.loop import Run
 from flowkit.training.state import BEST, MODEL, Progress, checkpoints
@@ -195,3 +195,16 @@ def test_shipped_recipes_train_a_step(drawn, tmp_path):
         p = model(torch.rand(1, 3, 8, 10))
         assert p.sample(2, temperature=0.7).isfinite().all()
         assert read_checkpoint(tmp_path / name / MODEL)[1]["recipe"] == recipe.text()
+
+
+def test_images_are_degraded_as_the_recipe_says(job):
+    plain, darker = (job({"train.degrade": spec}).data for spec in ([], [{"type": "gamma", "gamma": [2, 2]}]))
+    for index in range(4):
+        (before, ink), (after, same) = plain[index], darker[index]
+        torch.testing.assert_close(after, before**2, atol=1e-5, rtol=0)
+        assert torch.equal(ink, same)
+
+
+def test_degradations_that_nobody_knows(job):
+    with pytest.raises(RecipeError, match=r'unknown preset "archiv"; did you mean "archive"'):
+        job({"train.degrade": "archiv"})
