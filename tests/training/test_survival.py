@@ -8,6 +8,7 @@ import resource
 import signal
 import subprocess
 import sys
+from contextlib import contextmanager
 
 import pytest
 import torch
@@ -135,29 +136,31 @@ def test_sigterm_saves_and_exits_with_0(tiny, drawn, tmp_path):
     assert len(checkpoints(out)) == 1
 
 
-@pytest.fixture
-def full_disk(monkeypatch):
-    """No file may grow beyond a few bytes, from a moment on."""
+@contextmanager
+def disk_that_fills():
+    """Yields what fills it: from then on no file may grow beyond a few bytes, test output included."""
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
     ignored = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)  # else the kernel kills
-    yield lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (4096, before[1]))
-    resource.setrlimit(resource.RLIMIT_FSIZE, before)
-    signal.signal(signal.SIGXFSZ, ignored)
+    try:
+        yield lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (4096, before[1]))
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+        signal.signal(signal.SIGXFSZ, ignored)
 
 
-def test_a_full_disk_leaves_the_last_good_checkpoint(run, full_disk, capsys, monkeypatch):
+def test_a_full_disk_leaves_the_last_good_checkpoint(run, capsys, monkeypatch):
     filled = run(OFTEN)
     take = Stepper.take
 
     def filling(self, step, passes, indices):
         if step == 2:
-            full_disk()
+            fill()
         return take(self, step, passes, indices)
 
-    with monkeypatch.context() as patch:
-        patch.setattr(Stepper, "take", filling)
-        with pytest.raises(OutputError, match=r"00007.safetensors: cannot be written \(.*File too large"):
-            filled.go()
+    monkeypatch.setattr(Stepper, "take", filling)
+    refused = pytest.raises(OutputError, match=r"00007.safetensors: cannot be written \(.*File too large")
+    with refused, disk_that_fills() as fill:
+        filled.go()
     said = capsys.readouterr().err
     assert "step_00000004.safetensors: cannot be written" in said
     assert "going on, the checkpoints before it are whole" in said
