@@ -10,7 +10,7 @@ from torch import Tensor
 from flowkit.layers.base import FlowLayer, Shape, make_example, no_log_det
 from flowkit.layers.masks import Mask, Partition
 from flowkit.layers.network import ConditionalNetwork, Conditioned, Network
-from flowkit.ops import affine, log_scale
+from flowkit.ops import affine, affine_packed, log_scale
 from flowkit.ops.scale import Scale, check_eps
 from flowkit.registry import register
 
@@ -84,6 +84,19 @@ class Coupling(Conditioned):
     def _run(self, inputs: Tensor, context: Any, *, inverse: bool) -> tuple[Tensor, Tensor]:
         kept, moved, cells = self.partition.split(inputs)
         parameters = self.network(*context, kept, initialise=not inverse).to(inputs.dtype)
+        return self._transform(inputs, kept, moved, parameters, cells, inverse=inverse)
+
+    def _transform(
+        self,
+        inputs: Tensor,
+        kept: Tensor,
+        moved: Tensor,
+        parameters: Tensor,
+        cells: Tensor | None,
+        *,
+        inverse: bool,
+    ) -> tuple[Tensor, Tensor]:
+        """The whole output, of the whole input and of its parts."""
         moved, log_det = self._move(moved, parameters, cells, inverse=inverse)
         return self.partition.join(kept, moved), log_det
 
@@ -141,12 +154,27 @@ class AffineCoupling(Coupling):
         self.scale = scale
         self.eps = check_eps(eps)
 
+    def _transform(
+        self,
+        inputs: Tensor,
+        kept: Tensor,
+        moved: Tensor,
+        parameters: Tensor,
+        cells: Tensor | None,
+        *,
+        inverse: bool,
+    ) -> tuple[Tensor, Tensor]:
+        start = self.partition.start
+        if start is None:
+            return super()._transform(inputs, kept, moved, parameters, cells, inverse=inverse)
+        return affine_packed(inputs, parameters, start=start, scale=self.scale, eps=self.eps, inverse=inverse)
+
     def _move(
         self, moved: Tensor, parameters: Tensor, cells: Tensor | None, *, inverse: bool
     ) -> tuple[Tensor, Tensor]:
-        shift, raw = parameters.chunk(2, dim=1)
         if cells is None:
-            return affine(moved, shift, raw, scale=self.scale, eps=self.eps, inverse=inverse)
+            return affine_packed(moved, parameters, scale=self.scale, eps=self.eps, inverse=inverse)
+        shift, raw = parameters.chunk(2, dim=1)
         # A shift and a log-scale of 0 keep a value bit by bit, and count for nothing.
         log_s = log_scale(raw, self.scale, self.eps) * cells
         return affine(moved, shift * cells, log_s, scale="exp", inverse=inverse)
