@@ -21,54 +21,56 @@ struct Tile {
 };
 
 template <typename T, int SCALE, bool WITH_EPS, bool INVERSE>
-FLOWKIT_INLINE T forward_as(const Tile<T>& tile, int64_t n, T floor) {
+FLOWKIT_INLINE T forward_as(const Tile<T>& tile, int64_t n, T log_eps) {
   const T *__restrict z = tile.z, *__restrict shift = tile.shift, *__restrict raw = tile.raw;
   T* __restrict out = tile.out;
   T sum = 0;
 #pragma omp simd reduction(+ : sum)
   for (int64_t i = 0; i < n; ++i) {
-    const LogScale<T, SCALE, WITH_EPS> log_s(raw[i], floor);
+    LogScale<T, SCALE> log_s(raw[i]);
+    if (WITH_EPS) log_s.add(log_eps);
     sum += log_s.value;
-    out[i] = moved<T, INVERSE>(z[i], shift[i], log_s.value);
+    out[i] = moved(z[i], shift[i], log_s.value, INVERSE);
   }
   return sum;
 }
 
 template <typename T, int SCALE, bool WITH_EPS, bool INVERSE>
-FLOWKIT_INLINE T backward_as(const Tile<T>& tile, int64_t n, T floor) {
+FLOWKIT_INLINE T backward_as(const Tile<T>& tile, int64_t n, T log_eps) {
   const T *__restrict z = tile.z, *__restrict shift = tile.shift, *__restrict raw = tile.raw;
   const T* __restrict by_out = tile.by_out;
   T *__restrict by_z = tile.out, *__restrict by_shift = tile.by_shift, *__restrict by_raw = tile.by_raw;
   const T by_log_det = tile.by_log_det;
 #pragma omp simd
   for (int64_t i = 0; i < n; ++i) {
-    const LogScale<T, SCALE, WITH_EPS> log_s(raw[i], floor);
-    const T d = by_input<T, INVERSE>(by_out[i], log_s.value);
+    LogScale<T, SCALE> log_s(raw[i]);
+    if (WITH_EPS) log_s.add(log_eps);
+    const T d = by_input(by_out[i], log_s.value, INVERSE);
     by_z[i] = d;
-    by_shift[i] = INVERSE ? -by_out[i] : d;
-    by_raw[i] = by_log_scale<T, INVERSE>(d, by_log_det, z[i], shift[i]) * log_s.slope;
+    by_shift[i] = by_offset(d, by_out[i], INVERSE);
+    by_raw[i] = by_log_scale(d, by_log_det, z[i], shift[i], INVERSE) * log_s.slope;
   }
   return 0;
 }
 
 template <typename T, int SCALE, bool WITH_EPS, bool BACKWARD>
-FLOWKIT_INLINE T compute_scale(const Tile<T>& tile, int64_t n, T floor, bool inverse) {
+FLOWKIT_INLINE T compute_scale(const Tile<T>& tile, int64_t n, T log_eps, bool inverse) {
   if (BACKWARD) {
-    return inverse ? backward_as<T, SCALE, WITH_EPS, true>(tile, n, floor)
-                   : backward_as<T, SCALE, WITH_EPS, false>(tile, n, floor);
+    return inverse ? backward_as<T, SCALE, WITH_EPS, true>(tile, n, log_eps)
+                   : backward_as<T, SCALE, WITH_EPS, false>(tile, n, log_eps);
   }
-  return inverse ? forward_as<T, SCALE, WITH_EPS, true>(tile, n, floor)
-                 : forward_as<T, SCALE, WITH_EPS, false>(tile, n, floor);
+  return inverse ? forward_as<T, SCALE, WITH_EPS, true>(tile, n, log_eps)
+                 : forward_as<T, SCALE, WITH_EPS, false>(tile, n, log_eps);
 }
 
 template <typename T, bool BACKWARD>
 FLOWKIT_INLINE T compute_any(const Tile<T>& tile, int64_t n, const Mode& mode) {
   const bool inverse = mode.inverse;
   if (mode.eps > 0) {
-    const T floor = static_cast<T>(std::log(mode.eps));
-    if (mode.scale == SOFT) return compute_scale<T, SOFT, true, BACKWARD>(tile, n, floor, inverse);
-    if (mode.scale == SIGMOID) return compute_scale<T, SIGMOID, true, BACKWARD>(tile, n, floor, inverse);
-    return compute_scale<T, EXP, true, BACKWARD>(tile, n, floor, inverse);
+    const T log_eps = static_cast<T>(std::log(mode.eps));
+    if (mode.scale == SOFT) return compute_scale<T, SOFT, true, BACKWARD>(tile, n, log_eps, inverse);
+    if (mode.scale == SIGMOID) return compute_scale<T, SIGMOID, true, BACKWARD>(tile, n, log_eps, inverse);
+    return compute_scale<T, EXP, true, BACKWARD>(tile, n, log_eps, inverse);
   }
   if (mode.scale == SOFT) return compute_scale<T, SOFT, false, BACKWARD>(tile, n, T(0), inverse);
   if (mode.scale == SIGMOID) return compute_scale<T, SIGMOID, false, BACKWARD>(tile, n, T(0), inverse);
