@@ -1,5 +1,5 @@
-// The kernels without torch: how many registers they need is read in test_cuda_source.py. Those for float16 are
-// left out, which differ from those for bfloat16 in one instruction.
+// The kernels without torch: how many registers they need is read in test_cuda_source.py. Those for float16
+// are left out, which differ from those for bfloat16 in one instruction, and those for doubles, which few use.
 #include "affine_kernels.cuh"
 
 namespace {
@@ -20,5 +20,4 @@ void both(const flowkit::Job<S>& job, flowkit::Real<S>* sums) {
 }
 
 template void both(const flowkit::Job<float>&, float*);
-template void both(const flowkit::Job<double>&, double*);
 template void both(const flowkit::Job<__nv_bfloat16>&, float*);
