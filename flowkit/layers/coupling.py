@@ -84,21 +84,17 @@ class Coupling(Conditioned):
     def _run(self, inputs: Tensor, context: Any, *, inverse: bool) -> tuple[Tensor, Tensor]:
         kept, moved, cells = self.partition.split(inputs)
         parameters = self.network(*context, kept, initialise=not inverse).to(inputs.dtype)
-        return self._transform(inputs, kept, moved, parameters, cells, inverse=inverse)
-
-    def _transform(
-        self,
-        inputs: Tensor,
-        kept: Tensor,
-        moved: Tensor,
-        parameters: Tensor,
-        cells: Tensor | None,
-        *,
-        inverse: bool,
-    ) -> tuple[Tensor, Tensor]:
-        """The whole output, of the whole input and of its parts."""
+        whole = self._move_within(inputs, parameters, inverse=inverse)
+        if whole is not None:
+            return whole
         moved, log_det = self._move(moved, parameters, cells, inverse=inverse)
         return self.partition.join(kept, moved), log_det
+
+    def _move_within(
+        self, inputs: Tensor, parameters: Tensor, *, inverse: bool
+    ) -> tuple[Tensor, Tensor] | None:
+        """The whole output at once, where a map has a way to that; None where it is put together."""
+        return None
 
     def _move(
         self, moved: Tensor, parameters: Tensor, cells: Tensor | None, *, inverse: bool
@@ -154,19 +150,12 @@ class AffineCoupling(Coupling):
         self.scale = scale
         self.eps = check_eps(eps)
 
-    def _transform(
-        self,
-        inputs: Tensor,
-        kept: Tensor,
-        moved: Tensor,
-        parameters: Tensor,
-        cells: Tensor | None,
-        *,
-        inverse: bool,
-    ) -> tuple[Tensor, Tensor]:
+    def _move_within(
+        self, inputs: Tensor, parameters: Tensor, *, inverse: bool
+    ) -> tuple[Tensor, Tensor] | None:
         start = self.partition.start
         if start is None:
-            return super()._transform(inputs, kept, moved, parameters, cells, inverse=inverse)
+            return None
         return affine_packed(inputs, parameters, start=start, scale=self.scale, eps=self.eps, inverse=inverse)
 
     def _move(
