@@ -15,6 +15,9 @@ from flowkit.pages.noise import PageNoise
 from flowkit.pages.reading import Picture
 from flowkit.pages.tiles import STREAMED_WINDOW, WINDOW, Span, Tile, round_up, tiles
 
+MEMORY = 2_000_000_000
+"""Bytes that a process may need for a page, unless its user says otherwise."""
+
 
 class Piece(NamedTuple):
     """A tile's core of one sample: y (C, h, w), on the CPU, which belongs at rows x cols of the target."""
@@ -30,29 +33,32 @@ class PageSampler:
         for tile in sampler.tiles:
             p = sampler.condition(tile)                    # all that depends on the image alone
             for sample in range(16):
-                piece = sampler.draw(p, tile, sample)      # the same sample in every tile fits together
+                piece = sampler.draw(p, tile, sample, 1.0)      # the same sample in every tile fits together
 
     The page is padded below and to the right, by its own edge, to what the model takes; pieces come without.
 
     Args:
         model: any flow.
         picture: the page.
-        tile: largest side of a tile's core, in image pixels; see `tiles`. A model with layers that read the
-            whole image takes the page in one piece all the same.
-        temperature: standard deviation of the latents.
         seed: of the latents.
+        core: largest side of a tile's core, in image pixels; see `tiles`. A model with layers that read the
+            whole image takes the page in one piece all the same.
+
+    Attributes:
+        size: height and width of the target.
+        tiles: of the page, in the order in which they are quickest.
     """
 
     def __init__(
-        self, model: ConditionalFlow, picture: Picture, *, tile: int | None, temperature: float, seed: int
+        self, model: ConditionalFlow, picture: Picture, *, seed: int, core: int | None = None
     ) -> None:
         self.model = model
         self.picture = picture
-        self.temperature = temperature
+        self.size = picture.size[0] * model.scale, picture.size[1] * model.scale
         self.noise = PageNoise(seed)
         height, width = (round_up(side, model.multiple) for side in picture.size)
         if model.whole_image:
-            tile = max(height, width)
+            core = max(height, width)
         self.features: PageFeatures
         if model.encoder.stream() is None:
             margin, step, window = model.reach, model.grid, WINDOW
@@ -60,17 +66,19 @@ class PageSampler:
         else:
             margin, step, window = model.path_reach, model.path_grid, STREAMED_WINDOW
             self.features = StreamedFeatures(model.encoder, height, width, self._window)
-        self.tiles = tiles(height, width, core=tile, margin=margin, step=step, window=window)
+        self.tiles = tiles(height, width, core=core, margin=margin, step=step, window=window)
 
     def condition(self, tile: Tile) -> ConditionalDistribution:
         """p(y | what the model sees of this tile); quickest in the order of `tiles`."""
         with _inference(self.model):
             return ConditionalDistribution(self.model, self._window(*tile), self.features.of(tile))
 
-    def draw(self, p: ConditionalDistribution, tile: Tile, sample: int) -> Piece:
-        """This tile of a sample, counted from 0."""
+    def draw(
+        self, p: ConditionalDistribution, tile: Tile, sample: int | None, temperature: float = 1.0
+    ) -> Piece:
+        """This tile of a sample, counted from 0; None: of the image of z = 0."""
         with _inference(self.model):
-            y = p.decode(self._latents(tile, sample))[0]
+            y = p.decode(self._latents(tile, sample, temperature))[0]
         (rows, inner_rows), (cols, inner_cols) = (
             _core(span, length, self.model.scale)
             for span, length in zip(tile, self.picture.size, strict=True)
@@ -84,7 +92,7 @@ class PageSampler:
         )
         return piece.to(self._like()).contiguous(memory_format=torch.channels_last)
 
-    def _latents(self, tile: Tile, sample: int) -> list[Tensor]:
+    def _latents(self, tile: Tile, sample: int | None, temperature: float) -> list[Tensor]:
         latents = []
         for index, (channels, stride) in enumerate(self.model.latents):
             # windows begin on the model's grid, which is a multiple of every latent's
@@ -92,10 +100,10 @@ class PageSampler:
                 range(span.first * self.model.scale // stride, span.last * self.model.scale // stride)
                 for span in tile
             )
-            if self.temperature == 0:
+            if sample is None:
                 z = torch.zeros(channels, len(rows), len(cols))
             else:
-                z = self.temperature * self.noise.window(sample, index, channels, rows, cols)
+                z = temperature * self.noise.window(sample, index, channels, rows, cols)
             z = z.unsqueeze(0).to(self._like())
             latents.append(z.contiguous(memory_format=torch.channels_last))
         return latents

@@ -68,9 +68,25 @@ def write_ink(path: str | PathLike[str], ink: NDArray[np.bool_], dpi: Dpi = None
     _save(path, image, dpi, "group4")
 
 
-def write_grey(path: str | PathLike[str], values: NDArray[np.uint8], dpi: Dpi = None) -> None:
-    """Write an 8-bit grey image (H, W), TIFF and PDF by deflate. Raises OutputError, as `write_ink`."""
+def write_picture(path: str | PathLike[str], values: NDArray[np.uint8 | np.uint16], dpi: Dpi = None) -> None:
+    """Write grey (H, W) of 8 or 16 bits, or RGB (H, W, 3) of 8; TIFF and PDF by deflate.
+
+    Raises:
+        OutputError: as `check_output`, the format holds no 16 bits, or the disk is full.
+    """
+    if values.dtype == np.uint16 and Path(path).suffix.lower() in (".pdf", ".webp"):
+        raise OutputError(f"{path}: holds 8 bits a pixel, expected .png, .tif or .jp2 for 16")
     _save(path, Image.fromarray(np.ascontiguousarray(values)), dpi, "tiff_adobe_deflate")
+
+
+def write_heat(path: str | PathLike[str], values: NDArray[np.uint8], dpi: Dpi = None) -> None:
+    """Write values (H, W) as a palette image, from black over red and yellow to white; WebP and JPEG 2000
+    have no palettes and hold the colours. Raises OutputError, as `write_ink`.
+    """
+    image = Image.fromarray(np.ascontiguousarray(values))
+    ramp = 3 * np.arange(256)[:, None] - 255 * np.arange(3)
+    image.putpalette(ramp.clip(0, 255).astype(np.uint8).tobytes())  # which makes grey values indices
+    _save(path, image, dpi, "tiff_adobe_deflate")
 
 
 def _save(path: str | PathLike[str], image: Image.Image, dpi: Dpi, tiff_compression: str) -> None:
@@ -91,10 +107,15 @@ def _save(path: str | PathLike[str], image: Image.Image, dpi: Dpi, tiff_compress
                     f"{path}: {image.width} x {image.height} pixels, WebP holds {_WEBP_SIDE} a side"
                 )
             block = {} if dpi is None else {"exif": as_exif(dpi)}
-            image.convert("L").save(draft, format="WEBP", lossless=True, **block)
+            _plain(image).save(draft, format="WEBP", lossless=True, **block)
         elif suffix == ".jp2":
-            image.convert("L").save(draft, format="JPEG2000")
+            _plain(image).save(draft, format="JPEG2000")
             if dpi is not None:
                 draft.write_bytes(in_jpeg2000(draft.read_bytes(), dpi))
         else:
             image.save(draft, **tiff, **options)
+
+
+def _plain(image: Image.Image) -> Image.Image:
+    """The same picture without palette or bilevel pixels."""
+    return image.convert({"1": "L", "P": "RGB"}[image.mode]) if image.mode in ("1", "P") else image

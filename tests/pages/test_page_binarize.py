@@ -29,7 +29,7 @@ def test_tiles_give_the_whole_page(
     # in float64, so that no pixel can flip by rounding
     model: ConditionalFlow = copy.deepcopy(request.getfixturevalue(name)).double()
     page = scan(165, 205)
-    whole = binarize(page, model=model, tile=4096, **settings)
+    whole = binarize(page, model=model, core=4096, **settings)
     tiled = binarize(page, model=model, tile=48, **settings)
     assert whole.binary.shape == (165 * model.scale, 205 * model.scale)
     assert 0.05 < whole.binary.mean() < 0.95
@@ -44,7 +44,7 @@ def test_tiles_need_their_margin(grey_flow: ConditionalFlow) -> None:
     blind.path_reach = blind.encoder.reach = 0
     page = scan(165, 205)
     assert not np.array_equal(
-        binarize(page, model=blind, tile=48).binary, binarize(page, model=blind, tile=4096).binary
+        binarize(page, model=blind, tile=48).binary, binarize(page, model=blind, core=4096).binary
     )
 
 
