@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 import math
+import tempfile
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -20,6 +22,7 @@ DPI = 300
 
 _PDFIUM = threading.RLock()  # pdfium is not made for threads
 _MOST_DPI = 1200
+_MOST_OPEN = 64  # files at a time
 _POINTS = 72  # per inch
 
 
@@ -74,6 +77,31 @@ def join(parts: Sequence[bytes], place: Path, name: str) -> None:
             img2pdf.convert(list(parts), outputstream=file)
     except (ValueError, img2pdf.PdfTooLargeError, img2pdf.ImageOpenError) as error:
         raise OutputError(f"{name}: cannot be written ({error})") from None
+
+
+def bind(place: Path, parts: Sequence[Path], name: str) -> None:
+    """Write the pages of PDF files as one, in their order. `name` is what errors call the file.
+
+    Raises:
+        OutputError: a part is damaged.
+    """
+    pikepdf = _needed("pikepdf")
+    if len(parts) > _MOST_OPEN:  # each stays open until all are written
+        with tempfile.TemporaryDirectory(prefix=".flowkit-", suffix=".tmp", dir=place.parent) as folder:
+            groups = [parts[i : i + _MOST_OPEN] for i in range(0, len(parts), _MOST_OPEN)]
+            bound = [Path(folder, f"{index}.pdf") for index in range(len(groups))]
+            for path, group in zip(bound, groups, strict=True):
+                bind(path, group, name)
+            bind(place, bound, name)
+        return
+    with contextlib.ExitStack() as stack:
+        document = stack.enter_context(pikepdf.new())
+        try:
+            for part in parts:
+                document.pages.extend(stack.enter_context(pikepdf.open(part)).pages)
+            document.save(place)
+        except pikepdf.PdfError as error:
+            raise OutputError(f"{name}: cannot be written ({error})") from None
 
 
 def check() -> None:

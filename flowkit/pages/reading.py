@@ -25,12 +25,15 @@ from flowkit.pages.resolution import exif, resolution
 MAX_PIXELS = 200_000_000
 """The largest page that is decoded unless the caller allows more: about A1 at 600 dpi."""
 
+SUFFIXES = frozenset(
+    ".png .jpg .jpeg .jpe .tif .tiff .bmp .ppm .pgm .pbm .pnm .webp .gif .jp2 .j2k .jpx .jpf .pdf".split()  # noqa: SIM905
+)
+"""What files that can be read are called; one that is named is read whatever it is called."""
+
 # A list, because Pillow would also try formats that run other programs (EPS) or that no scanner writes.
 _FORMATS = ("PNG", "JPEG", "TIFF", "BMP", "PPM", "WEBP", "GIF", "JPEG2000")
 _PILLOW = threading.RLock()
 _SUBFILE, _PREVIEW = 254, 1  # TIFF's NewSubfileType and its bit for a reduced copy of another image
-
-ImageLike = str | PathLike[str] | Image.Image | NDArray[Any] | torch.Tensor
 
 
 @dataclass(frozen=True)
@@ -69,10 +72,14 @@ class Picture:
         return values.expand(channels, -1, -1).contiguous().unsqueeze(0)
 
 
+ImageLike = str | PathLike[str] | Image.Image | NDArray[Any] | torch.Tensor | Picture
+
+
 def read(
     source: ImageLike, *, page: int | None = None, max_pixels: int = MAX_PIXELS, pdf_dpi: float | None = None
 ) -> Picture:
-    """Read a page from a file, a Pillow image, or an array or tensor of (H, W), (H, W, 3) or (3, H, W).
+    """Read a page from a file, a Pillow image, or an array or tensor of (H, W), (H, W, 3) or (3, H, W); one
+    that has been read stays as it is.
 
     Files may be PNG, JPEG, TIFF, BMP, PNM, WebP, GIF, JPEG 2000 or PDF. The EXIF orientation and the colour
     profile are applied, and transparency is laid on white.
@@ -90,6 +97,8 @@ def read(
     >>> read(np.zeros((4, 6), np.uint8)).size
     (4, 6)
     """
+    if isinstance(source, Picture):
+        return source
     if isinstance(source, Image.Image):
         with _guarded():
             return _decode(source, "image", max_pixels, page)
