@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePath
@@ -136,12 +137,12 @@ def tree(found: Iterable[Found], folders: Places, samples: int, suffix: str) -> 
 def check(documents: Iterable[Document]) -> None:
     """Raise OutputError where two results would be one file, or a result would overwrite an input."""
     documents = list(documents)
-    inputs = {sheet.source.resolve() for document in documents for sheet in document.sheets[:1]}
+    inputs = {os.path.realpath(document.sheets[0].source) for document in documents}
     made: dict[str, Path] = {}
     for document in documents:
         source = document.sheets[0].source
         for path in document.files():
-            if path.resolve() in inputs:
+            if os.path.realpath(path) in inputs:
                 raise OutputError(f"{path}: is an input too, and would be overwritten")
             key = str(path).casefold()  # some file systems do not tell A.png from a.png
             if made.get(key) == source:
