@@ -45,10 +45,14 @@ def main(path: str, *rest: str) -> None:
             else:
                 answer(pages=len(document))
     except pdfium.PdfiumError as error:
-        why = str(error)
-        answer(
-            error="a PDF that is damaged or has no pages" if "Success" in why else f"a damaged PDF ({why})"
-        )
+        answer(error=reason(str(error)))
+
+
+def reason(said: str) -> str:
+    """What pdfium means."""
+    if "password" in said.lower():
+        return "an encrypted PDF, which needs a password"
+    return "a PDF that is damaged or has no pages" if "Success" in said else f"a damaged PDF ({said})"
 
 
 def render(document: Any, page: int, dpi: float, max_pixels: int) -> None:
