@@ -8,34 +8,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
 from PIL import Image
 
-from flowkit.checkpoint import save
 from flowkit.cli import main
-from flowkit.recipe import build
 
 
-@pytest.fixture(scope="module")
-def model(tmp_path_factory: pytest.TempPathFactory) -> str:
-    torch.manual_seed(0)
-    steps = ["squeeze", "actnorm", "conv1x1", "affine_injector", "affine_coupling"]
-    flow = build(
-        {
-            "version": 1,
-            "name": "tiny",
-            "target": {"type": "binary"},
-            "encoder": {"type": "unet", "in_channels": 1, "widths": [8]},
-            "flow": steps,
-        }
-    )
-    with torch.no_grad():
-        for weight in flow.parameters():
-            if weight.dim() == 4 and weight.shape[-1] == 3:
-                weight.normal_(0, 1.5 / weight[0].numel() ** 0.5)
-    path = tmp_path_factory.mktemp("model") / "tiny.safetensors"
-    save(flow, path)
-    return str(path)
+@pytest.fixture
+def model(ink_checkpoint: Path) -> str:
+    return str(ink_checkpoint)
 
 
 @pytest.fixture

@@ -148,6 +148,7 @@ def run(args: argparse.Namespace, verb: Verb) -> int:
                     _say(f"{sheet.name}: {note}")
                 which = "" if sheet.document is None else f" page {record['page']}:"
                 Bar.write(shown(f"{sheet.result}:{which} {verb.describe(record)}"), file=sys.stdout)
+                sys.stdout.flush()
         if args.html:
             assert book is not None  # `_plan` has seen to it
             webpage.write(book)

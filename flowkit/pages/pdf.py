@@ -77,7 +77,8 @@ def join(parts: Sequence[bytes], place: Path, name: str) -> None:
     img2pdf = _needed("img2pdf")
     try:
         with place.open("wb") as file:
-            img2pdf.convert(list(parts), outputstream=file)
+            # its own writer: the same pixels are the same file, without a date or a random id
+            img2pdf.convert(list(parts), outputstream=file, nodate=True, engine=img2pdf.Engine.internal)
     except (ValueError, img2pdf.PdfTooLargeError, img2pdf.ImageOpenError) as error:
         raise OutputError(f"{name}: cannot be written ({error})") from None
 
@@ -102,7 +103,7 @@ def bind(place: Path, parts: Sequence[Path], name: str) -> None:
         try:
             for part in parts:
                 document.pages.extend(stack.enter_context(pikepdf.open(part)).pages)
-            document.save(place)
+            document.save(place, deterministic_id=True)
         except pikepdf.PdfError as error:
             raise OutputError(f"{name}: cannot be written ({error})") from None
 
