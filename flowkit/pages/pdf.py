@@ -72,7 +72,7 @@ def join(parts: Sequence[bytes], place: Path, name: str) -> None:
     `name` is what errors call the file.
 
     Raises:
-        OutputError: an image is too small for a page (3 points).
+        OutputError: an image cannot be the page of a PDF.
     """
     img2pdf = _needed("img2pdf")
     try:

@@ -116,8 +116,10 @@ def _save(
         if suffix == ".png":
             image.save(draft, format="PNG", **options)
         elif suffix == ".pdf":
+            dpi = dpi or (pdf.DPI, pdf.DPI)  # a sheet of paper must have a size
+            _check_sheet(path, image, dpi)
             sheet = io.BytesIO()
-            image.save(sheet, **tiff, dpi=dpi or (pdf.DPI, pdf.DPI))  # a sheet of paper must have a size
+            image.save(sheet, **tiff, dpi=dpi)
             pdf.join([sheet.getvalue()], draft, str(path))
         elif suffix in (".jpg", ".jpeg"):
             _check_side(path, image, "JPEG", _JPEG_SIDE)
@@ -137,6 +139,14 @@ def _save(
 def _check_side(path: str | PathLike[str], image: Image.Image, kind: str, most: int) -> None:
     if max(image.size) > most:
         raise OutputError(f"{path}: {image.width} x {image.height} pixels, {kind} holds {most} a side")
+
+
+def _check_sheet(path: str | PathLike[str], image: Image.Image, dpi: tuple[float, float]) -> None:
+    points = [72 * side / density for side, density in zip(image.size, dpi, strict=True)]
+    if min(points) < 3 or max(points) > 14_400:
+        raise OutputError(
+            f"{path}: {points[0]:g} x {points[1]:g} points (1/72 inch), a page of a PDF has 3 to 14,400 a side"
+        )
 
 
 def _plain(image: Image.Image) -> Image.Image:
