@@ -145,7 +145,7 @@ def _check_sheet(path: str | PathLike[str], image: Image.Image, dpi: tuple[float
     points = [72 * side / density for side, density in zip(image.size, dpi, strict=True)]
     if min(points) < 3 or max(points) > 14_400:
         raise OutputError(
-            f"{path}: {points[0]:g} x {points[1]:g} points (1/72 inch), a page of a PDF has 3 to 14,400 a side"
+            f"{path}: {points[0]:g} x {points[1]:g} points, a page of a PDF has 3 to 14,400 a side"
         )
 
 

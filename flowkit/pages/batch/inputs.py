@@ -52,7 +52,7 @@ def find(
             candidates = search.matching(argument)
         else:
             path = Path(argument)
-            candidates = search.below(path, PurePath()) if path.is_dir() else iter([_by_name(path)])
+            candidates = search.below(path, PurePath()) if _is_folder(path) else iter([_by_name(path)])
         for one in candidates:
             found.setdefault(os.path.normpath(one.source.absolute()), one)
     return list(found.values()), search.problems
@@ -61,11 +61,18 @@ def find(
 def is_many(arguments: list[str]) -> bool:
     """Whether arguments stand for any number of files, rather than for one."""
     [first, *more] = arguments
-    return bool(more) or first == LIST or Path(first).is_dir() or _is_pattern(first)
+    return bool(more) or first == LIST or _is_folder(Path(first)) or _is_pattern(first)
 
 
 def _is_pattern(argument: str) -> bool:
     return glob.has_magic(argument) and not os.path.lexists(argument)
+
+
+def _is_folder(path: Path) -> bool:
+    try:
+        return path.is_dir()
+    except OSError:  # a name that is too long, say: it fails as a file
+        return False
 
 
 def _by_name(path: Path) -> Found:
@@ -85,7 +92,7 @@ class _Search:
         for path in paths:
             parts = Path(os.path.normpath(path)).parts
             place = PurePath(*(part for part in parts if part not in (path.anchor, os.pardir)))
-            if path.is_dir():
+            if _is_folder(path):
                 yield from self.below(path, place)
             else:
                 yield Found(path, place)
@@ -97,7 +104,7 @@ class _Search:
         matches = glob.iglob(pattern, recursive=True)  # noqa: PTH207  # it may be absolute
         for match in sorted(map(Path, matches)):
             place = match.relative_to(fixed)
-            if match.is_dir():
+            if _is_folder(match):
                 inside = list(self.below(match, place, empty=True))
                 any_found = any_found or bool(inside)
                 yield from inside
@@ -109,6 +116,8 @@ class _Search:
 
     def below(self, folder: Path, place: PurePath, *, empty: bool = False) -> Iterator[Found]:
         before = len(self.problems)
+        if os.path.realpath(folder) in self.leave_out:
+            self.problems.append(f"{folder}: results go into this folder, expected another one for input")
         files = list(self._walk(folder, ()))
         if not files and not empty and len(self.problems) == before:
             self.problems.append(f"{folder}: no images in this folder")
@@ -128,11 +137,7 @@ class _Search:
             path = folder / entry.name
             if entry.name.startswith("."):
                 continue
-            try:
-                is_folder = entry.is_dir()
-            except OSError:  # a link to itself: it fails as a file, if it is called like one
-                is_folder = False
-            if is_folder:
+            if _is_folder(path):
                 yield from self._walk(path, (*above, real))
             elif is_image(path):
                 yield path
