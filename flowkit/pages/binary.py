@@ -75,7 +75,7 @@ def draw(
     binary = np.zeros(size, bool)
     votes = np.zeros(size, np.uint8 if count < 256 else np.uint16) if count else None
     kept = np.zeros((-(-count // 8), *size), np.uint8) if keep and count else None
-    done, total = 0, len(sampler.tiles) * (1 + sampling.images)
+    done, total = 0, len(sampler.tiles) * sampling.images
 
     def step() -> None:
         nonlocal done
@@ -84,22 +84,19 @@ def draw(
         done += 1
 
     step()
+    images: list[int | None] = [*([None] if sampling.threshold is None else []), *range(count)]
     for tile in sampler.tiles:
-        p = sampler.condition(tile)
-        step()
-        if sampling.threshold is None:
-            rows, cols, y = sampler.draw(p, tile, None)
-            binary[rows, cols] = (y[0] > 0.5).numpy()
-            step()
-        for sample in range(count):
-            rows, cols, y = sampler.draw(p, tile, sample, sampling.temperature)
+        pieces = sampler.draw(tile, images, sampling.temperature)
+        for sample, (rows, cols, y) in zip(images, pieces, strict=True):
             ink = (y[0] > 0.5).numpy()
-            assert votes is not None
-            votes[rows, cols] += ink
-            if kept is not None:
-                kept[sample // 8, rows, cols] |= ink.astype(np.uint8) << (sample % 8)
+            if sample is None:
+                binary[rows, cols] = ink
+            else:
+                assert votes is not None
+                votes[rows, cols] += ink
+                if kept is not None:
+                    kept[sample // 8, rows, cols] |= ink.astype(np.uint8) << (sample % 8)
             step()
-        del p  # before the next tile's is made: it is most of the memory in use
     if sampling.threshold is not None:
         assert votes is not None
         np.greater_equal(votes, sampling.needed(), out=binary)

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Protocol
 
-import torch
 from torch import Tensor
 
 from flowkit.encoders import Encoder, RowStream
+from flowkit.encoders.rows import below
 from flowkit.pages.tiles import Span, Tile, round_up
 
 BAND = 128
@@ -91,7 +91,7 @@ class StreamedFeatures:
         self.read = stop
         for stride, maps in ready.items():
             known = self.maps.get(stride)
-            self.maps[stride] = maps if known is None else torch.cat([known, maps], dim=2)
+            self.maps[stride] = maps if known is None else below(known, maps)
 
     def _forget(self, first: int) -> None:
         for stride, maps in self.maps.items():

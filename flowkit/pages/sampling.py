@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
-from flowkit.flow import ConditionalDistribution, ConditionalFlow
+from flowkit.decoding import Decoder, Margins
+from flowkit.flow import ConditionalFlow
 from flowkit.pages.features import PageFeatures, StreamedFeatures, WindowFeatures
 from flowkit.pages.noise import PageNoise
 from flowkit.pages.reading import Picture
@@ -17,6 +19,10 @@ from flowkit.pages.tiles import STREAMED_WINDOW, WINDOW, Span, Tile, round_up, t
 
 MEMORY = 2_000_000_000
 """Bytes that a process may need for a page, unless its user says otherwise."""
+
+
+TOGETHER = 16
+"""Samples of a tile that are decoded side by side, and share what the flow makes of its image."""
 
 
 class Piece(NamedTuple):
@@ -31,9 +37,8 @@ class PageSampler:
     """p(y | page) for a page that is too large to be taken at once.
 
         for tile in sampler.tiles:
-            p = sampler.condition(tile)                    # all that depends on the image alone
-            for sample in range(16):
-                piece = sampler.draw(p, tile, sample, 1.0)      # the same sample in every tile fits together
+            for piece in sampler.draw(tile, range(16)):      # the same sample in every tile fits together
+                page[piece.rows, piece.cols] = piece.y
 
     The page is padded below and to the right, by its own edge, to what the model takes; pieces come without.
 
@@ -56,6 +61,8 @@ class PageSampler:
         self.picture = picture
         self.size = picture.size[0] * model.scale, picture.size[1] * model.scale
         self.noise = PageNoise(seed)
+        with _inference(model):
+            self.decoder = Decoder(model)
         height, width = (round_up(side, model.multiple) for side in picture.size)
         if model.whole_image:
             core = max(height, width)
@@ -68,22 +75,33 @@ class PageSampler:
             self.features = StreamedFeatures(model.encoder, height, width, self._window)
         self.tiles = tiles(height, width, core=core, margin=margin, step=step, window=window)
 
-    def condition(self, tile: Tile) -> ConditionalDistribution:
-        """p(y | what the model sees of this tile); quickest in the order of `tiles`."""
-        with _inference(self.model):
-            return ConditionalDistribution(self.model, self._window(*tile), self.features.of(tile))
+    def draw(self, tile: Tile, samples: Sequence[int | None], temperature: float = 1.0) -> Iterator[Piece]:
+        """A tile of each of these samples, counted from 0; None stands for the image of z = 0.
 
-    def draw(
-        self, p: ConditionalDistribution, tile: Tile, sample: int | None, temperature: float = 1.0
-    ) -> Piece:
-        """This tile of a sample, counted from 0; None: of the image of z = 0."""
+        The encoder is quickest in the order of `tiles`.
+        """
         with _inference(self.model):
-            y = p.decode(self._latents(tile, sample, temperature))[0]
-        (rows, inner_rows), (cols, inner_cols) = (
-            _core(span, length, self.model.scale)
-            for span, length in zip(tile, self.picture.size, strict=True)
+            features = self.features.of(tile)
+        rows, cols = map(self._on_page, tile, self.picture.size)
+        margins = Margins(
+            *(
+                self.model.scale * margin
+                for span in tile
+                for margin in (span.start - span.first, span.last - span.stop)
+            )
         )
-        return Piece(rows, cols, y[:, inner_rows, inner_cols].cpu())
+        for first in range(0, len(samples), TOGETHER):
+            group = samples[first : first + TOGETHER]
+            with _inference(self.model):
+                with ThreadPoolExecutor(torch.get_num_threads()) as threads:  # NumPy draws on one
+                    latents = list(threads.map(lambda one: self._latents(tile, one, temperature), group))
+                cores = self.decoder(features, latents, margins)
+            for y in cores:
+                yield Piece(rows, cols, y[0, :, : rows.stop - rows.start, : cols.stop - cols.start].cpu())
+
+    def _on_page(self, span: Span, length: int) -> slice:
+        """Where a core lies on the target, without the padding."""
+        return slice(span.start * self.model.scale, min(span.stop, length) * self.model.scale)
 
     def _window(self, rows: Span, cols: Span) -> Tensor:
         """What is inside two spans' windows: image (1, C, h, w)."""
@@ -104,21 +122,11 @@ class PageSampler:
                 z = torch.zeros(channels, len(rows), len(cols))
             else:
                 z = temperature * self.noise.window(sample, index, channels, rows, cols)
-            z = z.unsqueeze(0).to(self._like())
-            latents.append(z.contiguous(memory_format=torch.channels_last))
+            latents.append(z.unsqueeze(0).to(self._like()))
         return latents
 
     def _like(self) -> Tensor:
         return next(self.model.parameters())
-
-
-def _core(span: Span, length: int, scale: int) -> tuple[slice, slice]:
-    """Where a core lies on the page, without the padding, and where in its window; in target pixels."""
-    stop = min(span.stop, length)
-    return (
-        slice(span.start * scale, stop * scale),
-        slice((span.start - span.first) * scale, (stop - span.first) * scale),
-    )
 
 
 @contextmanager

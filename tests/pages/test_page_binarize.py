@@ -11,11 +11,21 @@ from PIL import Image
 
 from flowkit.errors import CheckpointError, ImageError
 from flowkit.flow import ConditionalFlow
-from flowkit.pages import binarize
+from flowkit.pages import Page, binarize, read
+from flowkit.pages.binary import draw
+from flowkit.pages.decision import check_sampling
+from flowkit.pages.sampling import PageSampler
 
 
 def scan(height: int, width: int, channels: int = 3) -> NDArray[np.uint8]:
     return np.random.default_rng(0).integers(0, 256, (height, width, channels), dtype=np.uint8)
+
+
+def tiled(
+    image: NDArray[np.uint8], model: ConditionalFlow, core: int, *, seed: int = 0, **settings: float
+) -> Page:
+    """`binarize` in tiles of at most `core` x `core` pixels."""
+    return draw(PageSampler(model, read(image), seed=seed, core=core), check_sampling(seed=seed, **settings))
 
 
 SETTINGS = [{}, {"samples": 2, "seed": 3}]
@@ -29,13 +39,13 @@ def test_tiles_give_the_whole_page(
     # in float64, so that no pixel can flip by rounding
     model: ConditionalFlow = copy.deepcopy(request.getfixturevalue(name)).double()
     page = scan(165, 205)
-    whole = binarize(page, model=model, core=4096, **settings)
-    tiled = binarize(page, model=model, tile=48, **settings)
+    whole = tiled(page, model, 4096, **settings)
+    cut = tiled(page, model, 48, **settings)
     assert whole.binary.shape == (165 * model.scale, 205 * model.scale)
     assert 0.05 < whole.binary.mean() < 0.95
-    assert np.array_equal(whole.binary, tiled.binary)
+    assert np.array_equal(whole.binary, cut.binary)
     if whole.probability is not None:
-        assert np.array_equal(whole.probability, tiled.probability)
+        assert np.array_equal(whole.probability, cut.probability)
 
 
 def test_tiles_need_their_margin(grey_flow: ConditionalFlow) -> None:
@@ -135,7 +145,6 @@ def test_a_model_in_training_is_used_as_trained_and_left_as_it_was(grey_flow: Co
         ({"seed": -1}, "seed must be 0 or more, got -1"),
         ({"temperature": -0.5}, "temperature must be a number of 0 or more, got -0.5"),
         ({"temperature": float("nan")}, "temperature must be a number of 0 or more, got nan"),
-        ({"tile": 0}, "tile must be 1 or more, got 0"),
         ({"temperature": 0.0, "samples": 2}, "2 samples at temperature 0 are all the same"),
     ],
 )
