@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 
@@ -21,7 +21,8 @@ from flowkit.cli.options import add_import, add_threads, natural, positive, prep
 from flowkit.cli.progress import Bar
 from flowkit.errors import FlowkitError, OutputError
 from flowkit.files import make_folder
-from flowkit.pages.batch import webpage
+from flowkit.flow import ConditionalFlow
+from flowkit.pages.batch import on_ray, webpage, workers
 from flowkit.pages.batch.identity import identity
 from flowkit.pages.batch.inputs import find, is_many
 from flowkit.pages.batch.plan import Document, Places, check, one, tree
@@ -94,6 +95,11 @@ def add_run(parser: argparse.ArgumentParser) -> None:
         help="pages to work on at a time, each in a process with its share of --threads (%(default)s)",
     )  # fmt: skip
     parser.add_argument(
+        "--engine", choices=("local", "ray"), default="local",
+        help="ray: on the cluster that RAY_ADDRESS names, or on one that is started on this machine; all "
+        "machines see the folders under the same paths (default: local)",
+    )  # fmt: skip
+    parser.add_argument(
         "--overwrite", action="store_true",
         help=f"do pages again that are done; by default those are left out whose files are in the folder OUT "
         f"and, by its {REPORT}, were made from the same input in the same way",
@@ -124,10 +130,7 @@ def run(args: argparse.Namespace, verb: Verb) -> int:
     assert model.recipe is not None  # it was read from a checkpoint
     labels = {"model": args.model, "recipe": read_recipe_text(model.recipe).name}
     work = replace(verb.work, memory=verb.work.memory // args.jobs)
-    start = functools.partial(work.begin, model)
-    if args.jobs > 1:
-        threads = max(1, torch.get_num_threads() // args.jobs)
-        start = functools.partial(_begin, work, tuple(args.modules), threads)
+    through = _engine(args, work, model)
     failures = list(plan.problems)
     for problem in failures:
         _say(problem)
@@ -137,7 +140,7 @@ def run(args: argparse.Namespace, verb: Verb) -> int:
         )
         _say_skipped(left, args)
         with Bar(left.total, left.total - len(left.todo), quiet=args.quiet) as bar:
-            for sheet, record in left.go(start, jobs=args.jobs, progress=bar.part):
+            for sheet, record in left.go(functools.partial(through, progress=bar.part)):
                 bar.page()
                 if record["status"] == "failed":
                     failures.append(record["error"])
@@ -214,6 +217,19 @@ def _opened(folder: Path | None) -> Iterator[Report | None]:
     make_folder(folder)
     with opened(folder) as book:
         yield book
+
+
+def _engine(args: argparse.Namespace, work: Work, model: ConditionalFlow) -> Callable[..., Any]:
+    """What does the pages: this process, others, or a cluster."""
+    if args.engine == "local" and args.jobs == 1:
+        return functools.partial(workers.work_through, start=functools.partial(work.begin, model), jobs=1)
+    threads = max(1, torch.get_num_threads() // args.jobs)
+    files = [str(Path(name).resolve()) if name.endswith(".py") else name for name in args.modules]
+    work = replace(work, model=str(locate(args.model).resolve()))  # wherever the processes are
+    start = functools.partial(_begin, work, tuple(files), threads)
+    if args.engine == "local":
+        return functools.partial(workers.work_through, start=start, jobs=args.jobs)
+    return functools.partial(on_ray.work_through, start=start, jobs=args.jobs, threads=threads)
 
 
 def _begin(work: Work, modules: tuple[str, ...], threads: int) -> PageWork:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -12,9 +12,11 @@ from flowkit.errors import OutputError
 from flowkit.files import DRAFTS
 from flowkit.pages.batch.plan import Document, Sheet
 from flowkit.pages.batch.report import Report
-from flowkit.pages.batch.work import Progress, Record, failure
-from flowkit.pages.batch.workers import Start, work_through
+from flowkit.pages.batch.work import Record, failure
 from flowkit.pages.binding import bind
+
+Through = Callable[[Sequence[Sheet]], Iterator[tuple[Sheet, Record]]]
+"""Does pages, in whatever order; the record of each as it is ready."""
 
 
 class Run:
@@ -65,8 +67,11 @@ class Run:
         if report is not None:
             _clear({path.parent for sheet in self.todo for path in (*sheet.files, sheet.result)})
 
-    def go(self, start: Start, *, jobs: int, progress: Progress) -> Iterator[tuple[Sheet, Record]]:
+    def go(self, through: Through) -> Iterator[tuple[Sheet, Record]]:
         """Do what is left; the record of every page, as it is ready, and of documents that cannot be bound.
+
+        Args:
+            through: what does pages, such as `work_through`.
 
         Raises:
             FlowkitError: the model cannot be loaded, or the report cannot be written.
@@ -75,7 +80,7 @@ class Run:
             yield from self._bind(self._waiting[out])
         if not self.todo:
             return
-        for sheet, record in work_through(self.todo, start, jobs=jobs, progress=progress):
+        for sheet, record in through(self.todo):
             yield sheet, self._add(sheet, record)
             if sheet.document is not None and record["status"] == "done":
                 self._left[sheet.document] -= 1
