@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import math
 
 import numpy as np
 
 from flowkit.flow import ConditionalFlow
+from flowkit.pages.budget import MEMORY
 from flowkit.pages.decision import Decision, Sampling, check_sampling
 from flowkit.pages.models import Model, flow_for
 from flowkit.pages.page import Page
+from flowkit.pages.progress import Progress, counted
 from flowkit.pages.reading import MAX_PIXELS, ImageLike, read
 from flowkit.pages.resolution import scaled
-from flowkit.pages.sampling import MEMORY, PageSampler
+from flowkit.pages.sampling import PageSampler
 from flowkit.targets import Binary
-
-Progress = Callable[[int, int], None]
 
 
 def binarize(
@@ -63,7 +63,10 @@ def binarize(
     sampling = check_sampling(decision, temperature, samples, seed)
     picture = read(image, max_pixels=max_pixels)
     flow = load_binary(model)
-    sampler = PageSampler(flow, picture, seed=seed)
+    kept = -(-samples // 8) if keep_samples else 0
+    bytes_per_pixel = 1 + (1 if sampling.samples < 256 else 2) + kept
+    pixels = math.prod(picture.size) * flow.scale**2
+    sampler = PageSampler(flow, picture, seed=seed, memory=memory, results=pixels * bytes_per_pixel)
     return draw(sampler, sampling, keep=keep_samples, progress=progress)
 
 
@@ -75,15 +78,7 @@ def draw(
     binary = np.zeros(size, bool)
     votes = np.zeros(size, np.uint8 if count < 256 else np.uint16) if count else None
     kept = np.zeros((-(-count // 8), *size), np.uint8) if keep and count else None
-    done, total = 0, len(sampler.tiles) * sampling.images
-
-    def step() -> None:
-        nonlocal done
-        if progress is not None:
-            progress(done, total)
-        done += 1
-
-    step()
+    step = counted(progress, len(sampler.tiles) * sampling.images)
     images: list[int | None] = [*([None] if sampling.threshold is None else []), *range(count)]
     for tile in sampler.tiles:
         pieces = sampler.draw(tile, images, sampling.temperature)

@@ -71,8 +71,13 @@ class Picture:
         if piece.dtype != np.float32:
             values = values / float(np.iinfo(piece.dtype).max)
         if values.shape[0] == 3 and channels == 1:
-            values = (values * torch.tensor([0.299, 0.587, 0.114]).view(3, 1, 1)).sum(0, keepdim=True)
+            values = luma(values)
         return values.expand(channels, -1, -1).contiguous().unsqueeze(0)
+
+
+def luma(values: torch.Tensor) -> torch.Tensor:
+    """RGB (3, h, w) -> (1, h, w), by the weights of ITU-R BT.601."""
+    return (values * torch.tensor([0.299, 0.587, 0.114]).view(3, 1, 1)).sum(0, keepdim=True)
 
 
 ImageLike = str | PathLike[str] | Image.Image | NDArray[Any] | torch.Tensor | Picture

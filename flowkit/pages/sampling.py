@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -11,18 +12,19 @@ import torch
 from torch import Tensor
 
 from flowkit.decoding import Decoder, Margins
+from flowkit.errors import MemoryLimitError
 from flowkit.flow import ConditionalFlow
-from flowkit.pages.features import PageFeatures, StreamedFeatures, WindowFeatures
+from flowkit.pages.budget import MEMORY, PROCESS, needs
+from flowkit.pages.features import PageFeatures, StreamedFeatures, WindowFeatures, band
 from flowkit.pages.noise import PageNoise
 from flowkit.pages.reading import Picture
 from flowkit.pages.tiles import STREAMED_WINDOW, WINDOW, Span, Tile, round_up, tiles
 
-MEMORY = 2_000_000_000
-"""Bytes that a process may need for a page, unless its user says otherwise."""
-
-
 TOGETHER = 16
 """Samples of a tile that are decoded side by side, and share what the flow makes of its image."""
+
+
+HALVINGS = 10  # of the tiles' area, before a page is given up
 
 
 class Piece(NamedTuple):
@@ -46,8 +48,13 @@ class PageSampler:
         model: any flow.
         picture: the page.
         seed: of the latents.
-        core: largest side of a tile's core, in image pixels; see `tiles`. A model with layers that read the
-            whole image takes the page in one piece all the same.
+        memory: bytes that the process may need at its highest.
+        results: of these, what the caller keeps for itself.
+        core: largest side of a tile's core, in image pixels, instead of what memory and caches suggest. A
+            model with layers that read the whole image takes the page in one piece all the same.
+
+    Raises:
+        MemoryLimitError: even the smallest tiles need more.
 
     Attributes:
         size: height and width of the target.
@@ -55,7 +62,14 @@ class PageSampler:
     """
 
     def __init__(
-        self, model: ConditionalFlow, picture: Picture, *, seed: int, core: int | None = None
+        self,
+        model: ConditionalFlow,
+        picture: Picture,
+        *,
+        seed: int,
+        memory: int = MEMORY,
+        results: int = 0,
+        core: int | None = None,
     ) -> None:
         self.model = model
         self.picture = picture
@@ -63,17 +77,51 @@ class PageSampler:
         self.noise = PageNoise(seed)
         with _inference(model):
             self.decoder = Decoder(model)
-        height, width = (round_up(side, model.multiple) for side in picture.size)
-        if model.whole_image:
-            core = max(height, width)
+        self.padded = round_up(picture.size[0], model.multiple), round_up(picture.size[1], model.multiple)
+        self.streamed = model.encoder.stream() is not None
         self.features: PageFeatures
-        if model.encoder.stream() is None:
-            margin, step, window = model.reach, model.grid, WINDOW
-            self.features = WindowFeatures(model.encoder, self._window)
+        if self.streamed:
+            self.features = StreamedFeatures(model.encoder, *self.padded, self._window)
         else:
-            margin, step, window = model.path_reach, model.path_grid, STREAMED_WINDOW
-            self.features = StreamedFeatures(model.encoder, height, width, self._window)
-        self.tiles = tiles(height, width, core=core, margin=margin, step=step, window=window)
+            self.features = WindowFeatures(model.encoder, self._window)
+        self.together = TOGETHER
+        if core is not None or model.whole_image:
+            self.tiles = self._tiles(core or max(self.padded), None)
+        if core is None:
+            self._plan(memory, results)
+
+    def _tiles(self, core: int | None, window: int | None) -> list[Tile]:
+        if self.model.whole_image:
+            core = max(self.padded)
+        margin, step = self.model.reach, self.model.grid
+        if self.streamed:
+            margin, step = self.model.path_reach, self.model.path_grid
+        return tiles(*self.padded, core=core, margin=margin, step=step, window=window or WINDOW)
+
+    def _plan(self, memory: int, results: int) -> None:
+        """Choose the tiles: the best for the caches, or the first smaller ones that memory has room for."""
+        width = self.padded[1]
+        rows = band(width, self.model.encoder.multiple)
+        with _inference(self.model):
+            needed = needs(self.model, self.decoder, rows)
+        weights = sum(tensor.nbytes for tensor in self.model.state_dict().values())
+        fixed = PROCESS + weights + self.picture.pixels.nbytes + results
+        best = STREAMED_WINDOW // self.model.scale**2 if self.streamed else WINDOW
+        least = 0
+        for halvings, self.together in itertools.product(range(HALVINGS), (TOGETHER, 4, 1)):
+            self.tiles = self._tiles(None, best >> halvings)
+            highest = max(tile.rows.last - tile.rows.first for tile in self.tiles)
+            window = max(
+                (tile.rows.last - tile.rows.first) * (tile.cols.last - tile.cols.first) for tile in self.tiles
+            )
+            least = fixed + needed.of(window=window, together=self.together, kept=highest + rows, width=width)
+            if least <= memory:
+                return
+        raise MemoryLimitError(
+            f"a page of {self.picture.size[1]} x {self.picture.size[0]} pixels needs {least / 1e6:,.0f} MB "
+            f"with this model, more than the limit of {memory / 1e6:,.0f} MB "
+            "(raise it with --memory or memory=)"
+        )
 
     def draw(self, tile: Tile, samples: Sequence[int | None], temperature: float = 1.0) -> Iterator[Piece]:
         """A tile of each of these samples, counted from 0; None stands for the image of z = 0.
@@ -90,8 +138,8 @@ class PageSampler:
                 for margin in (span.start - span.first, span.last - span.stop)
             )
         )
-        for first in range(0, len(samples), TOGETHER):
-            group = samples[first : first + TOGETHER]
+        for first in range(0, len(samples), self.together):
+            group = samples[first : first + self.together]
             with _inference(self.model):
                 with ThreadPoolExecutor(torch.get_num_threads()) as threads:  # NumPy draws on one
                     latents = list(threads.map(lambda one: self._latents(tile, one, temperature), group))
