@@ -29,8 +29,8 @@ from flowkit.pages.batch.plan import Document, Places, check, one, tree
 from flowkit.pages.batch.report import REPORT, Report, opened
 from flowkit.pages.batch.run import Run
 from flowkit.pages.batch.work import PageWork, Record, Work
+from flowkit.pages.budget import MEMORY
 from flowkit.pages.reading import MAX_PIXELS
-from flowkit.pages.sampling import MEMORY
 from flowkit.pages.writing import check_folder, check_output
 from flowkit.recipe import import_modules, read_recipe_text
 

@@ -101,10 +101,12 @@ def _unpacked(text: str) -> Sheet:
 
 
 def _ray() -> Any:
-    logging.getLogger("ray.data").setLevel(logging.ERROR)
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # it would call home
     try:
+        ray = importlib.import_module("ray")
         importlib.import_module("ray.data")
-        return importlib.import_module("ray")
     except ImportError:
         raise FlowkitError("--engine ray needs ray: pip install 'flowkit-nf[ray]'") from None
+    for name in ("ray", "ray.data"):  # what matters is told by records
+        logging.getLogger(name).setLevel(logging.CRITICAL)
+    return ray

@@ -16,11 +16,11 @@ from flowkit.flow import ConditionalFlow
 from flowkit.pages.batch.identity import identity
 from flowkit.pages.batch.plan import Sheet
 from flowkit.pages.binary import binarize, load_binary
+from flowkit.pages.budget import MEMORY
 from flowkit.pages.decision import Decision, check_sampling
 from flowkit.pages.page import Page
 from flowkit.pages.reading import MAX_PIXELS, Picture, read
 from flowkit.pages.resolution import Dpi
-from flowkit.pages.sampling import MEMORY
 from flowkit.pages.upscaling import load_continuous, upscale
 from flowkit.pages.writing import write_ink, write_picture
 
