@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from flowkit.cli.options import positive
-from flowkit.cli.pages import Verb, add_places, add_run, described, run
+from flowkit.cli.pages import Verb, add_places, add_run, common, described, run
 from flowkit.errors import FlowkitError
 from flowkit.pages.batch.work import Binarizing, Record
 from flowkit.pages.writing import SUFFIXES
@@ -70,19 +70,14 @@ def add_parser(subparsers: Any) -> None:
 def binarize(args: argparse.Namespace) -> int:
     """Binarize every input."""
     many = args.decision == "mean" or any(getattr(args, name) not in (None, False) for name in _FROM_SAMPLES)
-    samples = args.samples or (SAMPLES if many else 1)
+    args.samples = args.samples or (SAMPLES if many else 1)
     for name in ("probability", "uncertainty", "save_samples"):
-        if getattr(args, name) is not None and samples == 1:
+        if getattr(args, name) is not None and args.samples == 1:
             raise FlowkitError(
                 f"--{name.replace('_', '-')} is made of samples: expected --samples 2 or more, got 1"
             )
     work = Binarizing(
-        model=args.model,
-        temperature=args.temperature,
-        samples=samples,
-        seed=args.seed,
-        memory=args.memory,
-        max_pixels=args.max_pixels,
+        **common(args),
         decision=args.threshold if args.threshold is not None else args.decision,
         bits=args.bits,
         likelihood=args.likelihood,

@@ -24,7 +24,7 @@ from flowkit.files import make_folder
 from flowkit.flow import ConditionalFlow
 from flowkit.pages.batch import on_ray, webpage, workers
 from flowkit.pages.batch.identity import identity
-from flowkit.pages.batch.inputs import find, is_many
+from flowkit.pages.batch.inputs import find, is_many, is_there
 from flowkit.pages.batch.plan import Document, Places, check, one, tree
 from flowkit.pages.batch.report import REPORT, Report, opened
 from flowkit.pages.batch.run import Run
@@ -82,9 +82,9 @@ def add_run(parser: argparse.ArgumentParser) -> None:
         "a folder where OUT is one",
     )  # fmt: skip
     parser.add_argument(
-        "--memory", type=size, default=MEMORY, metavar="SIZE",
-        help="most memory to use, by all --jobs together, such as 800MB or 2GB (the default): less needs "
-        "more time, for the same result",
+        "--memory", type=size, metavar="SIZE",
+        help="most memory to use, by all --jobs on a machine together, such as 800MB or 4GB (default: 2GB "
+        "each): less needs more time, for the same result",
     )  # fmt: skip
     parser.add_argument(
         "--max-pixels", type=positive, default=MAX_PIXELS, metavar="N",
@@ -124,13 +124,15 @@ def run(args: argparse.Namespace, verb: Verb) -> int:
         settings = verb.work.settings()
     except ValueError as error:
         raise FlowkitError(str(error)) from None
-    plan = _plan(args, verb)
+    try:
+        plan = _plan(args, verb)
+    except OutputError as error:
+        raise OutputError(shown(str(error))) from None
     model = verb.work.load()
     settings["model_sha256"] = identity(locate(args.model))["sha256"]
     assert model.recipe is not None  # it was read from a checkpoint
     labels = {"model": args.model, "recipe": read_recipe_text(model.recipe).name}
-    work = replace(verb.work, memory=verb.work.memory // args.jobs)
-    through = _engine(args, work, model)
+    through = _engine(args, verb.work, model)
     failures = list(plan.problems)
     for problem in failures:
         _say(problem)
@@ -155,7 +157,7 @@ def run(args: argparse.Namespace, verb: Verb) -> int:
         if args.html:
             assert book is not None  # `_plan` has seen to it
             webpage.write(book)
-    return _end(plan, failures, left.total + len(plan.problems))
+    return _end(plan, left, failures)
 
 
 class _Plan(NamedTuple):
@@ -185,7 +187,7 @@ def _plan(args: argparse.Namespace, verb: Verb) -> _Plan:
     for folder in (out, *others):
         check_folder(folder if folder.exists() else folder.parent)
     found, problems = find(args.input, stdin=sys.stdin.buffer.read, leave_out=(out, *others))
-    if not any(file.source.exists() for file in found):
+    if not any(is_there(file.source) for file in found):
         missing = [f"{file.source}: no such file" for file in found]
         raise FlowkitError("\n".join(map(shown, problems + missing)))
     documents = tree(found, places, samples, suffix)
@@ -251,7 +253,8 @@ def _say_skipped(left: Run, args: argparse.Namespace) -> None:
         )
 
 
-def _end(plan: _Plan, failures: list[str], total: int) -> int:
+def _end(plan: _Plan, left: Run, failures: list[str]) -> int:
+    total = left.total + len(plan.problems)
     if plan.folder is None:
         [document] = plan.documents
         if document.out is not None:
@@ -263,9 +266,8 @@ def _end(plan: _Plan, failures: list[str], total: int) -> int:
     _say(f"{len(failures)} of {total} pages failed:")
     for failure in failures:
         print(f"  {shown(failure)}", file=sys.stderr)
-    for document in plan.documents:
-        if document.out is not None and not document.bound():
-            _say(f"{document.out}: not written, because pages of it failed")
+    for out in left.unbound:
+        _say(f"{out}: not written, because pages of it failed")
     return 1
 
 
@@ -280,6 +282,13 @@ def shown(text: str) -> str:
     'a b\\\\nc\\\\udcff'
     """
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+
+
+def common(args: argparse.Namespace) -> dict[str, Any]:
+    """What `Work` of either verb is made of."""
+    memory = MEMORY if args.memory is None else args.memory // (args.jobs if args.engine == "local" else 1)
+    names = ("model", "temperature", "samples", "seed", "max_pixels")
+    return {name: getattr(args, name) for name in names} | {"memory": memory}
 
 
 def described(record: Record) -> str:

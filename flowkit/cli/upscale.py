@@ -6,7 +6,7 @@ import argparse
 from typing import Any
 
 from flowkit.cli.options import positive
-from flowkit.cli.pages import Verb, add_places, add_run, described, run
+from flowkit.cli.pages import Verb, add_places, add_run, common, described, run
 from flowkit.pages.batch.work import Upscaling
 from flowkit.pages.writing import PHOTO_SUFFIXES
 
@@ -35,12 +35,4 @@ def add_parser(subparsers: Any) -> None:
 
 def upscale(args: argparse.Namespace) -> int:
     """Enlarge every input."""
-    work = Upscaling(
-        model=args.model,
-        temperature=args.temperature,
-        samples=args.samples,
-        seed=args.seed,
-        memory=args.memory,
-        max_pixels=args.max_pixels,
-    )
-    return run(args, Verb(work, PHOTO_SUFFIXES, {}, described))
+    return run(args, Verb(Upscaling(**common(args)), PHOTO_SUFFIXES, {}, described))

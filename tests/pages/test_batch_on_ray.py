@@ -67,7 +67,8 @@ def test_the_same_as_without_it_though_workers_die(scans: Path, ink_checkpoint: 
     )
     assert done.returncode == 1
     assert done.stderr.splitlines()[-1] == "  scans/always.png: the processes that worked on it died"
-    assert len(done.stdout.splitlines()) == 6
+    # Ray says there, too, what it thinks of workers that die
+    assert sum(line.startswith("out/") for line in done.stdout.splitlines()) == 6
     assert files(Path("out")) == files(Path("local"))
     lines = [json.loads(line) for line in Path("out/report.jsonl").read_text().splitlines()]
     pages = [(line["output"], line["page"]) for line in lines if line["status"] == "done"]

@@ -68,11 +68,16 @@ def _is_pattern(argument: str) -> bool:
     return glob.has_magic(argument) and not os.path.lexists(argument)
 
 
-def _is_folder(path: Path) -> bool:
+def is_there(path: Path) -> bool:
+    """Whether there is such a file or folder; not where its name alone is an error, being too long, say."""
     try:
-        return path.is_dir()
-    except OSError:  # a name that is too long, say: it fails as a file
+        return path.exists()
+    except OSError:
         return False
+
+
+def _is_folder(path: Path) -> bool:
+    return is_there(path) and path.is_dir()
 
 
 def _by_name(path: Path) -> Found:

@@ -37,6 +37,7 @@ class Run:
         todo: the pages that are left.
         total: how many there are, done ones too.
         kept: how many were there before any report.
+        unbound: documents that are not written yet.
     """
 
     def __init__(
@@ -56,13 +57,13 @@ class Run:
         self.total = sum(len(document.sheets) for document in documents)
         self.kept = 0
         self.todo: list[Sheet] = []
-        self._waiting: dict[Path, Document] = {}
+        self.unbound: dict[Path, Document] = {}
         self._left: dict[Path, int] = {}
         for document in documents:
             left = list(document.sheets) if report is None or overwrite else self._pending(document, report)
             self.todo += left
             if document.out is not None and (left or not document.bound()):
-                self._waiting[document.out] = document
+                self.unbound[document.out] = document
                 self._left[document.out] = len(left)
         if report is not None:
             _clear({path.parent for sheet in self.todo for path in (*sheet.files, sheet.result)})
@@ -77,7 +78,7 @@ class Run:
             FlowkitError: the model cannot be loaded, or the report cannot be written.
         """
         for out in [out for out, left in self._left.items() if not left]:
-            yield from self._bind(self._waiting[out])
+            yield from self._bind(self.unbound[out])
         if not self.todo:
             return
         for sheet, record in through(self.todo):
@@ -85,7 +86,7 @@ class Run:
             if sheet.document is not None and record["status"] == "done":
                 self._left[sheet.document] -= 1
                 if not self._left[sheet.document]:
-                    yield from self._bind(self._waiting[sheet.document])
+                    yield from self._bind(self.unbound[sheet.document])
 
     def _pending(self, document: Document, report: Report) -> list[Sheet]:
         there = [_is_there(sheet, document) for sheet in document.sheets]
@@ -110,6 +111,7 @@ class Run:
             sheet = document.sheets[-1]  # so that the next run comes back to the document
             yield sheet, self._add(sheet, failure(str(error)))
         else:
+            del self.unbound[document.out]
             shutil.rmtree(document.parts, ignore_errors=True)
             with suppress(OSError):
                 for folder in document.parts.parents:

@@ -73,6 +73,16 @@ class Work(ABC):
 
         return page
 
+    def _common(self, sheet: Sheet, progress: Progress) -> dict[str, Any]:
+        return {
+            "temperature": self.temperature,
+            "samples": self.samples,
+            "seed": self.seed,
+            "memory": self.memory,
+            "progress": progress,
+            "keep_samples": bool(sheet.samples),
+        }
+
 
 @dataclass(frozen=True)
 class Binarizing(Work):
@@ -107,14 +117,8 @@ class Binarizing(Work):
             picture,
             model=flow,
             decision=self.decision,
-            temperature=self.temperature,
-            samples=self.samples,
-            seed=self.seed,
-            memory=self.memory,
-            max_pixels=self.max_pixels,
-            progress=progress,
-            keep_samples=bool(sheet.samples),
             likelihood=self.likelihood,
+            **self._common(sheet, progress),
         )
         if "probability" in sheet.maps:
             page.save_probability(sheet.maps["probability"], bits=self.bits)
@@ -146,17 +150,7 @@ class Upscaling(Work):
 
     def do(self, flow: ConditionalFlow, picture: Picture, sheet: Sheet, progress: Progress) -> Record:
         """See `Work.do`."""
-        page = upscale(
-            picture,
-            model=flow,
-            temperature=self.temperature,
-            samples=self.samples,
-            seed=self.seed,
-            memory=self.memory,
-            max_pixels=self.max_pixels,
-            progress=progress,
-            keep_samples=bool(sheet.samples),
-        )
+        page = upscale(picture, model=flow, **self._common(sheet, progress))
         if page.samples is not None:
             for path, sample in zip(sheet.samples, page.samples, strict=True):
                 write_picture(path, sample, page.dpi)
