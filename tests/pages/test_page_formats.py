@@ -13,7 +13,7 @@ from PIL import Image, ImageCms, TiffImagePlugin
 
 from flowkit.errors import FlowkitError, ImageError, OutputError
 from flowkit.pages.reading import count_pages, read
-from flowkit.pages.writing import SUFFIXES, write_picture, write_ink
+from flowkit.pages.writing import SUFFIXES, write_ink, write_picture
 
 INK = np.random.default_rng(0).random((53, 37)) < 0.3
 

@@ -11,7 +11,7 @@ from PIL import Image
 
 from flowkit.errors import OutputError
 from flowkit.pages.reading import read
-from flowkit.pages.writing import check_output, write_picture, write_ink
+from flowkit.pages.writing import check_output, write_ink, write_picture
 
 INK = np.zeros((53, 37), bool)
 INK[4:13, 5:21] = True
