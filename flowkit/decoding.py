@@ -16,6 +16,8 @@ from torch import Tensor
 
 from flowkit.flow import ConditionalFlow
 from flowkit.layers import FlowLayer
+from flowkit.layers.features import Features, PartlyCoarse
+from flowkit.layers.network import condition
 
 
 class Margins(NamedTuple):
@@ -51,7 +53,7 @@ class Decoder:
     @torch.no_grad()
     def __call__(
         self,
-        features: Mapping[int, Tensor],
+        features: Mapping[int, Features],
         latents: Sequence[Sequence[Tensor]],
         margins: Margins = NONE,
     ) -> list[Tensor]:
@@ -78,10 +80,14 @@ class Decoder:
         return [_cut(self.target.restore(v), kept, NONE, 1) for v in values]
 
     @staticmethod
-    def _context(layer: FlowLayer, features: Mapping[int, Tensor], margins: Margins, kept: Margins) -> Any:
+    def _context(layer: FlowLayer, features: Mapping[int, Features], margins: Margins, kept: Margins) -> Any:
         assert layer.context is not None
         stride = layer.context.stride
-        return layer.condition(_cut(features[stride], margins, kept, stride))
+        found = features[stride]
+        if isinstance(found, PartlyCoarse):
+            fine, coarse = (_cut(part, margins, kept, n * stride) for n, part in enumerate(found, start=1))
+            return condition(layer, PartlyCoarse(fine, coarse))
+        return condition(layer, _cut(found, margins, kept, stride))
 
 
 class Folded(FlowLayer):

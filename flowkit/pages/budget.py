@@ -75,7 +75,7 @@ def _measured(model: ConditionalFlow, decoder: Decoder, band: int) -> Needs:
 
     def through(samples: int) -> int:
         # the features live as long as the decoder works
-        return peak(lambda: decoder(model.encoder(image), latents(samples)))
+        return peak(lambda: decoder(model.encoder.features(image), latents(samples)))
 
     stream = model.encoder.stream()
     if stream is None:

@@ -113,8 +113,9 @@ class Page:
         """
         if bits not in (8, 16):
             raise ValueError(f"bits must be 8 or 16, got {bits}")
+        votes = self._voted()
         levels = np.rint((2**bits - 1) * self._shares().astype(np.float64))
-        write_picture(path, levels.astype(np.uint8 if bits == 8 else np.uint16)[self._voted()], self.dpi)
+        write_picture(path, levels.astype(np.uint8 if bits == 8 else np.uint16)[votes], self.dpi)
 
     def save_uncertainty(self, path: str | PathLike[str]) -> None:
         """Write the entropy as a heat map, from black (0 bits) over red and yellow to white (1 bit).
@@ -125,8 +126,9 @@ class Page:
             ValueError: there was one sample only.
             OutputError: as `save`.
         """
+        votes = self._voted()
         levels = np.rint(255 * _entropy(self._shares())).astype(np.uint8)
-        write_heat(path, levels[self._voted()], self.dpi)
+        write_heat(path, levels[votes], self.dpi)
 
     def save_samples(self, path: str | PathLike[str]) -> list[Path]:
         """Write every sample as `save` would, numbered from 1: page.png gives page-01.png, page-02.png, ...
