@@ -280,28 +280,30 @@ def kill_in(monkeypatch: pytest.MonkeyPatch, where: str, call: int, after: bool)
     monkeypatch.setattr(owner, name, deadly)
 
 
-@pytest.mark.parametrize("suffix", ["png", "tif", "pdf"])
-@pytest.mark.parametrize(
-    ("where", "after"),
-    [
-        ("pathlib.Path.replace", False),  # a draft is complete
-        ("pathlib.Path.replace", True),  # a page is there, and nothing says so
-        ("flowkit.pages.batch.report.Report.add", True),
-        ("PIL.Image.Image.save", True),
-        ("flowkit.pages.batch.run.bind", False),
-        ("flowkit.pages.batch.run.bind", True),
-    ],
-)
+PAGE_ENDS = [
+    ("pathlib.Path.replace", False),  # a draft is complete
+    ("pathlib.Path.replace", True),  # a page is there, and nothing says so
+    ("flowkit.pages.batch.report.Report.add", True),
+    ("PIL.Image.Image.save", True),
+]
+BINDING_ENDS = [("flowkit.pages.batch.run.bind", False), ("flowkit.pages.batch.run.bind", True)]
+ENDS = [
+    *[(suffix, *end) for suffix in ("png", "tif", "pdf") for end in PAGE_ENDS],
+    *[(suffix, *end) for suffix in ("tif", "pdf") for end in BINDING_ENDS],
+    ("tif", "flowkit.pages.binding._bind_tiff", True),  # a document's draft is complete
+    ("pdf", "flowkit.pages.pdf.bind", True),
+]
+
+
+@pytest.mark.parametrize(("suffix", "where", "after"), ENDS)
 def test_killed_and_run_again(
+    suffix: str,
     where: str,
     after: bool,
-    suffix: str,
     folder: Path,
     binarize: Callable[..., int],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    if where.endswith("bind") and suffix == "png":
-        pytest.skip("nothing is bound")
     for name in ("b/4.png", "b/5.png"):
         scan(len(name)).save(Path("scans", name))
     options = ["scans", "--format", suffix, "--samples", "2", "--probability"]
@@ -309,7 +311,7 @@ def test_killed_and_run_again(
     child = os.fork()
     if not child:
         try:
-            kill_in(monkeypatch, where, 1 if where.endswith("bind") else 7, after)
+            kill_in(monkeypatch, where, 1 if "bind" in where else 7, after)
             binarize(*options, "p", "-o", "out")
         finally:
             os._exit(1)

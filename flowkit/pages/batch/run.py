@@ -66,7 +66,8 @@ class Run:
                 self.unbound[document.out] = document
                 self._left[document.out] = len(left)
         if report is not None:
-            _clear({path.parent for sheet in self.todo for path in (*sheet.files, sheet.result)})
+            files = [path for sheet in self.todo for path in (*sheet.files, sheet.result)]
+            _clear({path.parent for path in (*files, *self.unbound)})
 
     def go(self, through: Through) -> Iterator[tuple[Sheet, Record]]:
         """Do what is left; the record of every page, as it is ready, and of documents that cannot be bound.
@@ -132,5 +133,7 @@ def _clear(folders: set[Path]) -> None:
     """Remove the drafts of a run that was killed."""
     for folder in folders:
         for draft in folder.glob(DRAFTS):
-            with suppress(OSError):
-                draft.unlink()
+            if draft.is_dir():
+                shutil.rmtree(draft, ignore_errors=True)
+            else:
+                draft.unlink(missing_ok=True)
