@@ -1,0 +1,160 @@
+"""What is scored on which pages: all of it is found and loaded before the first page is touched."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from flowkit.checkpoint import trained_on
+from flowkit.data import find_pairs
+from flowkit.data.decode import read_rgb
+from flowkit.data.fingerprint import fingerprint
+from flowkit.errors import FlowkitError
+from flowkit.evaluation.baselines import baseline, is_baseline
+from flowkit.evaluation.contestants import Contestant, Folder, Method, Model, Sets
+from flowkit.evaluation.head import Head
+from flowkit.evaluation.protocols import PROTOCOLS, Fold, honesty
+from flowkit.pages.binary import load_binary
+
+DATA = "FLOWKIT_DATA"
+"""The environment variable that names the folder with all sets."""
+
+YEAR = "{year}"
+"""Stands in a checkpoint's name for the year that it was not trained on."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Wanted:
+    """What was asked for; see the options of `flowkit evaluate`.
+
+    Args:
+        model: what ships with flowkit, a checkpoint, a baseline, or a folder of images.
+        data: folders of pages, or the one that has all sets of a protocol.
+        protocol: a name in `PROTOCOLS`.
+        baselines: names, or folders of images.
+        temperatures: by default 0, and 1 if there are several samples.
+        samples: by default 1.
+        seed: of the samples.
+        head: a checkpoint.
+        head_data: folders with the pages that its temperature is fitted on.
+    """
+
+    model: str
+    data: Sequence[str] | None = None
+    protocol: str | None = None
+    baselines: Sequence[str] = ()
+    temperatures: Sequence[float] | None = None
+    samples: Sequence[int] | None = None
+    seed: int = 0
+    head: str | None = None
+    head_data: Sequence[str] | None = None
+
+    @property
+    def settings(self) -> tuple[Sequence[float], Sequence[int]]:
+        """Temperatures and numbers of samples."""
+        samples = self.samples or (1,)
+        if self.temperatures is not None:
+            return self.temperatures, samples
+        return (0.0, 1.0) if max(samples) > 1 else (0.0,), samples
+
+    def root(self) -> Path:
+        """The folder with all sets.
+
+        Raises:
+            FlowkitError: there is none, or there are several.
+        """
+        if self.data is None and os.environ.get(DATA):
+            return Path(os.environ[DATA])
+        if self.data is None or len(self.data) != 1:
+            raise FlowkitError(
+                f"--protocol {self.protocol} wants one folder with all sets below it: --data, or {DATA}"
+            )
+        return Path(self.data[0])
+
+
+@dataclass
+class Round:
+    """Pages, and all that is scored on them.
+
+    Attributes:
+        sets: of (image, truth) files.
+        contestants: the model first.
+        trained_on: fingerprints of the pages that each model has seen.
+        notes: for the report.
+    """
+
+    sets: Sets
+    contestants: list[Contestant]
+    trained_on: dict[str, frozenset[str]]
+    notes: list[str]
+
+
+def rounds(wanted: Wanted) -> list[Round]:
+    """One, or one for each fold of a protocol.
+
+    Raises:
+        FlowkitError: anything that was named cannot be found or used.
+    """
+    if wanted.protocol is None:
+        if wanted.data is None:
+            raise FlowkitError("--data is missing; only with --protocol there is a default")
+        return [_round(wanted, wanted.model, {folder: find_pairs([folder]) for folder in wanted.data})]
+    root, folds = wanted.root(), PROTOCOLS[wanted.protocol]
+    learnt = not Path(wanted.model).is_dir() and not is_baseline(wanted.model)
+    if learnt and len(folds) > 1 and YEAR not in wanted.model:
+        raise FlowkitError(
+            f"--protocol {wanted.protocol} scores a model for each year: "
+            f"expected {YEAR} in the checkpoint's name, got {wanted.model}"
+        )
+    found = []
+    for fold in folds:
+        sets = {name: find_pairs([root / name]) for name in fold.test}
+        found.append(_round(wanted, wanted.model.replace(YEAR, fold.name), sets, fold, root))
+    return found
+
+
+def _round(
+    wanted: Wanted, model: str, sets: Sets, fold: Fold | None = None, root: Path | None = None
+) -> Round:
+    made = Round(sets, [], {}, [])
+    for name in (model, *wanted.baselines):
+        if Path(name).is_dir():
+            made.contestants.append(Folder(Path(name), sets))
+        elif name != model or is_baseline(name):
+            made.contestants.append(Method(name, baseline(name)))
+        else:
+            temperatures, samples = wanted.settings
+            # one name in all folds, so that its years stand under one name
+            made.contestants.append(
+                Model(wanted.model, load_binary(model), temperatures, samples, wanted.seed)
+            )
+            made.trained_on[model] = trained_on(model)
+            if fold is not None and root is not None:
+                made.notes.append(honesty(model, made.trained_on[model], fold, root))
+    if wanted.head is not None:
+        head = wanted.head.replace(YEAR, fold.name if fold else "")
+        folders = wanted.head_data
+        if folders is None:
+            if fold is None or root is None:
+                raise FlowkitError("--head wants --head-data: pages to fit its temperature on")
+            folders = [str(root / name) for name in fold.train]
+        _add_head(made, wanted.head, head, folders)
+    return made
+
+
+def _add_head(made: Round, name: str, file: str, folders: Sequence[str]) -> None:
+    seen = trained_on(file)
+    if not seen:
+        raise FlowkitError(
+            f"{file}: does not say which pages it was trained on, so none are known to be held back"
+        )
+    marks = {pair: fingerprint(read_rgb(pair[0])) for pair in find_pairs(folders)}
+    held_back = [pair for pair, mark in marks.items() if mark not in seen]
+    if not held_back:
+        raise FlowkitError(
+            f"{file}: was trained on all pages of {', '.join(folders)}; train it with --validation 0.1"
+        )
+    made.contestants.append(Head(name, load_binary(file), held_back))
+    made.trained_on[file] = seen | {marks[pair] for pair in held_back}
