@@ -34,8 +34,8 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     )
     parser.add_argument(
         "model",
-        help="a model that ships with flowkit, a checkpoint, a folder of images made elsewhere, or a baseline; "
-        f"with --protocol loyo a checkpoint for each year, {YEAR} standing for it",
+        help="a model that ships with flowkit, a checkpoint, a folder of images made elsewhere, or a "
+        f"baseline; with --protocol loyo a checkpoint for each year, {YEAR} standing for it",
     )
     parser.add_argument(
         "--data", nargs="+", metavar="SET",

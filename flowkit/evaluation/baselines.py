@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from importlib.metadata import version
 from types import ModuleType
 
 import numpy as np
@@ -49,6 +50,13 @@ def is_baseline(name: str) -> bool:
     except FlowkitError:
         return False
     return True
+
+
+def origin(name: str) -> Sequence[str]:
+    """One sentence on whose figures these are, for all but our own."""
+    if name == "otsu":
+        return ()
+    return (f"Baselines other than otsu: doxapy {version('doxapy')}, default parameters; releases differ.",)
 
 
 def baseline(name: str) -> Binarizer:

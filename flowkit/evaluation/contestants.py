@@ -60,11 +60,10 @@ class Contestant(Protocol):
 
 
 class Method:
-    """A function of the image."""
+    """A function of the image; `notes` say where it comes from."""
 
-    notes = ()
-
-    def __init__(self, name: str, binarizer: Binarizer) -> None:
+    def __init__(self, name: str, binarizer: Binarizer, notes: Sequence[str] = ()) -> None:
+        self.notes = notes
         self.entries = (Entry(name),)
         self.binarizer = binarizer
 

@@ -12,7 +12,7 @@ from flowkit.data import find_pairs
 from flowkit.data.decode import read_rgb
 from flowkit.data.fingerprint import fingerprint
 from flowkit.errors import FlowkitError
-from flowkit.evaluation.baselines import baseline, is_baseline
+from flowkit.evaluation.baselines import baseline, is_baseline, origin
 from flowkit.evaluation.contestants import Contestant, Folder, Method, Model, Sets
 from flowkit.evaluation.head import Head
 from flowkit.evaluation.protocols import PROTOCOLS, Fold, honesty
@@ -123,7 +123,7 @@ def _round(
         if Path(name).is_dir():
             made.contestants.append(Folder(Path(name), sets))
         elif name != model or is_baseline(name):
-            made.contestants.append(Method(name, baseline(name)))
+            made.contestants.append(Method(name, baseline(name), origin(name)))
         else:
             temperatures, samples = wanted.settings
             # one name in all folds, so that its years stand under one name

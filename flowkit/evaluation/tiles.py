@@ -66,7 +66,7 @@ class WorstTiles:
                 break
             y, x = (PICTURE * place for place in divmod(index, across))
             window = np.s_[y : y + PICTURE, x : x + PICTURE]
-            text = f"{label} at {x}, {y}: {errors[index]}"
+            text = f"{label}  ({x}, {y})  {errors[index]}"
             self.added += 1
             picture = _Tile(
                 int(errors[index]), -self.added, text, image[window], colour(ink[window], truth[window])
@@ -79,7 +79,7 @@ class WorstTiles:
         """The tiles, worst first: each as it was scanned, and beside it what was found, errors coloured."""
         width, height = 2 * PICTURE + 2 * _GAP, PICTURE + _LABEL + _GAP
         rows = -(-len(self.kept) // columns) or 1
-        sheet = Image.new("RGB", (columns * width + _GAP, rows * height + _GAP), "white")
+        sheet = Image.new("RGB", (columns * width + _GAP, rows * height + _GAP), "lightgrey")
         pen = ImageDraw.Draw(sheet)
         for number, tile in enumerate(sorted(self.kept, reverse=True)):
             row, column = divmod(number, columns)
