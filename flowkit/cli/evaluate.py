@@ -3,23 +3,25 @@
 from __future__ import annotations
 
 import argparse
+import itertools
 import math
-import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
+from dataclasses import fields
 from pathlib import Path
 from typing import TypeVar
 
 from tqdm import tqdm
 
 from flowkit.cli.options import add_import, add_threads, natural, positive, prepare
-from flowkit.data import load_pages
 from flowkit.errors import OutputError
-from flowkit.evaluation.ink import InkEvaluation, check
+from flowkit.evaluation.ink import InkEvaluation
 from flowkit.evaluation.lines import Lines
-from flowkit.evaluation.plan import DATA, YEAR, Wanted, rounds
+from flowkit.evaluation.plan import DATA, YEAR, Wanted, enlarges
 from flowkit.evaluation.protocols import PROTOCOLS
-from flowkit.evaluation.report import Findings
+from flowkit.evaluation.reading import Reader, Reading
 from flowkit.evaluation.results import summaries
+from flowkit.evaluation.super_resolution import SuperResolution
+from flowkit.evaluation.task import Evaluation
 from flowkit.pages.writing import check_folder
 
 T = TypeVar("T")
@@ -30,7 +32,8 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     parser = subparsers.add_parser(
         "evaluate",
         help="score models, and what they have to beat, on pages with truth",
-        description="Score binarizations against the truth. All scores are defined in docs/evaluation.md.",
+        description="Score binarizations against the truth or, for a model that super-resolves, what it "
+        "makes of reduced images against the images. All scores are defined in docs/evaluation.md.",
     )
     parser.add_argument(
         "model",
@@ -39,8 +42,8 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     )
     parser.add_argument(
         "--data", nargs="+", metavar="SET",
-        help="folders with `img` and `gt`, at any depth; with --protocol the folder that has all sets "
-        f"(default: the environment's {DATA})",
+        help="folders with `img` and `gt`, at any depth (images alone for super-resolution and --ocr); with "
+        f"--protocol the folder that has all sets (default: the environment's {DATA})",
     )  # fmt: skip
     parser.add_argument(
         "--protocol", choices=sorted(PROTOCOLS),
@@ -69,6 +72,15 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         "those of the protocol's training sets)",
     )  # fmt: skip
     parser.add_argument(
+        "--ocr", metavar="LANG",
+        help="character error rates instead, against the .txt beside each image: Tesseract's name of the "
+        "language (eng, deu, frk, ...); beside the other scores for a model that super-resolves",
+    )  # fmt: skip
+    parser.add_argument(
+        "--psm", type=natural, default=3, metavar="N",
+        help="Tesseract's page segmentation mode: 3 (default) for pages, 7 for single lines",
+    )  # fmt: skip
+    parser.add_argument(
         "--allow-train", action="store_true", help="score pages that the model was trained on, too"
     )
     parser.add_argument(
@@ -86,56 +98,40 @@ def run(args: argparse.Namespace) -> int:
     prepare(args)
     if args.out is not None:
         _make(args.out)
-    wanted = Wanted(
-        model=args.model,
-        data=args.data,
-        protocol=args.protocol,
-        baselines=args.baselines,
-        temperatures=args.temperatures,
-        samples=args.samples,
-        seed=args.seed,
-        head=args.head,
-        head_data=args.head_data,
-    )
-    findings = _ink(wanted, args.allow_train, args.quiet)
+    evaluation = _evaluation(args)
+    _print(evaluation, args.quiet)
+    findings = evaluation.findings()
+    for note in findings.notes:
+        print(note)
     if args.out is not None:
         for path in findings.save(args.out):
             print(f"{path}: written")
     return 0
 
 
-def _ink(wanted: Wanted, allow_train: bool, quiet: bool) -> Findings:
-    plan = rounds(wanted)
-    for one in plan:
-        check(one.sets, {} if allow_train else one.trained_on)
-    names = {
-        image: name for one in plan for pairs in one.sets.values() for image, name in _names(pairs).items()
-    }
-    entries = [entry for one in plan for contestant in one.contestants for entry in contestant.entries]
-    lines = Lines(names.values(), entries)
-    found = InkEvaluation()
-    with tqdm(total=len(names), unit="page", disable=quiet or None) as bar:
-        for one in plan:
-            for set_name, pairs in one.sets.items():
-                tqdm.write(set_name)
-                for pair in pairs:
-                    [page] = load_pages([pair])
-                    for row in found.add(set_name, names[pair[0]], page, one.contestants):
-                        tqdm.write(lines.row(row))
-                    bar.update()
-                for summary in summaries(row for row in found.rows if row.set == set_name):
-                    tqdm.write(lines.mean(summary))
-    of_models = [note for one in plan for note in one.notes]
-    of_others = [note for one in plan for contestant in one.contestants for note in contestant.notes]
-    notes = list(dict.fromkeys([*of_models, *of_others]))
-    print("\n".join(notes))
-    return found.findings(f"Evaluation of {wanted.model}", notes, wanted.head is not None)
+def _evaluation(args: argparse.Namespace) -> Evaluation:
+    wanted = Wanted(**{field.name: getattr(args, field.name) for field in fields(Wanted)})
+    reader = None if args.ocr is None else Reader(args.ocr, args.psm)
+    if enlarges(wanted):
+        return SuperResolution(wanted, args.allow_train, reader)
+    if reader is not None:
+        return Reading(wanted, reader, args.allow_train)
+    return InkEvaluation(wanted, args.allow_train)
 
 
-def _names(pairs: Sequence[tuple[Path, Path]]) -> dict[Path, str]:
-    """Images by as much of their paths as tells them apart within a set."""
-    above = os.path.commonpath([image.parent for image, _ in pairs])
-    return {image: str(image.relative_to(above)) for image, _ in pairs}
+def _print(evaluation: Evaluation, quiet: bool) -> None:
+    jobs = evaluation.jobs()
+    lines = Lines((job.page for job in jobs), evaluation.entries, evaluation.scores)
+    tqdm.write(lines.head())
+    with tqdm(total=len(jobs), unit="page", disable=quiet or None) as bar:
+        for set_name, of_set in itertools.groupby(jobs, key=lambda job: job.set):
+            tqdm.write(set_name)
+            for job in of_set:
+                for row in job.score():
+                    tqdm.write(lines.row(row))
+                bar.update()
+            for summary in summaries(row for row in evaluation.rows if row.set == set_name):
+                tqdm.write(lines.mean(summary))
 
 
 def _make(folder: Path) -> None:

@@ -14,7 +14,7 @@ from PIL import Image
 from flowkit.data import Page
 from flowkit.data.decode import read_rgb, size_of
 from flowkit.data.find import image_files, report
-from flowkit.errors import DataError, FlowkitError
+from flowkit.errors import DataError
 from flowkit.evaluation.baselines import Binarizer
 from flowkit.evaluation.drawing import draw
 from flowkit.evaluation.results import Entry
@@ -25,6 +25,9 @@ from flowkit.pages.reading import read
 Ink = NDArray[np.bool_]
 Sets = Mapping[str, Sequence[tuple[Path, Path]]]
 """The name of a set -> its (image, truth) files."""
+
+Counts = Mapping[float, Sequence[int]]
+"""A temperature -> numbers of samples."""
 
 
 class Outcome(NamedTuple):
@@ -59,6 +62,11 @@ class Contestant(Protocol):
         ...
 
 
+def settings(name: str, counts: Counts) -> tuple[Entry, ...]:
+    """The entries of a model: what it draws at every temperature."""
+    return tuple(Entry(name, t, n) for t, numbers in counts.items() for n in numbers)
+
+
 class Method:
     """A function of the image; `notes` say where it comes from."""
 
@@ -81,35 +89,21 @@ class Model:
     Args:
         name: in the tables.
         flow: the model.
-        temperatures: of the latents; at 0 there is a single sample, whatever else is asked for.
-        samples: numbers of samples.
+        counts: numbers of samples, rising, of every temperature.
         seed: of the latents.
-
-    Raises:
-        FlowkitError: several samples, and temperature 0 alone.
     """
 
     notes = ()
 
-    def __init__(
-        self,
-        name: str,
-        flow: ConditionalFlow,
-        temperatures: Sequence[float],
-        samples: Sequence[int],
-        seed: int,
-    ) -> None:
-        if max(samples) > 1 and not any(temperatures):
-            raise FlowkitError(f"{max(samples)} samples at temperature 0 are all the same; add a temperature")
+    def __init__(self, name: str, flow: ConditionalFlow, counts: Counts, seed: int) -> None:
         self.flow = flow
         self.seed = seed
-        self.counts = {t: sorted(set(samples)) if t else [1] for t in sorted(set(temperatures))}
-        self.entries = tuple(Entry(name, t, n) for t, counts in self.counts.items() for n in counts)
+        self.most = {t: numbers[-1] for t, numbers in counts.items()}
+        self.entries = settings(name, counts)
 
     def run(self, page: Page) -> Iterator[Outcome]:
         """See `Contestant`; holds all samples of the page, a byte for every pixel of each."""
-        most = {t: counts[-1] for t, counts in self.counts.items()}
-        drawn = draw(self.flow, read(page.name), most, self.seed)
+        drawn = draw(self.flow, read(page.name), self.most, self.seed)
         for entry in self.entries:
             assert entry.temperature is not None and entry.samples is not None
             n = entry.samples

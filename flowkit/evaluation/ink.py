@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 
-from flowkit.data import Page, load_pages
+from flowkit.data import load_pages
 from flowkit.data.fingerprint import fingerprint
 from flowkit.errors import DataError
-from flowkit.evaluation.contestants import Contestant, Sets
+from flowkit.evaluation.contestants import Sets
+from flowkit.evaluation.plan import Round, Wanted, rounds
 from flowkit.evaluation.plots import draw_calibration
 from flowkit.evaluation.report import NAME, STEM, WORST, Findings, Part
 from flowkit.evaluation.results import Entry, Row
+from flowkit.evaluation.task import Job, page_names
 from flowkit.evaluation.tiles import PICTURE, SIDE, WorstTiles
 from flowkit.evaluation.uncertainty import BAND, REVIEWED, Uncertainty, pooled
 from flowkit.metrics import dibco
@@ -28,6 +30,92 @@ ABOUT = (
     "the greatest of the samples; nominal: how often the truth would, were it one more sample.",
 )
 HEADLESS = "No cross-entropy head on the same encoder stands beside these figures: none was given (--head)."
+
+
+class InkEvaluation:
+    """Scores, calibration and the worst tiles of all rounds.
+
+    Args:
+        wanted: what was asked for.
+        allow_train: whether models may be scored on pages that they were trained on.
+
+    Raises:
+        FlowkitError: anything that was named cannot be found or used; of pages, all problems are listed.
+    """
+
+    scores = dibco.SCORES
+
+    def __init__(self, wanted: Wanted, allow_train: bool = False) -> None:
+        self.wanted = wanted
+        self.rounds = rounds(wanted)
+        for one in self.rounds:
+            check(one.sets, {} if allow_train else one.trained_on)
+        entries = (entry for one in self.rounds for c in one.contestants for entry in c.entries)
+        self.entries: Sequence[Entry] = tuple(dict.fromkeys(entries))
+        self.rows: list[Row] = []
+        self.uncertainty: dict[tuple[str, Entry], Uncertainty] = {}
+        self.worst = WorstTiles()
+
+    def jobs(self) -> list[Job]:
+        """See `Evaluation`."""
+        jobs = []
+        for one in self.rounds:
+            for set_name, pairs in one.sets.items():
+                names = page_names(image for image, _ in pairs)
+                for pair in pairs:
+                    name = names[pair[0]]
+                    jobs.append(Job(set_name, name, partial(self._score, one, set_name, name, pair)))
+        return jobs
+
+    def _score(self, one: Round, set_name: str, name: str, pair: tuple[Path, Path]) -> list[Row]:
+        """All contestants; what the first one's first entry gets wrong is looked at tile by tile."""
+        [page] = load_pages([pair])
+        assert page.ink is not None
+        truth = dibco.Truth(page.ink)
+        rows: list[Row] = []
+        for contestant in one.contestants:
+            for outcome in contestant.run(page):
+                if not rows:
+                    self.worst.add(f"{set_name}/{name}", page.image, outcome.ink, page.ink)
+                if outcome.probability is not None:
+                    key = set_name, outcome.entry
+                    self.uncertainty.setdefault(key, Uncertainty()).add(outcome, truth)
+                rows.append(Row(set_name, name, outcome.entry, dibco.evaluate(outcome.ink, truth)))
+        self.rows += rows
+        return rows
+
+    def findings(self) -> Findings:
+        """See `Evaluation`."""
+        notes = [note for one in self.rounds for note in one.notes]
+        notes += [note for one in self.rounds for contestant in one.contestants for note in contestant.notes]
+        tiles = (
+            f"{NAME}/{STEM}-{WORST} has the {PICTURE} x {PICTURE} tiles of {self.entries[0]} with most wrong "
+            f"pixels, {self.worst.of_a_page} of a page at most: blue is ink that was missed, vermilion is "
+            "paper that was taken for ink."
+        )
+        found = Findings(
+            f"Evaluation of {self.wanted.model}",
+            self.rows,
+            self.entries[0],
+            notes=[*dict.fromkeys(notes), tiles],
+            pictures={WORST: lambda path: write_picture(path, self.worst.sheet())},
+        )
+        if self.uncertainty:
+            self._add_uncertainty(found)
+        return found
+
+    def _add_uncertainty(self, found: Findings) -> None:
+        entries = dict.fromkeys(entry for _, entry in self.uncertainty)
+        together = {
+            str(e): pooled(part for (_, other), part in self.uncertainty.items() if other == e)
+            for e in entries
+        }
+        rows = [{"set": name, "by": str(e), **part.row()} for (name, e), part in self.uncertainty.items()]
+        if len({name for name, _ in self.uncertainty}) > 1:
+            rows += [{"set": "all", "by": by, **part.row()} for by, part in together.items()]
+        about = ABOUT if self.wanted.head is not None else (*ABOUT, HEADLESS)
+        found.parts.append(Part("Calibration and uncertainty", rows, about))
+        found.pictures["calibration.png"] = lambda path: draw_calibration(path, together)
 
 
 def check(sets: Sets, trained_on: Mapping[str, frozenset[str]]) -> None:
@@ -48,72 +136,15 @@ def check(sets: Sets, trained_on: Mapping[str, frozenset[str]]) -> None:
             except DataError as error:
                 problems.append(str(error))
                 continue
-            mark = fingerprint(page.image)
-            problems += [
-                f"{page.name}: {name} was trained on this page; --allow-train scores it all the same"
-                for name, seen in trained_on.items()
-                if mark in seen
-            ]
+            problems += refusals(page.name, fingerprint(page.image), trained_on)
     if problems:
         raise DataError("\n".join(problems))
 
 
-@dataclass
-class InkEvaluation:
-    """Scores, calibration and the worst tiles, as pages are added."""
-
-    rows: list[Row] = field(default_factory=list)
-    uncertainty: dict[tuple[str, Entry], Uncertainty] = field(default_factory=dict)
-    worst: WorstTiles = field(default_factory=WorstTiles)
-
-    def add(self, set_name: str, name: str, page: Page, contestants: Iterable[Contestant]) -> list[Row]:
-        """Let every contestant do a page; the first one's first entry is looked at tile by tile."""
-        assert page.ink is not None
-        truth = dibco.Truth(page.ink)
-        rows: list[Row] = []
-        for contestant in contestants:
-            for outcome in contestant.run(page):
-                scores = dibco.evaluate(outcome.ink, truth)
-                if not rows:
-                    self.worst.add(f"{set_name}/{name}", page.image, outcome.ink, page.ink)
-                if outcome.probability is not None:
-                    key = set_name, outcome.entry
-                    self.uncertainty.setdefault(key, Uncertainty()).add(outcome, truth)
-                rows.append(Row(set_name, name, outcome.entry, scores))
-        self.rows += rows
-        return rows
-
-    def findings(self, title: str, notes: Sequence[str], head: bool) -> Findings:
-        """All of it, for the report.
-
-        Args:
-            title: of the report.
-            notes: on the evaluation as a whole.
-            head: whether a cross-entropy head took part.
-        """
-        first = self.rows[0].entry
-        tiles = (
-            f"{NAME}/{STEM}-{WORST} has the {PICTURE} x {PICTURE} tiles of {first} with most wrong pixels, "
-            f"{self.worst.of_a_page} of a page at most: blue is ink that was missed, vermilion is paper that "
-            "was taken for ink."
-        )
-        pictures = {WORST: self._draw_tiles}
-        if not self.uncertainty:
-            return Findings(title, self.rows, notes=[*notes, tiles], pictures=pictures)
-        together = self._together()
-        rows = [{"set": name, "by": str(e), **u.row()} for (name, e), u in self.uncertainty.items()]
-        if len({name for name, _ in self.uncertainty}) > 1:
-            rows += [{"set": "all", "by": str(e), **u.row()} for e, u in together.items()]
-        about = list(ABOUT) if head else [*ABOUT, HEADLESS]
-        pictures["calibration.png"] = lambda path: draw_calibration(
-            path, {str(entry): found for entry, found in together.items()}
-        )
-        part = Part("Calibration and uncertainty", rows, about)
-        return Findings(title, self.rows, [part], [*notes, tiles], pictures)
-
-    def _together(self) -> dict[Entry, Uncertainty]:
-        entries = dict.fromkeys(entry for _, entry in self.uncertainty)
-        return {e: pooled(u for (_, other), u in self.uncertainty.items() if other == e) for e in entries}
-
-    def _draw_tiles(self, path: Path) -> None:
-        write_picture(path, self.worst.sheet())
+def refusals(page: str, mark: str, trained_on: Mapping[str, frozenset[str]]) -> list[str]:
+    """A line for every model that has seen the page with this fingerprint."""
+    return [
+        f"{page}: {name} was trained on this page; --allow-train scores it all the same"
+        for name, seen in trained_on.items()
+        if mark in seen
+    ]

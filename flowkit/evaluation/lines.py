@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 
 from flowkit.evaluation.results import Entry, Row, Summary
 
@@ -13,12 +13,17 @@ class Lines:
     Args:
         pages: all names that will come.
         entries: all that is scored.
+        scores: the columns; an entry may lack some.
     """
 
-    def __init__(self, pages: Iterable[str], entries: Iterable[Entry]) -> None:
+    def __init__(self, pages: Iterable[str], entries: Iterable[Entry], scores: Sequence[str]) -> None:
+        self.scores = scores
         self.page = max(len("mean of 999"), *map(len, pages))
         self.by = max(len(str(entry)) for entry in entries)
-        self.headed = False
+
+    def head(self) -> str:
+        """The names of the columns."""
+        return self._join("page", "by", self.scores)
 
     def row(self, row: Row) -> str:
         """Of a page."""
@@ -29,16 +34,14 @@ class Lines:
         return self._line(f"mean of {summary.pages}", summary.entry, summary.mean)
 
     def _line(self, name: str, entry: Entry, scores: Mapping[str, float]) -> str:
-        line = self._join(name, str(entry), map(_short, scores.values()))
-        if self.headed:
-            return line
-        self.headed = True
-        return f"{self._join('page', 'by', scores)}\n{line}"
+        return self._join(name, str(entry), (_short(scores.get(key)) for key in self.scores))
 
     def _join(self, name: str, by: str, cells: Iterable[str]) -> str:
-        return " ".join([f"{name:<{self.page}}", f"{by:<{self.by}}", *(f"{cell:>9}" for cell in cells)])
+        return " ".join([f"{name:<{self.page}}", f"{by:<{self.by}}", *(f"{cell:>11}" for cell in cells)])
 
 
-def _short(value: float) -> str:
+def _short(value: float | None) -> str:
     """Two decimals, or two digits of what is small."""
+    if value is None:
+        return ""
     return f"{value:.2f}" if abs(value) >= 0.1 or not value else f"{value:.2g}"

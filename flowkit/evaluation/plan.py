@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from flowkit.checkpoint import trained_on
+from flowkit.checkpoint import load, trained_on
 from flowkit.data import find_pairs
 from flowkit.data.decode import read_rgb
+from flowkit.data.find import Paths
 from flowkit.data.fingerprint import fingerprint
 from flowkit.errors import FlowkitError
 from flowkit.evaluation.baselines import baseline, is_baseline, origin
@@ -17,12 +18,15 @@ from flowkit.evaluation.contestants import Contestant, Folder, Method, Model, Se
 from flowkit.evaluation.head import Head
 from flowkit.evaluation.protocols import PROTOCOLS, Fold, honesty
 from flowkit.pages.binary import load_binary
+from flowkit.targets import Binary
 
 DATA = "FLOWKIT_DATA"
 """The environment variable that names the folder with all sets."""
 
 YEAR = "{year}"
 """Stands in a checkpoint's name for the year that it was not trained on."""
+
+Find = Callable[[Paths], list[tuple[Path, Path]]]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,12 +56,19 @@ class Wanted:
     head_data: Sequence[str] | None = None
 
     @property
-    def settings(self) -> tuple[Sequence[float], Sequence[int]]:
-        """Temperatures and numbers of samples."""
-        samples = self.samples or (1,)
-        if self.temperatures is not None:
-            return self.temperatures, samples
-        return (0.0, 1.0) if max(samples) > 1 else (0.0,), samples
+    def counts(self) -> dict[float, list[int]]:
+        """Numbers of samples, rising, of every temperature; at 0 a single one, whatever is asked for.
+
+        Raises:
+            FlowkitError: several samples, and temperature 0 alone.
+        """
+        samples = sorted({*(self.samples or (1,))})
+        temperatures = self.temperatures or ((0.0, 1.0) if samples[-1] > 1 else (0.0,))
+        if samples[-1] > 1 and not any(temperatures):
+            raise FlowkitError(
+                f"{samples[-1]} samples at temperature 0 are all the same; expected another temperature, too"
+            )
+        return {t: samples if t else [1] for t in sorted({*temperatures})}
 
     def root(self) -> Path:
         """The folder with all sets.
@@ -91,8 +102,19 @@ class Round:
     notes: list[str]
 
 
-def rounds(wanted: Wanted) -> list[Round]:
+def enlarges(wanted: Wanted) -> bool:
+    """Whether the model is one that super-resolves: a checkpoint whose target is not binary."""
+    if YEAR in wanted.model or Path(wanted.model).is_dir() or is_baseline(wanted.model):
+        return False
+    return not isinstance(load(wanted.model).target, Binary)
+
+
+def rounds(wanted: Wanted, find: Find = find_pairs) -> list[Round]:
     """One, or one for each fold of a protocol.
+
+    Args:
+        wanted: what was asked for.
+        find: folders -> (image, truth) files.
 
     Raises:
         FlowkitError: anything that was named cannot be found or used.
@@ -100,7 +122,7 @@ def rounds(wanted: Wanted) -> list[Round]:
     if wanted.protocol is None:
         if wanted.data is None:
             raise FlowkitError("--data is missing; only with --protocol there is a default")
-        return [_round(wanted, wanted.model, {folder: find_pairs([folder]) for folder in wanted.data})]
+        return [_round(wanted, wanted.model, {folder: find([folder]) for folder in wanted.data})]
     root, folds = wanted.root(), PROTOCOLS[wanted.protocol]
     learnt = not Path(wanted.model).is_dir() and not is_baseline(wanted.model)
     if learnt and len(folds) > 1 and YEAR not in wanted.model:
@@ -110,7 +132,7 @@ def rounds(wanted: Wanted) -> list[Round]:
         )
     found = []
     for fold in folds:
-        sets = {name: find_pairs([root / name]) for name in fold.test}
+        sets = {name: find([root / name]) for name in fold.test}
         found.append(_round(wanted, wanted.model.replace(YEAR, fold.name), sets, fold, root))
     return found
 
@@ -125,11 +147,8 @@ def _round(
         elif name != model or is_baseline(name):
             made.contestants.append(Method(name, baseline(name), origin(name)))
         else:
-            temperatures, samples = wanted.settings
-            # one name in all folds, so that its years stand under one name
-            made.contestants.append(
-                Model(wanted.model, load_binary(model), temperatures, samples, wanted.seed)
-            )
+            # the name is that of all folds, so that its years stand under one
+            made.contestants.append(Model(wanted.model, load_binary(model), wanted.counts, wanted.seed))
             made.trained_on[model] = trained_on(model)
             if fold is not None and root is not None:
                 made.notes.append(honesty(model, made.trained_on[model], fold, root))

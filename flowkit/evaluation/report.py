@@ -51,6 +51,7 @@ class Findings:
     Attributes:
         title: of the page.
         rows: the scores of all pages.
+        first: the entry whose pages are printed; the others' are in the files alone.
         parts: what there is beside them.
         notes: on the evaluation as a whole, a paragraph each.
         pictures: the end of a file's name, and what writes it there.
@@ -59,13 +60,14 @@ class Findings:
 
     title: str
     rows: Sequence[Row]
-    parts: Sequence[Part] = ()
-    notes: Sequence[str] = ()
-    pictures: Mapping[str, Callable[[Path], None]] = field(default_factory=dict)
+    first: Entry
+    parts: list[Part] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+    pictures: dict[str, Callable[[Path], None]] = field(default_factory=dict)
     environment: Mapping[str, Cell] = field(default_factory=environment)
 
     def markdown(self) -> str:
-        """The page: the command, means and deviations of every set, the first entry's pages, all parts."""
+        """The page: the command, means and deviations of every set, all parts, the first entry's pages."""
         facts = dict(self.environment)
         blocks = [f"# {self.title}", f"```\n{facts.pop('command', '')}\n```"]
         blocks.append("Written by this command. Scores are defined in flowkit's docs/evaluation.md.")
@@ -80,14 +82,13 @@ class Findings:
         for part in self.parts:
             blocks += [f"## {part.title}", "\n".join(f"- {line}" for line in part.about)]
             blocks.append("\n".join(table([{k: _four(v) for k, v in row.items()} for row in part.rows])))
-        first = self.rows[0].entry
         pages = [
             {"page": f"{row.set}/{row.page}", **{k: _text(k, v) for k, v in row.scores.items()}}
             for row in self.rows
-            if row.entry == first
+            if row.entry == self.first
         ]
         blocks += [
-            f"## Pages, {first}",
+            f"## Pages, {self.first}",
             f"All others are in {NAME}/{STEM}-pages.csv.",
             "\n".join(table(pages)),
         ]
