@@ -95,7 +95,7 @@ class Head:
         """What was fitted."""
         return [
             f"{self.entries[0]}: trained by cross-entropy; log-odds {self.scaling.slope:.3g} v "
-            f"{self.scaling.bias:+.3g}, fitted on {self.pages} pages that it was not trained on."
+            f"{self.scaling.bias:+.3g}, fitted on pages that it was not trained on ({self.pages})."
         ]
 
     def run(self, page: Page) -> Iterator[Outcome]:

@@ -6,6 +6,7 @@ import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from flowkit.checkpoint import load, trained_on
 from flowkit.data import find_pairs
@@ -17,7 +18,9 @@ from flowkit.evaluation.baselines import baseline, is_baseline, origin
 from flowkit.evaluation.contestants import Contestant, Folder, Method, Model, Sets
 from flowkit.evaluation.head import Head
 from flowkit.evaluation.protocols import PROTOCOLS, Fold, honesty
+from flowkit.flow import ConditionalFlow
 from flowkit.pages.binary import load_binary
+from flowkit.recipe import read_recipe_text
 from flowkit.targets import Binary
 
 DATA = "FLOWKIT_DATA"
@@ -175,5 +178,18 @@ def _add_head(made: Round, name: str, file: str, folders: Sequence[str]) -> None
         raise FlowkitError(
             f"{file}: was trained on all pages of {', '.join(folders)}; train it with --validation 0.1"
         )
-    made.contestants.append(Head(name, load_binary(file), held_back))
+    flow = load_binary(file)
+    for contestant in made.contestants:
+        if isinstance(contestant, Model) and _encoder(contestant.flow) != _encoder(flow):
+            raise FlowkitError(
+                f"{file}: its encoder is {_encoder(flow)}, expected that of the model, "
+                f"{_encoder(contestant.flow)}: the same features make the comparison"
+            )
+    made.contestants.append(Head(name, flow, held_back))
     made.trained_on[file] = seen | {marks[pair] for pair in held_back}
+
+
+def _encoder(flow: ConditionalFlow) -> Any:
+    """As its recipe has it."""
+    assert flow.recipe is not None  # of a checkpoint
+    return read_recipe_text(flow.recipe).resolved["encoder"]

@@ -68,13 +68,7 @@ def honesty(name: str, seen: frozenset[str], fold: Fold, root: Path) -> str:
         first = str(error).partition("\n")[0]
         return f"Whether {name} was trained on this protocol's pages was not checked ({first})."
     inside = len(seen & allowed)
-    outside = len(seen) - inside
-    if outside:
-        return (
-            f"{name} was trained on {outside} pages that are in none of the protocol's training sets, "
-            f"and on {inside} of their {len(allowed)}."
-        )
     return (
-        f"{name} was trained on {inside} of the {len(allowed)} pages of the protocol's training sets, "
-        "and on no others."
+        f"Of the {len(seen)} pages that {name} was trained on, {inside} are among the {len(allowed)} of the "
+        f"protocol's training sets, and {len(seen) - inside} are not."
     )

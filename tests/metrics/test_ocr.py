@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import shutil
+import sys
 
 import numpy as np
 import pytest
@@ -31,6 +32,12 @@ def test_without_the_command_the_error_says_what_to_install(monkeypatch):
     monkeypatch.setattr(ocr, "COMMAND", "tesseract-that-is-not-there")
     with pytest.raises(FlowkitError, match="tesseract-that-is-not-there, which is not there .*apt install"):
         ocr.Tesseract("eng")
+
+
+def test_without_rapidfuzz_the_error_says_what_to_install(monkeypatch):
+    monkeypatch.setitem(sys.modules, "rapidfuzz.distance", None)
+    with pytest.raises(FlowkitError, match=r"pip install 'flowkit-nf\[ocr\]'"):
+        ocr.distance("a", "b")
 
 
 @needs_tesseract
