@@ -125,7 +125,8 @@ def rounds(wanted: Wanted, find: Find = find_pairs) -> list[Round]:
     if wanted.protocol is None:
         if wanted.data is None:
             raise FlowkitError("--data is missing; only with --protocol there is a default")
-        return [_round(wanted, wanted.model, {folder: find([folder]) for folder in wanted.data})]
+        sets = {str(Path(folder)): find([folder]) for folder in wanted.data}
+        return [_round(wanted, wanted.model, sets)]
     root, folds = wanted.root(), PROTOCOLS[wanted.protocol]
     learnt = not Path(wanted.model).is_dir() and not is_baseline(wanted.model)
     if learnt and len(folds) > 1 and YEAR not in wanted.model:
@@ -144,7 +145,7 @@ def _round(
     wanted: Wanted, model: str, sets: Sets, fold: Fold | None = None, root: Path | None = None
 ) -> Round:
     made = Round(sets, [], {}, [])
-    for name in (model, *wanted.baselines):
+    for name in dict.fromkeys((model, *wanted.baselines)):
         if Path(name).is_dir():
             made.contestants.append(Folder(Path(name), sets))
         elif name != model or is_baseline(name):

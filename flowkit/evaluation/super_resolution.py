@@ -69,7 +69,7 @@ class SuperResolution:
         several = any(entry.samples != 1 for entry in self.own)
         optional = (("diversity", several), ("cer", reader is not None))
         self.scores = ("psnr", "ssim", "consistency", *(name for name, there in optional if there))
-        self.sets = {folder: find_images([folder]) for folder in wanted.data}
+        self.sets = {str(Path(folder)): find_images([folder]) for folder in wanted.data}
         self._check({} if allow_train else {wanted.model: trained_on(wanted.model)})
         self.rows: list[Row] = []
 

@@ -155,6 +155,7 @@ def test_a_broken_page_ends_the_run_before_it_begins(checkpoint, drawn, tmp_path
         (["--samples", "4", "--temperatures", "0"], "4 samples at temperature 0 are all the same"),
         (["--baselines", "sauvol"], 'did you mean "sauvola"'),
         (["--protocol", "fix"], "dibco/2011"),
+        (["--out", __file__], f"{__file__}: cannot be made"),
         (["--ocr", "xx-no-language"], "tesseract"),
         (["--head", "nowhere.safetensors", "--head-data", "x"], "nowhere.safetensors: no such file"),
     ],
