@@ -12,7 +12,8 @@ from flowkit.errors import DataError
 from flowkit.evaluation.contestants import Folder, Method, Model
 from flowkit.evaluation.results import Entry
 from flowkit.metrics.calibration import smoothed
-from flowkit.pages import binarize
+from flowkit.pages import binarize, read
+from flowkit.pages.sampling import PageSampler
 
 
 @pytest.fixture
@@ -42,6 +43,15 @@ def test_a_model_draws_what_binarize_draws(checkpoint, page):
             assert np.array_equal(outcome.probability, smoothed(votes, n))
             assert np.array_equal(outcome.samples.sum(0), votes)
     assert not np.array_equal(outcomes[1].ink, outcomes[3].ink)
+
+
+def test_tiles_of_a_page_share_one_draw(checkpoint, page, monkeypatch):
+    model = Model("tiny", load(checkpoint()), {0.5: [1], 1.0: [3]}, seed=1)
+    whole = list(model.run(page))
+    monkeypatch.setattr("flowkit.pages.sampling.STREAMED_WINDOW", 4000)
+    assert len(PageSampler(model.flow, read(page.name), tile=None, temperature=1, seed=1).tiles) > 2
+    for one, other in zip(whole, model.run(page), strict=True):
+        assert (one.ink != other.ink).mean() < 1e-3  # but for rounding
 
 
 def test_a_method_sees_the_pixels(page):
