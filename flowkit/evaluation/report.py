@@ -177,7 +177,9 @@ def _four(value: Cell) -> Cell:
     """Four digits."""
     if not isinstance(value, float):
         return value
-    return None if math.isnan(value) else f"{value:.4g}" if abs(value) >= 1e-3 else f"{value:.6f}"
+    if math.isnan(value):
+        return None
+    return f"{value:.4g}" if abs(value) >= 1e-3 or not value else f"{value:.6f}"
 
 
 def _finite(value: Any) -> Any:
