@@ -12,6 +12,8 @@ from torch import Tensor, nn
 from flowkit.encoders import Encoder
 from flowkit.errors import ShapeError
 from flowkit.layers import FlowLayer, Shape
+from flowkit.layers.features import Features
+from flowkit.layers.network import condition
 from flowkit.path import from_latents, to_latents
 from flowkit.recompute import WORTHWHILE, steps_of, to_latents_recomputing
 from flowkit.targets import Noise, Target
@@ -84,12 +86,12 @@ class ConditionalFlow(nn.Module):
             raise ShapeError(
                 f"the image's height and width must be multiples of {self.multiple}, got {tuple(image.shape)}"
             )
-        return ConditionalDistribution(self, image, self.encoder(image))
+        return ConditionalDistribution(self, image, self.encoder.features(image))
 
-    def condition(self, features: Mapping[int, Tensor]) -> list[Any]:
+    def condition(self, features: Mapping[int, Features]) -> list[Any]:
         """Every layer's context: all that it makes of the features alone."""
         return [
-            None if layer.context is None else layer.condition(features[layer.context.stride])
+            None if layer.context is None else condition(layer, features[layer.context.stride])
             for layer in self._flow_layers()
         ]
 
@@ -115,7 +117,7 @@ class ConditionalDistribution:
     costs the latents' path only.
     """
 
-    def __init__(self, flow: ConditionalFlow, image: Tensor, features: Mapping[int, Tensor]) -> None:
+    def __init__(self, flow: ConditionalFlow, image: Tensor, features: Mapping[int, Features]) -> None:
         self.flow = flow
         self._image = image
         self._features = features

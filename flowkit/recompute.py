@@ -1,15 +1,14 @@
 """Training memory that does not grow with depth: what a step of the flow did is done again when it is needed.
 
 Between the forward and the backward pass, only the variable at the start of each segment of steps is kept,
-and of the conditions as many as `CONDITIONS` allows; all else is computed again, segment by segment. Nothing
+and of the conditions as many as `KEPT` allows; all else is computed again, segment by segment. Nothing
 is inverted, so that the gradients are those of the plain path however badly conditioned the flow has become.
 """
 
 from __future__ import annotations
 
-import functools
 import math
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -18,15 +17,16 @@ from torch.autograd.function import once_differentiable
 
 from flowkit.errors import FlowkitError
 from flowkit.layers import FlowLayer
-from flowkit.layers.network import Conditioned
+from flowkit.layers.features import Features, PartlyCoarse
+from flowkit.layers.network import Conditioned, condition
 from flowkit.path import to_latents
 
 WORTHWHILE = 8  # steps; a shallower flow keeps everything
-SEGMENTS = 24  # whose starts are kept; a deeper flow has longer segments
-CONDITIONS = 4.25  # times the features' size: as much of the first convolutions' outputs is kept
+KEPT = 4.6  # times the features' size: as much is kept of starts and of first convolutions' outputs
+SEGMENTS = 64  # whose starts are kept, at most; a deeper flow has longer segments ...
+LEAST = 24  # ... and so has one whose starts would take more than half of what is kept, down to so many
 READERS = 2  # layers that read features, at most, in one step
 
-Features = Mapping[int, Tensor]
 Step = list[FlowLayer]
 
 
@@ -48,82 +48,87 @@ def steps_of(layers: Sequence[FlowLayer]) -> list[Step]:
     return steps
 
 
-def to_latents_recomputing(steps: Sequence[Step], features: Features, v: Tensor) -> tuple[Tensor, ...]:
+def to_latents_recomputing(
+    steps: Sequence[Step], features: Mapping[int, Features], v: Tensor
+) -> tuple[Tensor, ...]:
     """As `flowkit.path.to_latents`, keeping little for the backward pass.
 
     Layers must be functions of their inputs, features and parameters: one that drew random numbers would
     draw others in the backward pass. Gradients can be taken once, not differentiated again.
     """
-    length = math.ceil(len(steps) / SEGMENTS)
-    kept = _within_budget([layer for step in steps for layer in step], features)
-    segments = [steps[i : i + length] for i in range(0, len(steps), length)]
-    return _chain([functools.partial(_segment, segment, features, kept, {}) for segment in segments], v)
-
-
-def _segment(
-    segment: Sequence[Step],
-    features: Features,
-    kept: Collection[FlowLayer],
-    known: Mapping[FlowLayer, Tensor],
-    v: Tensor,
-) -> tuple[Tensor, ...]:
-    """Some steps, recomputed as a whole; the projections of the layers in `kept` are left to autograd."""
-    layers = [layer for step in segment for layer in step]
-    strides = sorted({layer.context.stride for layer in layers if layer.context is not None})
-    outside = [layer for layer in layers if isinstance(layer, Conditioned) and layer in kept]
-
-    def run(v: Tensor, *rest: Tensor) -> tuple[Tensor, ...]:
-        here = dict(zip(strides, rest, strict=False))
-        projected: dict[FlowLayer, Tensor] = dict(zip(outside, rest[len(strides) :], strict=True))
-        if torch.is_grad_enabled() and len(segment) > 1:
-            # The backward pass has come to this segment, whose steps are now recomputed one by one. All their
-            # projections are kept until then, or these convolutions, the dearest part, would run once more.
-            return _chain([functools.partial(_segment, [step], here, step, projected) for step in segment], v)
-        return to_latents(layers, (_context(layer, here, projected) for layer in layers), v)
-
-    inputs = [features[stride] for stride in strides]
-    for layer in outside:
-        inputs.append(known[layer] if layer in known else layer.project(_features_of(layer, features)))
-    return recomputed(run, nn.ModuleList(layers), v, *inputs)
-
-
-def _chain(parts: Iterable[Callable[[Tensor], tuple[Tensor, ...]]], v: Tensor) -> tuple[Tensor, ...]:
+    segments, kept = _plan(steps, features, v)
     log_dets, left = [], []
-    for part in parts:
-        v, log_det, *more = part(v)
+    for segment in segments:
+        v, log_det, *more = _segment(segment, features, kept, v)
         log_dets.append(log_det)
         left += more
     return v, torch.stack(log_dets).sum(0), *left
 
 
-def _context(layer: FlowLayer, features: Features, projected: Mapping[FlowLayer, Tensor]) -> Any:
-    if layer in projected:
-        assert isinstance(layer, Conditioned)
-        return layer.complete(projected[layer])
-    return None if layer.context is None else layer.condition(_features_of(layer, features))
+def _segment(
+    layers: Sequence[FlowLayer], features: Mapping[int, Features], kept: Collection[FlowLayer], v: Tensor
+) -> tuple[Tensor, ...]:
+    """Some steps, recomputed as a whole; the projections of the layers in `kept` are left to autograd."""
+    read = {layer.context.stride: _features_of(layer, features) for layer in layers if layer.context}
+    outside = [layer for layer in layers if isinstance(layer, Conditioned) and layer in kept]
+    projected = [layer.project(_features_of(layer, features)) for layer in outside]
+
+    def run(v: Tensor, *rest: Tensor) -> tuple[Tensor, ...]:
+        tensors = iter(rest)
+        known = {layer: layer.complete(next(tensors)) for layer in outside}
+        here = {stride: _like(maps, tensors) for stride, maps in read.items()}
+        contexts = (known[layer] if layer in known else _context(layer, here) for layer in layers)
+        return to_latents(layers, contexts, v)
+
+    parts = [part for maps in read.values() for part in _parts(maps)]
+    return recomputed(run, nn.ModuleList(layers), v, *projected, *parts)
 
 
-def _features_of(layer: FlowLayer, features: Features) -> Tensor:
+def _context(layer: FlowLayer, features: Mapping[int, Features]) -> Any:
+    return None if layer.context is None else condition(layer, _features_of(layer, features))
+
+
+def _features_of(layer: FlowLayer, features: Mapping[int, Features]) -> Features:
     assert layer.context is not None
     return features[layer.context.stride]
 
 
-def _within_budget(layers: Sequence[FlowLayer], features: Features) -> set[FlowLayer]:
-    """The layers whose projections are kept; the last come first, for they are the smallest."""
-    left = CONDITIONS * sum(map(_size, features.values()))
+def _parts(features: Features) -> Sequence[Tensor]:
+    return (features,) if isinstance(features, Tensor) else features
+
+
+def _like(features: Features, parts: Iterator[Tensor]) -> Features:
+    return next(parts) if isinstance(features, Tensor) else PartlyCoarse(next(parts), next(parts))
+
+
+def _plan(
+    steps: Sequence[Step], features: Mapping[int, Features], v: Tensor
+) -> tuple[list[list[FlowLayer]], set[FlowLayer]]:
+    """The layers of each segment; and those whose projections are kept, the last first: they are small."""
+    pixels = v[:, 0].numel() * v.element_size()
+
+    def size(channels: int, stride: int) -> float:
+        return pixels * channels / stride**2
+
+    widths = {stride: sum(part.shape[1] for part in _parts(maps)) for stride, maps in features.items()}
+    budget = KEPT * sum(size(channels, stride) for stride, channels in widths.items())
+    shortest = math.ceil(len(steps) / SEGMENTS)
+    longest = max(shortest, math.ceil(len(steps) / LEAST))
+    for length in range(shortest, longest + 1):
+        cuts = range(0, len(steps), length)
+        segments = [[layer for step in steps[i : i + length] for layer in step] for i in cuts]
+        starts = sum(size(*segment[0].shape) for segment in segments)
+        if starts <= budget / 2:
+            break
     kept: set[FlowLayer] = set()
-    for layer in reversed(layers):
-        if isinstance(layer, Conditioned):
-            source = _features_of(layer, features)
-            left -= _size(source) / source.shape[1] * layer.network.hidden
+    left = budget - starts
+    for layer in reversed([layer for step in steps for layer in step]):
+        if isinstance(layer, Conditioned) and layer.context:
+            left -= size(layer.network.hidden, layer.context.stride)
             if left < 0:
                 break
             kept.add(layer)
-    return kept
-
-
-def _size(tensor: Tensor) -> int:
-    return tensor.numel() * tensor.element_size()
+    return segments, kept
 
 
 def recomputed(

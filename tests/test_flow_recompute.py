@@ -51,7 +51,7 @@ def perturbed(steps: int, perturb) -> ConditionalFlow:
 @pytest.mark.parametrize("kept", [0, 1, 1000])
 @pytest.mark.parametrize("segments", [2, 24])
 def test_gradients_are_those_of_the_plain_path(kept, segments, perturb, monkeypatch):
-    monkeypatch.setattr(recompute, "CONDITIONS", kept)
+    monkeypatch.setattr(recompute, "KEPT", kept)
     monkeypatch.setattr(recompute, "SEGMENTS", segments)
     model = perturbed(3, perturb)
     plain = gradients(model, recomputing=False, calls=2)

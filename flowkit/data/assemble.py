@@ -28,6 +28,7 @@ def training_set(
     seed: int,
     length: int,
     degrade: Degrade | None = None,
+    zoom: Sequence[float] = (1.0, 1.0),
     validation: float | Sequence[Given] | None = None,
     cache: int | None = None,
 ) -> TrainingSet:
@@ -40,6 +41,7 @@ def training_set(
         seed: of the samples.
         length: how many samples there are.
         degrade: what is done to the images: see `TrainingSet`.
+        zoom: how much pieces are enlarged: see `TrainingSet`.
         validation: a share of the pages, or sources of other pages. In place of what a data file says; if
             none does, nothing is held back. A share is of each source's different pages, and chosen by their
             pixels: the same are held back wherever they lie, whatever they are called, and in any order.
@@ -86,6 +88,7 @@ def training_set(
         seed=seed,
         length=length,
         degrade=degrade,
+        zoom=zoom,
         fingerprints=frozenset(checked.prints[int(n)] for share in shares for n in share.numbers),
         validation=WholePages(pages, sorted(beyond), task.scale),
     )

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from PIL import Image
 
 from flowkit.data.sheets import Box, Pair, reduce
 
@@ -33,6 +34,21 @@ def crop(pair: Pair, box: Box | None, side: int, scale: int, rng: np.random.Gene
         small = tuple(slice(s.start // scale, s.stop // scale) for s in window)
         return image[small], target[window]
     return _reduced(target, top, left, side, scale), target[window]
+
+
+def zoomed(pieces: Pieces, side: int) -> Pieces:
+    """A piece with its ink, bool, scaled to (side, side); a pixel that is half covered is ink.
+
+    The image is antialiased, as a scan at another resolution would be.
+    """
+    image, ink = pieces
+    if ink.shape[0] == side:
+        return pieces
+    cover = Image.fromarray(ink.astype(np.uint8) * np.uint8(255))
+    return (
+        np.asarray(Image.fromarray(image).resize((side, side), Image.Resampling.BICUBIC)),
+        np.asarray(cover.resize((side, side), Image.Resampling.BILINEAR)) >= 128,
+    )
 
 
 def turn(array: NDArray[Any], turns: int, mirrored: bool) -> NDArray[Any]:

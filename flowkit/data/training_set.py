@@ -12,9 +12,10 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from flowkit.data.cache import Pages, WholePages
-from flowkit.data.crops import Pieces, crop, turn
+from flowkit.data.crops import Pieces, crop, turn, zoomed
 from flowkit.data.degradations import Compose, Degradation, degradations_from
 from flowkit.data.sheets import Endless, Task
+from flowkit.errors import DataError
 
 INK_SHARE = 0.005  # a patch with less ink is mostly paper ...
 PAPER_KEPT = 0.25  # ... of which this share is enough
@@ -58,6 +59,7 @@ class TrainingSet(Dataset[tuple[Tensor, Tensor]]):
         length: how many samples there are.
         degrade: what is done to images, float32 (h, w, 3) in [0, 1], called as a `Degradation` is. None: for
             ink, the preset `light`; otherwise nothing.
+        zoom: pieces with ink are enlarged by a factor from this range, drawn evenly in its logarithm.
         fingerprints: of the pages.
         validation: whole pages that are not trained on.
 
@@ -76,10 +78,14 @@ class TrainingSet(Dataset[tuple[Tensor, Tensor]]):
         seed: int,
         length: int,
         degrade: Degrade | None = None,
+        zoom: Sequence[float] = (1.0, 1.0),
         fingerprints: frozenset[str] = frozenset(),
         validation: WholePages | tuple[()] = (),
     ) -> None:
         task.check_patch(patch)
+        self.zoom = np.log(np.asarray(zoom, np.float64))
+        if self.zoom.any() and not task.binary:
+            raise DataError(f"train.zoom is for binary targets, got {list(zoom)}")
         self.task = task
         self.pages = pages
         self.shares = tuple(shares)
@@ -142,7 +148,10 @@ class TrainingSet(Dataset[tuple[Tensor, Tensor]]):
             page = int(share.numbers[_draw(self._pages[number], rng)])
             pair, boxes = self.pages.read(page), self.pages.sheets[page].boxes
             box = boxes[int(rng.integers(len(boxes)))] if boxes else None
-        return crop(pair, box, self.patch, self.task.scale, rng)
+        if not self.zoom.any():
+            return crop(pair, box, self.patch, self.task.scale, rng)
+        side = round(self.patch / float(np.exp(rng.uniform(*self.zoom))))
+        return zoomed(crop(pair, box, side, self.task.scale, rng), self.patch)
 
 
 def _shows_ink(target: NDArray[np.generic]) -> bool:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from torch import Tensor, nn
 
 from flowkit.encoders.rows import RowStream
 from flowkit.errors import ShapeError
 from flowkit.layers import Shape
+from flowkit.layers.features import Features
 
 
 class Encoder(nn.Module):
@@ -40,6 +43,11 @@ class Encoder(nn.Module):
     def forward(self, image: Tensor) -> dict[int, Tensor]:
         """The features at every stride that was promised."""
         raise NotImplementedError
+
+    def features(self, image: Tensor) -> Mapping[int, Features]:
+        """As `forward`, but what is upsampled in part may be left coarse, which is less to convolve."""
+        features: Mapping[int, Features] = self(image)
+        return features
 
     def stream(self) -> RowStream | None:
         """A new page's way through this encoder, row by row, to the same features as `forward` in eval mode.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Literal
 
 import torch
@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from flowkit.encoders.base import Encoder, check_image_options
 from flowkit.errors import ShapeError
 from flowkit.layers import Shape
+from flowkit.layers.features import Features, PartlyCoarse, dense
 from flowkit.registry import register
 
 LongSkip = Literal["first", "trunk"]
@@ -128,6 +129,10 @@ class RRDB(Encoder):
 
     def forward(self, image: Tensor) -> dict[int, Tensor]:
         """Features at every promised stride."""
+        return {stride: dense(features) for stride, features in self.features(image).items()}
+
+    def features(self, image: Tensor) -> Mapping[int, Features]:
+        """See `Encoder.features`."""
         x = F.pixel_unshuffle(image, self.unshuffle) if self.unshuffle > 1 else image
         first = self.first(x)
         hidden, stacked = first, []
@@ -141,14 +146,20 @@ class RRDB(Encoder):
             finer = F.interpolate(own[2 * octave], scale_factor=2, mode="nearest")
             # The activation comes last, as in SRFlow: what conditions the flow is what ESRGAN goes on with.
             own[octave] = F.leaky_relu(self.up[str(octave)](finer), SLOPE)
-        return {stride: self._at(stride, own, stacked) for stride in sorted(self.strides)}
+        stack = torch.cat(stacked, dim=1) if stacked else None
+        return {stride: self._at(stride, own, stack) for stride in sorted(self.strides)}
 
-    def _at(self, stride: int, own: dict[int, Tensor], stacked: list[Tensor]) -> Tensor:
+    def _at(self, stride: int, own: dict[int, Tensor], stack: Tensor | None) -> Features:
         factor = self.stride / stride
         if stride in own:
             mine = own[stride]
         else:
             mine = F.interpolate(own[self.stride], scale_factor=factor, mode="bilinear", align_corners=False)
-        if factor != 1:
-            stacked = [F.interpolate(s, scale_factor=factor, mode="nearest") for s in stacked]
-        return torch.cat([mine, *stacked], dim=1)
+        if stack is None:
+            return mine
+        if factor > 1:
+            coarse = stack if factor == 2 else F.interpolate(stack, scale_factor=factor / 2, mode="nearest")
+            return PartlyCoarse(mine, coarse)
+        if factor < 1:
+            stack = F.interpolate(stack, scale_factor=factor, mode="nearest")
+        return torch.cat([mine, stack], dim=1)

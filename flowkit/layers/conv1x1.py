@@ -43,7 +43,8 @@ class Conv1x1(FlowLayer):
 
     def forward(self, inputs: Tensor, context: Any = None) -> tuple[Tensor, Tensor]:
         """Mix the channels by W."""
-        log_det = self._log_det() if self._differentiable() else self._kept()[1]
+        # in training W changes with every step, and an inverse that was kept would serve nobody
+        log_det = self._log_det() if self._differentiable() or self.training else self._kept()[1]
         return self._mix(inputs, self._matrix()), self._spread(log_det, inputs)
 
     def inverse(self, inputs: Tensor, context: Any = None) -> tuple[Tensor, Tensor]:

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from flowkit.errors import ShapeError
 from flowkit.layers.actnorm import ActNorm
 from flowkit.layers.base import FlowLayer, Shape
+from flowkit.layers.features import Features, convolve, dense
 
 Network = Literal["plain", "srflow"]
 
@@ -77,9 +78,9 @@ class ConditionalNetwork(nn.Module):
                     nn.init.normal_(convolution.weight, std=SRFLOW_STD)
         self.reach = kernel // 2 + max(context_kernel // 2, kernel // 2 if latent else 0)
 
-    def condition(self, features: Tensor) -> Tensor:
+    def condition(self, features: Features) -> Tensor:
         """A u (B, hidden, h, w)."""
-        return _convolve(self.on_context, features)
+        return convolve(self.on_context, features)
 
     def forward(
         self, conditioned: Tensor, latent: Tensor | None = None, *, initialise: bool = True
@@ -89,10 +90,10 @@ class ConditionalNetwork(nn.Module):
         `initialise` says that z1 comes from data: only then may the first training pass set the actnorms.
         """
         if self.on_latent is not None and latent is not None:
-            conditioned = conditioned + _convolve(self.on_latent, latent)
+            conditioned = conditioned + convolve(self.on_latent, latent)
         hidden = torch.relu(self._normalise(0, conditioned, initialise))
-        hidden = torch.relu(self._normalise(1, _convolve(self.mix, hidden), initialise))
-        return apply_gain(_convolve(self.out, hidden), self.gain)
+        hidden = torch.relu(self._normalise(1, convolve(self.mix, hidden), initialise))
+        return apply_gain(convolve(self.out, hidden), self.gain)
 
     def _normalise(self, index: int, hidden: Tensor, initialise: bool) -> Tensor:
         if self.norms is None:
@@ -111,11 +112,11 @@ class Conditioned(FlowLayer):
 
     network: ConditionalNetwork
 
-    def condition(self, features: Tensor) -> Any:
+    def condition(self, features: Features) -> Any:
         """See `complete`."""
         return self.complete(self.project(features))
 
-    def project(self, features: Tensor) -> Tensor:
+    def project(self, features: Features) -> Tensor:
         """A u (B, hidden, h, w): the image's part of the network's first convolution."""
         return self.network.condition(features)
 
@@ -137,14 +138,16 @@ class HiddenNorm(ActNorm):
         return (hidden + self.bias.to(hidden.dtype)) * torch.exp(self.log_scale.to(hidden.dtype))
 
 
+def condition(layer: FlowLayer, features: Features) -> Any:
+    """What a layer makes of features: partly coarse ones are for those that can read them."""
+    if isinstance(layer, Conditioned):
+        return layer.condition(features)
+    return layer.condition(dense(features))
+
+
 def apply_gain(parameters: Tensor, gain: Tensor | None) -> Tensor:
     """exp(3 g) * parameters, for a learned log-gain g of shape (C, 1, 1); None for no gain."""
     return parameters if gain is None else parameters * torch.exp(GAIN * gain).to(parameters.dtype)
-
-
-def _convolve(convolution: nn.Conv2d, inputs: Tensor) -> Tensor:
-    result: Tensor = convolution(inputs)
-    return result
 
 
 def _bias(convolution: nn.Conv2d) -> Tensor:

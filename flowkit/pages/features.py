@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Protocol
 
 import torch
 from torch import Tensor
 
 from flowkit.encoders import Encoder, RowStream
+from flowkit.layers.features import Features
 from flowkit.pages.tiles import Span, Tile, round_up
 
 BAND = 128
@@ -21,7 +22,7 @@ Window = Callable[[Span, Span], Tensor]
 class PageFeatures(Protocol):
     """Features of windows of one page."""
 
-    def of(self, tile: Tile) -> dict[int, Tensor]:
+    def of(self, tile: Tile) -> Mapping[int, Features]:
         """Of a tile's window, at every stride: the whole page's, wherever the flow reads for the core."""
         ...
 
@@ -33,10 +34,9 @@ class WindowFeatures:
         self.encoder = encoder
         self.window = window
 
-    def of(self, tile: Tile) -> dict[int, Tensor]:
+    def of(self, tile: Tile) -> Mapping[int, Features]:
         """See `PageFeatures.of`."""
-        features: dict[int, Tensor] = self.encoder(self.window(*tile))
-        return features
+        return self.encoder.features(self.window(*tile))
 
 
 class StreamedFeatures:

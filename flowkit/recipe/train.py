@@ -22,6 +22,10 @@ def _degradations(found: Any) -> bool:
     return not isinstance(found, list) or all(isinstance(d, str) or "type" in d for d in found)
 
 
+def _zoom(found: list[float]) -> bool:
+    return len(found) == 2 and 0.25 <= found[0] <= found[1] <= 4
+
+
 _RULES: dict[str, _Rule] = {
     **dict.fromkeys(("steps", "save_every", "log_every"), (lambda n: n >= 1, "must be 1 or more")),
     **dict.fromkeys(
@@ -42,6 +46,7 @@ _RULES: dict[str, _Rule] = {
         lambda found: any(found.values()) and all(0 <= w < math.inf for w in found.values()),
         "must have weights of 0 or more, one of them more than 0",
     ),
+    "zoom": (_zoom, "must be [least, most], from 0.25 to 4"),
     "degrade": (_degradations, 'must be a name, or a list of names and mappings with "type"'),
 }
 
@@ -71,6 +76,7 @@ class TrainOptions:
             grow with their number; by default, if the flow has 8 or more. It costs time.
         losses: names and weights of what is minimised; `nll` is the method's own.
         degrade: what is done to the images: registered degradations, or the name of a set of them.
+        zoom: the least and the most by which pieces are enlarged, for binary targets.
         seed: of the weights, the patches and the noise.
         save_every: steps between checkpoints.
         keep: how many of the latest checkpoints are kept, beside the best.
@@ -100,6 +106,7 @@ class TrainOptions:
     recompute: bool | None = None
     losses: dict[str, float] = field(default_factory=lambda: {"nll": 1.0})
     degrade: str | list[str | dict[str, Any]] | None = None
+    zoom: list[float] = field(default_factory=lambda: [1.0, 1.0])
     seed: int = 0
     save_every: int = 500
     keep: int = 2

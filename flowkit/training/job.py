@@ -81,6 +81,7 @@ class Job:
             seed=self.options.seed,
             length=ENDLESS,
             degrade=degrade,
+            zoom=self.options.zoom,
             validation=validation,
         )
         self.validation = Validation(

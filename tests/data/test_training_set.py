@@ -10,6 +10,7 @@ from torch.utils.data import DataLoader, Subset
 from flowkit import build
 from flowkit.data import Task, training_set
 from flowkit.data.crops import crop
+from flowkit.data.degradations import degradations_from
 from flowkit.data.sheets import Pair, reduce
 from flowkit.errors import DataError
 
@@ -201,3 +202,30 @@ def test_the_validation_pages_are_whole(paired):
     [page] = high.validation
     assert page.target.shape[:2] == tuple(4 * n for n in page.image.shape[:2])
     assert np.array_equal(page.image, reduce(page.target, 4))
+
+
+def test_zoomed_pieces_are_enlarged_with_their_ink(paired):
+    plain = binary(paired, degrade=degradations_from([]))
+    twice = binary(paired, degrade=degradations_from([]), zoom=(2.0, 2.0))
+    assert all(twice[i][0].shape == (3, 48, 48) and twice[i][1].shape == (1, 48, 48) for i in range(16))
+    image, ink = (torch.stack(parts) for parts in zip(*(twice[i] for i in range(32)), strict=True))
+    assert set(ink.unique().tolist()) == {0.0, 1.0}
+    # the ink is dark in its piece still, and edges are half as many
+    inside, outside = (image.mean(1)[(ink[:, 0] == value)].mean() for value in (1, 0))
+    assert inside < outside - 0.2
+    edges = [
+        torch.stack([data[i][1] for i in range(32)]).diff(dim=-1).abs().sum().item()
+        / torch.stack([data[i][1] for i in range(32)]).sum().item()
+        for data in (plain, twice)
+    ]
+    assert 0.35 < edges[1] / edges[0] < 0.65
+
+
+def test_a_range_of_zooms_is_a_function_of_the_seed(paired):
+    data, again = (binary(paired, zoom=(0.5, 2.0)) for _ in range(2))
+    assert same([data[i] for i in range(6)], [again[i] for i in reversed(range(6))][::-1])
+
+
+def test_zoom_is_for_ink(paired):
+    with pytest.raises(DataError, match=r"train\.zoom is for binary targets, got \[0\.5, 2\.0\]"):
+        training_set([paired / "img"], task=X4, patch=48, seed=0, length=8, zoom=[0.5, 2.0])
