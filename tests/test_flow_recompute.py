@@ -9,32 +9,38 @@ from flowkit import ConditionalFlow, build, recompute
 from flowkit.errors import FlowkitError
 
 NETWORK = {"hidden": 4, "network": "srflow"}
+UNET = {"type": "unet", "widths": [4, 5, 6]}
+# its finest features lie on a coarser grid, but for four channels
+RRDB = {"type": "rrdb", "scale": 4, "features": 4, "growth": 2, "blocks": 2, "stack": [0, 1]}
 STEP = ["actnorm", "conv1x1", {"type": "affine_injector", **NETWORK}, {"type": "affine_coupling", **NETWORK}]
 
 
-def make(steps: int, levels: int = 2, dtype: torch.dtype = torch.float64) -> ConditionalFlow:
+def make(
+    steps: int, levels: int = 2, dtype: torch.dtype = torch.float64, encoder: dict = UNET
+) -> ConditionalFlow:
     torch.manual_seed(0)
     level = ["squeeze", {"repeat": steps, "steps": STEP}]
     model = build(
         {
             "version": 1,
             "target": {"type": "continuous", "noise": "none"},
-            "encoder": {"type": "unet", "widths": [4, 5, 6]},
+            "encoder": encoder,
             "flow": [{"repeat": levels, "steps": level, "between": ["conditional_split"]}],
         }
     )
     return model.to(dtype).train()
 
 
-def pair(dtype: torch.dtype = torch.float64) -> tuple[torch.Tensor, torch.Tensor]:
+def pair(dtype: torch.dtype = torch.float64, scale: int = 1) -> tuple[torch.Tensor, torch.Tensor]:
     generator = torch.Generator().manual_seed(1)
-    image, y = (torch.rand(2, 3, 8, 12, generator=generator, dtype=dtype) for _ in range(2))
+    sizes = (8, 12), (8 * scale, 12 * scale)
+    image, y = (torch.rand(2, 3, *size, generator=generator, dtype=dtype) for size in sizes)
     return image, y
 
 
 def gradients(model: ConditionalFlow, *, recomputing: bool, calls: int = 1) -> list[torch.Tensor]:
     """Of the image, the target and every parameter; and the value."""
-    image, y = (t.requires_grad_() for t in pair())
+    image, y = (t.requires_grad_() for t in pair(scale=model.scale))
     model.recompute = recomputing
     p = model(image)
     value = sum(p.log_prob(y + i / 10).sum() for i in range(calls))
@@ -42,18 +48,20 @@ def gradients(model: ConditionalFlow, *, recomputing: bool, calls: int = 1) -> l
     return [value.detach(), *(g for g in found if g is not None)]
 
 
-def perturbed(steps: int, perturb) -> ConditionalFlow:
-    model = make(steps)
-    model(pair()[0]).log_prob(pair()[1])  # sets the actnorms
+def perturbed(steps: int, perturb, encoder: dict = UNET) -> ConditionalFlow:
+    model = make(steps, encoder=encoder)
+    image, y = pair(scale=model.scale)
+    model(image).log_prob(y)  # sets the actnorms
     return perturb(model, amount=0.05)
 
 
-@pytest.mark.parametrize("kept", [0, 1, 1000])
+@pytest.mark.parametrize("encoder", [UNET, RRDB], ids=["unet", "rrdb"])
+@pytest.mark.parametrize("kept", [0, 3, 1000])
 @pytest.mark.parametrize("segments", [2, 24])
-def test_gradients_are_those_of_the_plain_path(kept, segments, perturb, monkeypatch):
+def test_gradients_are_those_of_the_plain_path(kept, segments, encoder, perturb, monkeypatch):
     monkeypatch.setattr(recompute, "KEPT", kept)
     monkeypatch.setattr(recompute, "SEGMENTS", segments)
-    model = perturbed(3, perturb)
+    model = perturbed(3, perturb, encoder)
     plain = gradients(model, recomputing=False, calls=2)
     for a, b in zip(plain, gradients(model, recomputing=True, calls=2), strict=True):
         torch.testing.assert_close(a, b, rtol=1e-10, atol=1e-10)
