@@ -25,6 +25,7 @@ FLOORS = (
     "path",
     "recompute",
     "flow",
+    "decoding",
     "losses",
     "recipe",
     "checkpoint",
