@@ -29,6 +29,7 @@ FLOORS = (
     "losses",
     "recipe",
     "checkpoint",
+    "blend",
     "interop",
     "data",
     "metrics",

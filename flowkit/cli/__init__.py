@@ -23,6 +23,7 @@ VERBS = (
     "check",
     "show",
     "convert",
+    "blend",
     "degrade",
     "layers",
     "bench",
