@@ -42,6 +42,10 @@ class KernelError(FlowkitError):
     """Compiled kernels that were required, or asked to be built, and cannot be had."""
 
 
+class MemoryLimitError(FlowkitError):
+    """Work that does not fit into the memory that it was allowed."""
+
+
 class OutputError(FlowkitError):
     """A place where results cannot be written."""
 

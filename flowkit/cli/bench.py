@@ -11,6 +11,7 @@ import importlib.util
 
 import torch
 
+from flowkit.cli.memory import keep_freed_memory
 from flowkit.cli.options import add_threads, positive, prepare
 from flowkit.errors import FlowkitError
 
@@ -37,7 +38,8 @@ def _add_table(tables: argparse._SubParsersAction[argparse.ArgumentParser], name
     )
     parser.add_argument("--out", "-o", metavar="DIR", help="also write <name>.json and <name>.md there")
     module.add_arguments(parser)  # last, so that it can set other defaults
-    parser.set_defaults(run=run, table=module.run)
+    # what a table measures in processes of its own, it does as this one does
+    parser.set_defaults(run=run, table=module.run, as_a_verb=keep_freed_memory)
 
 
 def run(args: argparse.Namespace) -> int:

@@ -25,6 +25,13 @@ class RowStream(Protocol):
         ...
 
 
+def below(upper: Tensor, lower: Tensor) -> Tensor:
+    """Rows (B, C, r, W) with others below them, in the memory format of both."""
+    if upper.shape[2] == 0 or lower.shape[2] == 0:  # no rows have no format, and would decide on it
+        return lower if upper.shape[2] == 0 else upper
+    return torch.cat([upper, lower], dim=2)
+
+
 class ConvolutionRows:
     """A 3x3 convolution padded by one, of stride 1 or 2, and what is applied to each of its values.
 
@@ -46,7 +53,9 @@ class ConvolutionRows:
         nothing = rows.new_zeros(rows.shape[0], rows.shape[1], 1, rows.shape[3])
         nothing = nothing.contiguous(memory_format=torch.channels_last)  # or the whole would not be
         above = nothing if self.held is None else self.held
-        rows = torch.cat([above, rows, nothing] if last else [above, rows], dim=2)
+        rows = below(above, rows)
+        if last:
+            rows = below(rows, nothing)
         count = max(0, (rows.shape[2] - 3) // self.step + 1)
         self.held = rows[:, :, count * self.step :].clone()
         if count == 0:
@@ -71,7 +80,7 @@ class Queue:
 
     def put(self, rows: Tensor) -> None:
         """Append rows (B, C, r, W)."""
-        self.rows = rows if self.rows is None else torch.cat([self.rows, rows], dim=2)
+        self.rows = rows if self.rows is None else below(self.rows, rows)
 
     def take(self, count: int) -> Tensor:
         """Remove the first `count` rows."""
@@ -105,7 +114,10 @@ class SumRows:
     def push(self, fine: Tensor, coarse: Tensor) -> Tensor:
         """(B, C, r, W) and (B, C, r', ceil(W / 2)) -> (B, C, r'', W)."""
         self.fine.put(fine)
-        doubled = coarse.repeat_interleave(2, dim=2).repeat_interleave(2, dim=3)
+        if coarse.shape[2]:
+            doubled = F.interpolate(coarse, scale_factor=2, mode="nearest")
+        else:  # which interpolation refuses
+            doubled = coarse.repeat(1, 1, 1, 2)
         self.coarse.put(doubled[..., : fine.shape[3]])
         count = min(len(self.fine), len(self.coarse))
         return self.fine.take(count) + self.coarse.take(count)

@@ -22,6 +22,7 @@ class ActNorm(FlowLayer):
     Glow (arXiv:1807.03039); the order is SRFlow's.
     """
 
+    affine = True
     initialised: Tensor
 
     def __init__(self, shape: Shape) -> None:

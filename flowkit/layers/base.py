@@ -44,6 +44,8 @@ class FlowLayer(Transform):  # type: ignore[misc]  # nflows has no type hints
         reach: how many cells away an input (or a feature) can change an output.
         whole_image: whether features at any distance can, which no `reach` could say.
         grid: shifting inputs and features by so many cells shifts the outputs, and changes nothing else.
+        affine: whether it is one affine map of the channels, the same at every cell and for every image.
+        pointwise: whether, for a given image, it is an affine map of each value by itself.
         compiles: whether torch.compile takes the layer without a graph break, as all of flowkit's own.
     """
 
@@ -52,6 +54,8 @@ class FlowLayer(Transform):  # type: ignore[misc]  # nflows has no type hints
     reach: int = 0
     whole_image: bool = False
     grid: int = 1
+    affine: bool = False
+    pointwise: bool = False
     compiles: bool = True
 
     def __init__(self, shape: Shape, context: Shape | None = None) -> None:

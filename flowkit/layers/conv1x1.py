@@ -26,6 +26,8 @@ class Conv1x1(FlowLayer):
             and log|s| learned: W cannot become singular, and log|det W| = sum log|s|.
     """
 
+    affine = True
+
     def __init__(self, shape: Shape, *, decomposition: Literal["none", "plu"] = "none") -> None:
         super().__init__(shape)
         rotation = torch.linalg.qr(torch.randn(shape.channels, shape.channels))[0]

@@ -31,6 +31,8 @@ class AffineInjector(Conditioned):
         network: `plain`, or `srflow`, as in its code, see `ConditionalNetwork`.
     """
 
+    pointwise = True
+
     def __init__(
         self,
         shape: Shape,

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any, Literal
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from flowkit.errors import ShapeError
@@ -15,6 +16,7 @@ from flowkit.layers.features import Features, convolve, dense
 Network = Literal["plain", "srflow"]
 
 GAIN = 3.0  # per unit of a learned log-gain, as in Glow and SRFlow
+MOST_NARROW = 8  # channels whose convolution is better cut into rows
 SRFLOW_STD = 0.05  # of SRFlow's hidden weights at the start
 
 
@@ -80,7 +82,11 @@ class ConditionalNetwork(nn.Module):
 
     def condition(self, features: Features) -> Tensor:
         """A u (B, hidden, h, w)."""
-        return convolve(self.on_context, features)
+        if not self._infers():
+            return convolve(self.on_context, features)
+        if isinstance(features, Tensor):
+            return _channels_last(self.on_context, features)
+        return convolve(self.on_context, features).contiguous(memory_format=torch.channels_last)
 
     def forward(
         self, conditioned: Tensor, latent: Tensor | None = None, *, initialise: bool = True
@@ -89,11 +95,30 @@ class ConditionalNetwork(nn.Module):
 
         `initialise` says that z1 comes from data: only then may the first training pass set the actnorms.
         """
+        if self._infers():
+            return self._infer(conditioned, latent, initialise)
         if self.on_latent is not None and latent is not None:
             conditioned = conditioned + convolve(self.on_latent, latent)
         hidden = torch.relu(self._normalise(0, conditioned, initialise))
         hidden = torch.relu(self._normalise(1, convolve(self.mix, hidden), initialise))
         return apply_gain(convolve(self.out, hidden), self.gain)
+
+    def _infers(self) -> bool:
+        # not in training: what is recomputed there must be what was computed, to the last bit
+        return not (self.training or torch.is_grad_enabled()) and self.mix.weight.device.type == "cpu"
+
+    def _infer(self, conditioned: Tensor, latent: Tensor | None, initialise: bool) -> Tensor:
+        """`forward` without gradients, for the caches of a CPU; contiguous, whatever the features are."""
+        if self.on_latent is not None and latent is not None:
+            # Hidden values are quickest with channels last, the flow's few channels plane by plane.
+            hidden = _channels_last(self.on_latent, latent).add_(conditioned)
+        else:
+            hidden = conditioned.clone()
+        hidden = self._normalise(0, hidden, initialise).relu_()
+        hidden = self._normalise(1, _channels_last(self.mix, hidden), initialise).relu_()
+        if self.out.kernel_size == (3, 3) and self.out.out_channels <= MOST_NARROW:
+            return apply_gain(_narrow(self.out, hidden), self.gain)
+        return apply_gain(_channels_last(self.out, hidden), self.gain).contiguous()
 
     def _normalise(self, index: int, hidden: Tensor, initialise: bool) -> Tensor:
         if self.norms is None:
@@ -148,6 +173,30 @@ def condition(layer: FlowLayer, features: Features) -> Any:
 def apply_gain(parameters: Tensor, gain: Tensor | None) -> Tensor:
     """exp(3 g) * parameters, for a learned log-gain g of shape (C, 1, 1); None for no gain."""
     return parameters if gain is None else parameters * torch.exp(GAIN * gain).to(parameters.dtype)
+
+
+def _channels_last(convolution: nn.Conv2d, inputs: Tensor) -> Tensor:
+    """The convolution; its result has channels last, which the weight's format decides."""
+    if convolution.kernel_size == (1, 1):
+        by_cell = F.linear(inputs.permute(0, 2, 3, 1), convolution.weight[:, :, 0, 0], convolution.bias)
+        return by_cell.permute(0, 3, 1, 2)
+    weight = convolution.weight.contiguous(memory_format=torch.channels_last)
+    return F.conv2d(inputs, weight, convolution.bias, padding=convolution.padding)
+
+
+def _narrow(convolution: nn.Conv2d, inputs: Tensor) -> Tensor:
+    """A 3x3 convolution to few channels, in half the time.
+
+    Processors compute 16 channels as fast as 4, so the kernel's three rows become channels of one 1x3
+    convolution, whose planes are then added up, each shifted by its row.
+    """
+    weight = torch.cat(convolution.weight.unbind(2)).unsqueeze(2)
+    rows = F.conv2d(inputs, weight.contiguous(memory_format=torch.channels_last), padding=(0, 1))
+    above, out, below = rows.contiguous().chunk(3, dim=1)
+    out = out + _bias(convolution)[:, None, None]
+    out[:, :, 1:] += above[:, :, :-1]
+    out[:, :, :-1] += below[:, :, 1:]
+    return out
 
 
 def _bias(convolution: nn.Conv2d) -> Tensor:

@@ -23,6 +23,7 @@ class Permute(FlowLayer):
             generator. Layers with the same seed have the same order.
     """
 
+    affine = True
     order: Tensor
 
     def __init__(self, shape: Shape, *, seed: int | None = None) -> None:
@@ -47,6 +48,8 @@ class Permute(FlowLayer):
 @register("reverse")
 class Reverse(FlowLayer):
     """The channels from last to first: y = x[C-1, ..., 0]; log|det| = 0. Its own inverse."""
+
+    affine = True
 
     def __init__(self, shape: Shape) -> None:
         super().__init__(shape)

@@ -3,71 +3,35 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
-from dataclasses import dataclass
-from os import PathLike
 
 import numpy as np
-from numpy.typing import NDArray
 
-from flowkit.checkpoint import load
-from flowkit.errors import CheckpointError
 from flowkit.flow import ConditionalFlow
+from flowkit.pages.budget import MEMORY
+from flowkit.pages.decision import Decision, Sampling, check_sampling
+from flowkit.pages.likelihood import bits_per_dim, parts
+from flowkit.pages.models import Model, flow_for
+from flowkit.pages.page import Page
+from flowkit.pages.progress import Progress, counted
 from flowkit.pages.reading import MAX_PIXELS, ImageLike, read
-from flowkit.pages.resolution import Dpi
+from flowkit.pages.resolution import scaled
 from flowkit.pages.sampling import PageSampler
-from flowkit.pages.writing import write_grey, write_ink
 from flowkit.targets import Binary
-
-
-@dataclass(frozen=True)
-class Page:
-    """A binarized page.
-
-    Attributes:
-        binary: (H, W) bool, True = ink. Of several samples, what at least half of them say.
-        probability: (H, W) float32, the share of the samples in which a pixel is ink: P(ink | page). None if
-            there was one sample only.
-        dpi: dots per inch across and down, or None where the image did not say.
-        notes: what its user should know about the reading of the image, one sentence each.
-    """
-
-    binary: NDArray[np.bool_]
-    probability: NDArray[np.float32] | None
-    dpi: Dpi
-    notes: tuple[str, ...] = ()
-
-    def save(self, path: str | PathLike[str]) -> None:
-        """Write the ink, black on white: .png, .tif, .pdf, .webp or .jp2; TIFF and PDF in CCITT
-        Group 4, PNG in 1 bit. Keeps the dpi.
-
-        Raises:
-            OutputError: another suffix, or a place that cannot be written to; nothing half-written is left.
-        """
-        write_ink(path, self.binary, self.dpi)
-
-    def save_probability(self, path: str | PathLike[str]) -> None:
-        """Write P(ink | page) as 8-bit grey, 255 = ink for certain, to .png or .tif.
-
-        Raises:
-            ValueError: there was one sample only.
-            OutputError: as `save`.
-        """
-        if self.probability is None:
-            raise ValueError("P(ink) is a share of samples; there was one only")
-        write_grey(path, np.rint(255 * self.probability).astype(np.uint8), self.dpi)
 
 
 def binarize(
     image: ImageLike,
     *,
-    model: str | PathLike[str] | ConditionalFlow = "binarize",
+    model: Model = "binarize",
+    decision: Decision | None = None,
     temperature: float | None = None,
     samples: int = 1,
     seed: int = 0,
-    tile: int | None = None,
+    memory: int = MEMORY,
     max_pixels: int = MAX_PIXELS,
-    progress: Callable[[int, int], None] | None = None,
+    progress: Progress | None = None,
+    keep_samples: bool = False,
+    likelihood: bool = False,
 ) -> Page:
     """Tell ink from paper, on a page of any size.
 
@@ -77,82 +41,82 @@ def binarize(
     Args:
         image: a file, a Pillow image, or an array or tensor of (H, W), (H, W, 3) or (3, H, W).
         model: a model that ships with the package, a checkpoint, or a flow with a binary target.
-        temperature: standard deviation of the latents, 0 or more; by default 0 for one sample, 1 for more.
-        samples: 1 or more.
+        decision: what is ink. `mode`: what the image of z = 0, temperature 0, says; `mean`: P(ink) >= 1/2;
+            a number p: P(ink) >= p. By default `mode` for one sample, `mean` for more, or if a temperature
+            above 0 is given.
+        temperature: standard deviation of the samples' latents, 0 or more; by default 0 for one sample, 1
+            for more.
+        samples: 1 or more. For `mode`, more than one give the probability beside the decision.
         seed: of the latents, 0 or more; the same seed gives the same page.
-        tile: side in image pixels of the pieces that are worked on one at a time, by default as large as 2 GB
-            of memory allow. Less needs less memory and more time, for the same result.
+        memory: bytes that the process may need at its highest, the decoded page and all results included;
+            less needs more time, for the same result.
         max_pixels: files that hold more are refused before they are decoded.
-        progress: called with the steps done and the steps in all; a tile takes one, and one per sample.
+        progress: called with the steps done and the steps in all.
+        keep_samples: keep the samples themselves, at a bit per pixel and sample.
+        likelihood: also score the result, see `Page.bits_per_dim`; takes about as long as all the rest.
 
     Raises:
         ImageError: the image cannot be read.
         CheckpointError: the model cannot be loaded, or its target is not binary.
+        MemoryLimitError: the page does not fit into `memory`.
         ValueError: an argument is out of its range, or many samples are wanted at temperature 0.
     """
-    temperature = check_sampling(temperature, samples, seed)
-    if tile is not None and tile < 1:
-        raise ValueError(f"tile must be 1 or more, got {tile}")
+    sampling = check_sampling(decision, temperature, samples, seed)
     picture = read(image, max_pixels=max_pixels)
     flow = load_binary(model)
-    height, width = (side * flow.scale for side in picture.size)
-    sampler = PageSampler(flow, picture, tile=tile, temperature=temperature, seed=seed)
-    votes = np.zeros((height, width), np.int32)
-    done, total = 0, len(sampler.tiles) * (1 + samples)
+    kept = -(-samples // 8) if keep_samples else 0
+    bytes_per_pixel = 1 + (1 if sampling.samples < 256 else 2) + kept
+    pixels = math.prod(picture.size) * flow.scale**2
+    sampler = PageSampler(flow, picture, seed=seed, memory=memory, results=pixels * bytes_per_pixel)
+    return draw(sampler, sampling, keep=keep_samples, likelihood=likelihood, progress=progress)
 
-    def step(steps: int) -> None:
-        nonlocal done
-        done += steps
-        if progress is not None:
-            progress(done, total)
 
-    step(0)
-    for part in sampler.tiles:
-        p = sampler.condition(part)
-        step(1)
-        for sample in range(samples):
-            rows, cols, y = sampler.draw(p, part, sample)
-            votes[rows, cols] += (y[0] > 0.5).numpy()
-            step(1)
-        del p  # before the next tile's is made: it is most of the memory in use
+def draw(
+    sampler: PageSampler,
+    sampling: Sampling,
+    *,
+    keep: bool = False,
+    likelihood: bool = False,
+    progress: Progress | None = None,
+) -> Page:
+    """`binarize` for a page that is read, and cut."""
+    size, count = sampler.size, sampling.samples
+    binary = np.zeros(size, bool)
+    votes = np.zeros(size, np.uint8 if count < 256 else np.uint16) if count else None
+    kept = np.zeros((-(-count // 8), *size), np.uint8) if keep and count else None
+    scored = len(parts(sampler.tiles)) if likelihood else 0
+    step = counted(progress, len(sampler.tiles) * sampling.images + scored)
+    images: list[int | None] = [*([None] if sampling.threshold is None else []), *range(count)]
+    for tile in sampler.tiles:
+        pieces = sampler.draw(tile, images, sampling.temperature)
+        for sample, (rows, cols, y) in zip(images, pieces, strict=True):
+            ink = (y[0] > 0.5).numpy()
+            if sample is None:
+                binary[rows, cols] = ink
+            else:
+                assert votes is not None
+                votes[rows, cols] += ink
+                if kept is not None:
+                    kept[sample // 8, rows, cols] |= ink.astype(np.uint8) << (sample % 8)
+            step()
+    if sampling.threshold is not None:
+        assert votes is not None
+        np.greater_equal(votes, sampling.needed(), out=binary)
     return Page(
-        binary=2 * votes >= samples,
-        probability=votes.astype(np.float32) / np.float32(samples) if samples > 1 else None,
-        dpi=None if picture.dpi is None else (picture.dpi[0] * flow.scale, picture.dpi[1] * flow.scale),
-        notes=picture.notes,
+        binary=binary,
+        sampling=sampling,
+        votes=votes if count > 1 else None,
+        kept=kept,
+        bits_per_dim=bits_per_dim(sampler, binary, step) if likelihood else None,
+        dpi=scaled(sampler.picture.dpi, sampler.model.scale),
+        notes=sampler.picture.notes,
     )
 
 
-def check_sampling(temperature: float | None, samples: int, seed: int) -> float:
-    """The temperature to sample at. Raises ValueError for what `binarize` cannot use."""
-    if samples < 1:
-        raise ValueError(f"samples must be 1 or more, got {samples}")
-    if seed < 0:
-        raise ValueError(f"seed must be 0 or more, got {seed}")
-    if temperature is None:
-        return 0.0 if samples == 1 else 1.0
-    if not 0 <= temperature < math.inf:
-        raise ValueError(f"temperature must be a number of 0 or more, got {temperature}")
-    if temperature == 0 and samples > 1:
-        raise ValueError(
-            f"{samples} samples at temperature 0 are all the same; expected a temperature above 0"
-        )
-    return temperature
-
-
-def load_binary(model: str | PathLike[str] | ConditionalFlow) -> ConditionalFlow:
-    """The flow itself, or the one that a name or a checkpoint stands for; its target must be binary.
+def load_binary(model: Model) -> ConditionalFlow:
+    """The flow that is meant; its target must be binary, of one channel.
 
     Raises:
         CheckpointError: it cannot be loaded, or has another target.
     """
-    if isinstance(model, ConditionalFlow):
-        flow, name = model, "the model"
-    else:
-        flow, name = load(model), f"model {model}"
-    if not isinstance(flow.target, Binary) or flow.target.channels != 1:
-        kind = type(flow.target).__name__.lower()
-        raise CheckpointError(
-            f"{name}: its target is {kind} with {flow.target.channels} channel(s), expected binary with 1"
-        )
-    return flow
+    return flow_for(model, Binary, (1,))

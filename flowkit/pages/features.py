@@ -2,21 +2,33 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from typing import Protocol
 
-import torch
 from torch import Tensor
 
 from flowkit.encoders import Encoder, RowStream
+from flowkit.encoders.rows import below
 from flowkit.layers.features import Features
 from flowkit.pages.tiles import Span, Tile, round_up
 
 BAND = 128
-"""Image rows that are streamed at a time: enough work for every layer, little enough to stay in caches."""
+"""Image rows that are streamed at a time, most: enough work for every layer, and not too much for caches."""
+
+_WIDE = 3600  # image columns; wider pages are streamed in fewer rows
 
 Window = Callable[[Span, Span], Tensor]
 """A piece of the padded page: [first, last) of rows and columns -> (1, C, h, w)."""
+
+
+def band(width: int, multiple: int) -> int:
+    """Image rows to stream at a time, a multiple of what the encoder takes.
+
+    >>> band(2480, 2), band(4960, 2), band(9000, 2)
+    (128, 64, 32)
+    """
+    return round_up(BAND >> max(0, min(2, math.ceil(math.log2(width / _WIDE)))), multiple)
 
 
 class PageFeatures(Protocol):
@@ -85,13 +97,13 @@ class StreamedFeatures:
 
     def _advance(self) -> None:
         height, width = self.size
-        stop = min(height, self.read + round_up(BAND, self.encoder.multiple))
+        stop = min(height, self.read + band(width, self.encoder.multiple))
         rows = self.window(Span(self.read, stop, self.read, stop), Span(0, width, 0, width))
         ready = self.stream.push(rows, last=stop == height)
         self.read = stop
         for stride, maps in ready.items():
             known = self.maps.get(stride)
-            self.maps[stride] = maps if known is None else torch.cat([known, maps], dim=2)
+            self.maps[stride] = maps if known is None else below(known, maps)
 
     def _forget(self, first: int) -> None:
         for stride, maps in self.maps.items():

@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-_CELL = 128
+_CELL = 64  # small, because a window needs the whole of every cell that it touches
 
 
 class PageNoise:

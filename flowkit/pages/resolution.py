@@ -39,6 +39,11 @@ def resolution(image: Image.Image) -> tuple[Dpi, tuple[str, ...]]:
     return (float(across), float(down)), ()
 
 
+def scaled(dpi: Dpi, factor: int) -> Dpi:
+    """Of an image that was enlarged, its paper being as large as before."""
+    return None if dpi is None else (dpi[0] * factor, dpi[1] * factor)
+
+
 def exif(image: Image.Image) -> Any:
     """The EXIF block, empty where there is none or it is damaged: that must not cost a sound picture."""
     try:

@@ -2,18 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import itertools
+import math
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
-from flowkit.flow import ConditionalDistribution, ConditionalFlow
-from flowkit.pages.features import PageFeatures, StreamedFeatures, WindowFeatures
+from flowkit.decoding import Decoder, Margins
+from flowkit.errors import MemoryLimitError
+from flowkit.flow import ConditionalFlow
+from flowkit.layers.network import condition
+from flowkit.pages.budget import MEMORY, PROCESS, needs
+from flowkit.pages.features import PageFeatures, StreamedFeatures, WindowFeatures, band
 from flowkit.pages.noise import PageNoise
 from flowkit.pages.reading import Picture
 from flowkit.pages.tiles import STREAMED_WINDOW, WINDOW, Span, Tile, round_up, tiles
+from flowkit.path import to_latents
+
+TOGETHER = 16
+"""Samples of a tile that are decoded side by side, and share what the flow makes of its image."""
+
+
+HALVINGS = 10  # of the tiles' area, before a page is given up
 
 
 class Piece(NamedTuple):
@@ -28,54 +42,139 @@ class PageSampler:
     """p(y | page) for a page that is too large to be taken at once.
 
         for tile in sampler.tiles:
-            p = sampler.condition(tile)                    # all that depends on the image alone
-            for sample in range(16):
-                piece = sampler.draw(p, tile, sample)      # the same sample in every tile fits together
+            for piece in sampler.draw(tile, range(16)):      # the same sample in every tile fits together
+                page[piece.rows, piece.cols] = piece.y
 
     The page is padded below and to the right, by its own edge, to what the model takes; pieces come without.
 
     Args:
         model: any flow.
         picture: the page.
-        tile: largest side of a tile's core, in image pixels; see `tiles`. A model with layers that read the
-            whole image takes the page in one piece all the same.
-        temperature: standard deviation of the latents.
         seed: of the latents.
+        memory: bytes that the process may need at its highest.
+        results: of these, what the caller keeps for itself.
+        core: largest side of a tile's core, in image pixels, instead of what memory and caches suggest. A
+            model with layers that read the whole image takes the page in one piece all the same.
+
+    Raises:
+        MemoryLimitError: even the smallest tiles need more.
+
+    Attributes:
+        size: height and width of the target.
+        tiles: of the page, in the order in which they are quickest.
     """
 
     def __init__(
-        self, model: ConditionalFlow, picture: Picture, *, tile: int | None, temperature: float, seed: int
+        self,
+        model: ConditionalFlow,
+        picture: Picture,
+        *,
+        seed: int,
+        memory: int = MEMORY,
+        results: int = 0,
+        core: int | None = None,
     ) -> None:
         self.model = model
         self.picture = picture
-        self.temperature = temperature
+        self.size = picture.size[0] * model.scale, picture.size[1] * model.scale
         self.noise = PageNoise(seed)
-        height, width = (round_up(side, model.multiple) for side in picture.size)
-        if model.whole_image:
-            tile = max(height, width)
+        with _inference(model):
+            self.decoder = Decoder(model)
+        self.padded = round_up(picture.size[0], model.multiple), round_up(picture.size[1], model.multiple)
+        self.streamed = model.encoder.stream() is not None
         self.features: PageFeatures
-        if model.encoder.stream() is None:
-            margin, step, window = model.reach, model.grid, WINDOW
-            self.features = WindowFeatures(model.encoder, self._window)
+        if self.streamed:
+            self.features = StreamedFeatures(model.encoder, *self.padded, self._window)
         else:
-            margin, step, window = model.path_reach, model.path_grid, STREAMED_WINDOW
-            self.features = StreamedFeatures(model.encoder, height, width, self._window)
-        self.tiles = tiles(height, width, core=tile, margin=margin, step=step, window=window)
+            self.features = WindowFeatures(model.encoder, self._window)
+        self.together = TOGETHER
+        if core is not None or model.whole_image:
+            self.tiles = self._tiles(core or max(self.padded), None)
+        if core is None:
+            self._plan(memory, results)
 
-    def condition(self, tile: Tile) -> ConditionalDistribution:
-        """p(y | what the model sees of this tile); quickest in the order of `tiles`."""
-        with _inference(self.model):
-            return ConditionalDistribution(self.model, self._window(*tile), self.features.of(tile))
+    def _tiles(self, core: int | None, window: int | None) -> list[Tile]:
+        if self.model.whole_image:
+            core = max(self.padded)
+        margin, step = self.model.reach, self.model.grid
+        if self.streamed:
+            margin, step = self.model.path_reach, self.model.path_grid
+        return tiles(*self.padded, core=core, margin=margin, step=step, window=window or WINDOW)
 
-    def draw(self, p: ConditionalDistribution, tile: Tile, sample: int) -> Piece:
-        """This tile of a sample, counted from 0."""
+    def _plan(self, memory: int, results: int) -> None:
+        """Choose the tiles: the best for the caches, or the first smaller ones that memory has room for."""
+        width = self.padded[1]
+        rows = band(width, self.model.encoder.multiple)
         with _inference(self.model):
-            y = p.decode(self._latents(tile, sample))[0]
-        (rows, inner_rows), (cols, inner_cols) = (
-            _core(span, length, self.model.scale)
-            for span, length in zip(tile, self.picture.size, strict=True)
+            needed = needs(self.model, self.decoder, rows)
+        weights = sum(tensor.nbytes for tensor in self.model.state_dict().values())
+        fixed = PROCESS + weights + self.picture.pixels.nbytes + results
+        best = STREAMED_WINDOW // self.model.scale**2 if self.streamed else WINDOW
+        least = 0
+        for halvings, self.together in itertools.product(range(HALVINGS), (TOGETHER, 4, 1)):
+            self.tiles = self._tiles(None, best >> halvings)
+            highest = max(tile.rows.last - tile.rows.first for tile in self.tiles)
+            window = max(
+                (tile.rows.last - tile.rows.first) * (tile.cols.last - tile.cols.first) for tile in self.tiles
+            )
+            least = fixed + needed.of(window=window, together=self.together, kept=highest + rows, width=width)
+            if least <= memory:
+                return
+        raise MemoryLimitError(
+            f"a page of {self.picture.size[1]} x {self.picture.size[0]} pixels needs {least / 1e6:,.0f} MB "
+            f"with this model, more than the limit of {memory / 1e6:,.0f} MB "
+            "(raise it with --memory or memory=)"
         )
-        return Piece(rows, cols, y[:, inner_rows, inner_cols].cpu())
+
+    def draw(self, tile: Tile, samples: Sequence[int | None], temperature: float = 1.0) -> Iterator[Piece]:
+        """A tile of each of these samples, counted from 0; None stands for the image of z = 0.
+
+        The encoder is quickest in the order of `tiles`.
+        """
+        with _inference(self.model):
+            features = self.features.of(tile)
+        rows, cols = map(self._on_page, tile, self.picture.size)
+        margins = Margins(
+            *(
+                self.model.scale * margin
+                for span in tile
+                for margin in (span.start - span.first, span.last - span.stop)
+            )
+        )
+        for first in range(0, len(samples), self.together):
+            group = samples[first : first + self.together]
+            with _inference(self.model):
+                with ThreadPoolExecutor(torch.get_num_threads()) as threads:  # NumPy draws on one
+                    latents = list(threads.map(lambda one: self._latents(tile, one, temperature), group))
+                cores = self.decoder(features, latents, margins)
+            for y in cores:
+                yield Piece(rows, cols, y[0, :, : rows.stop - rows.start, : cols.stop - cols.start].cpu())
+
+    def log_prob(self, part: Tile, y: Tensor) -> float:
+        """log p of a target (1, C, h, w) in this part's window, in nats, as if the page ended there.
+
+        Noise for dequantisation is a function of its place, as the latents are.
+        """
+        layers = [layer for step in self.model.steps() for layer in step]
+        index, stride = len(self.model.latents), self.model.scale
+        rows, cols = (range(span.first * stride, span.last * stride) for span in part)
+        with _inference(self.model):
+            features = self.features.of(part)
+            noise = self.noise.window(0, index, y.shape[1], rows, cols).unsqueeze(0)
+            uniform = torch.special.ndtr(noise).clamp(0, 1 - 1e-7).to(self._like())
+            v, log_q = self.model.target.dequantise(y.to(self._like()), uniform)
+            contexts = (
+                None if layer.context is None else condition(layer, features[layer.context.stride])
+                for layer in layers
+            )
+            v, log_det, *left = to_latents(layers, contexts, v)
+        squares = sum(float(z.double().square().sum()) for z in (v, *left))
+        count = sum(z.numel() for z in (v, *left))
+        return float(log_det - log_q) - 0.5 * (squares + count * math.log(2 * math.pi))
+
+    def _on_page(self, span: Span, length: int) -> slice:
+        """Where a core lies on the target, without the padding."""
+        return slice(span.start * self.model.scale, min(span.stop, length) * self.model.scale)
 
     def _window(self, rows: Span, cols: Span) -> Tensor:
         """What is inside two spans' windows: image (1, C, h, w)."""
@@ -84,7 +183,7 @@ class PageSampler:
         )
         return piece.to(self._like()).contiguous(memory_format=torch.channels_last)
 
-    def _latents(self, tile: Tile, sample: int) -> list[Tensor]:
+    def _latents(self, tile: Tile, sample: int | None, temperature: float) -> list[Tensor]:
         latents = []
         for index, (channels, stride) in enumerate(self.model.latents):
             # windows begin on the model's grid, which is a multiple of every latent's
@@ -92,25 +191,15 @@ class PageSampler:
                 range(span.first * self.model.scale // stride, span.last * self.model.scale // stride)
                 for span in tile
             )
-            if self.temperature == 0:
+            if sample is None:
                 z = torch.zeros(channels, len(rows), len(cols))
             else:
-                z = self.temperature * self.noise.window(sample, index, channels, rows, cols)
-            z = z.unsqueeze(0).to(self._like())
-            latents.append(z.contiguous(memory_format=torch.channels_last))
+                z = temperature * self.noise.window(sample, index, channels, rows, cols)
+            latents.append(z.unsqueeze(0).to(self._like()))
         return latents
 
     def _like(self) -> Tensor:
         return next(self.model.parameters())
-
-
-def _core(span: Span, length: int, scale: int) -> tuple[slice, slice]:
-    """Where a core lies on the page, without the padding, and where in its window; in target pixels."""
-    stop = min(span.stop, length)
-    return (
-        slice(span.start * scale, stop * scale),
-        slice((span.start - span.first) * scale, (stop - span.first) * scale),
-    )
 
 
 @contextmanager

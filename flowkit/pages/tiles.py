@@ -14,8 +14,9 @@ from typing import NamedTuple
 WINDOW = 2_250_000
 """Most pixels of a window that is encoded by itself: the larger, the less of it is margin."""
 
-STREAMED_WINDOW = 500_000
-"""Most pixels of a window whose features come from a stream: its margin is small, and so may it be."""
+STREAMED_WINDOW = 262_144
+"""Most TARGET pixels of a window whose features come from a stream: its margin is small, and what it needs at
+a time fits into the caches."""
 
 _MOST = 256
 

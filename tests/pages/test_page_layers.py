@@ -10,7 +10,10 @@ import torch
 from torch import nn
 
 from flowkit import ConditionalFlow, build
-from flowkit.pages import binarize
+from flowkit.pages import read
+from flowkit.pages.binary import draw
+from flowkit.pages.decision import check_sampling
+from flowkit.pages.sampling import PageSampler
 
 
 def flow(step: dict, perturb: Callable[..., nn.Module]) -> ConditionalFlow:
@@ -40,7 +43,10 @@ def test_tiles_are_the_page_whatever_the_layer(step, grid, whole, perturb):
     model = flow(step, perturb)
     assert (model.grid, model.whole_image) == (grid, whole)
     page = np.random.default_rng(0).random((90, 130))
-    one, many = (binarize(page, model=model, samples=3, seed=1, tile=tile) for tile in (1000, 20))
+    one, many = (
+        draw(PageSampler(model, read(page), seed=1, core=core), check_sampling(samples=3))
+        for core in (1000, 20)
+    )
     assert np.array_equal(one.probability, many.probability)
     assert 0 < one.probability.mean() < 1
 

@@ -11,7 +11,7 @@ from PIL import Image
 
 from flowkit.errors import OutputError
 from flowkit.pages.reading import read
-from flowkit.pages.writing import check_output, write_grey, write_ink
+from flowkit.pages.writing import check_output, write_ink, write_picture
 
 INK = np.zeros((53, 37), bool)
 INK[4:13, 5:21] = True
@@ -35,7 +35,7 @@ def test_ink_is_black_in_one_bit(suffix: str, dpi: tuple[float, float] | None, t
 @pytest.mark.parametrize("suffix", ["png", "tif"])
 def test_grey(suffix: str, tmp_path: Path) -> None:
     values = np.arange(256, dtype=np.uint8).reshape(8, 32)
-    write_grey(tmp_path / f"map.{suffix}", values, (300, 300))
+    write_picture(tmp_path / f"map.{suffix}", values, (300, 300))
     with Image.open(tmp_path / f"map.{suffix}") as image:
         assert image.mode == "L"
         assert np.array_equal(np.asarray(image), values)

@@ -1,0 +1,160 @@
+"""A binarized page: its ink, how sure the model is of every pixel, and the files that say so."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from os import PathLike
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from flowkit.pages.decision import Sampling
+from flowkit.pages.resolution import Dpi
+from flowkit.pages.review import Review, review
+from flowkit.pages.writing import write_heat, write_ink, write_picture
+
+Votes = NDArray[np.uint8] | NDArray[np.uint16]
+
+
+@dataclass(frozen=True)
+class Page:
+    """A binarized page of H x W pixels.
+
+    What follows from samples is None where fewer than two were drawn. Memory: 1 byte per pixel for `binary`,
+    1 more for `votes` (2 beyond 255 samples), 1/8 per sample that was kept; all else is made when it is
+    asked for.
+
+    Attributes:
+        binary: (H, W) bool, True = ink.
+        sampling: what was drawn, and how it decided.
+        votes: (H, W), by how many of the samples a pixel is ink; None if there were fewer than two.
+        kept: (ceil(N / 8), H, W) uint8, the samples themselves, a bit for each; None if they were not kept.
+        bits_per_dim: -log2 p(binary | page) per pixel, an upper bound, if it was asked for. Low where the
+            model finds its answer obvious.
+        dpi: dots per inch across and down, or None where the image did not say.
+        notes: what its user should know about the reading of the image, one sentence each.
+    """
+
+    binary: NDArray[np.bool_]
+    sampling: Sampling
+    votes: Votes | None = None
+    kept: NDArray[np.uint8] | None = None
+    bits_per_dim: float | None = None
+    dpi: Dpi = None
+    notes: tuple[str, ...] = ()
+
+    @property
+    def probability(self) -> NDArray[np.float32] | None:
+        """(H, W) float32, P(ink | page): the share of the samples in which a pixel is ink."""
+        return None if self.votes is None else self._shares()[self.votes]
+
+    @property
+    def entropy(self) -> NDArray[np.float32] | None:
+        """(H, W) float32, in bits: -p log2 p - (1 - p) log2 (1 - p) for p = P(ink | page), not smoothed.
+
+        0 where all samples agree, 1 where half of them do; of N samples it falls short of the model's own by
+        1 / (2 N ln 2) bits on average, where the model is in doubt.
+        """
+        return None if self.votes is None else _entropy(self._shares()).astype(np.float32)[self.votes]
+
+    @cached_property
+    def mean_entropy(self) -> float | None:
+        """Bits per pixel, the mean of `entropy`."""
+        if self.votes is None:
+            return None
+        counts = sum(np.bincount(row, minlength=self.sampling.samples + 1) for row in self.votes)
+        return float(counts @ _entropy(self._shares()) / self.votes.size)
+
+    @cached_property
+    def review(self) -> Review | None:
+        """What a person should look at: a score of the page and of its parts, see `Review`."""
+        if self.votes is None:
+            return None
+        return review(self.binary, self.votes, self.sampling.samples, self.dpi)
+
+    @property
+    def samples(self) -> NDArray[np.bool_] | None:
+        """(N, H, W) bool, if they were kept; see `sample` for one of them."""
+        if self.kept is None:
+            return None
+        return np.stack([self.sample(index) for index in range(self.sampling.samples)])
+
+    def sample(self, index: int) -> NDArray[np.bool_]:
+        """One sample (H, W), counted from 0.
+
+        Raises:
+            ValueError: samples were not kept.
+            IndexError: there are fewer.
+        """
+        if self.kept is None:
+            raise ValueError("the samples were not kept; binarize(..., keep_samples=True) keeps them")
+        if not 0 <= index < self.sampling.samples:
+            raise IndexError(f"there are {self.sampling.samples} samples, got index {index}")
+        bits: NDArray[np.bool_] = (self.kept[index // 8] >> (index % 8)) & 1 == 1
+        return bits
+
+    def save(self, path: str | PathLike[str]) -> None:
+        """Write the ink, black on white: .png, .tif, .pdf, .webp or .jp2; TIFF and PDF in CCITT
+        Group 4, PNG in 1 bit. Keeps the dpi.
+
+        Raises:
+            OutputError: another suffix, or a place that cannot be written to; nothing half-written is left.
+        """
+        write_ink(path, self.binary, self.dpi)
+
+    def save_probability(self, path: str | PathLike[str], bits: int = 8) -> None:
+        """Write P(ink | page) as grey of 8 or 16 bits, white = ink for certain, to .png or .tif.
+
+        Raises:
+            ValueError: there was one sample only, or other bits.
+            OutputError: as `save`.
+        """
+        if bits not in (8, 16):
+            raise ValueError(f"bits must be 8 or 16, got {bits}")
+        votes = self._voted()
+        levels = np.rint((2**bits - 1) * self._shares().astype(np.float64))
+        write_picture(path, levels.astype(np.uint8 if bits == 8 else np.uint16)[votes], self.dpi)
+
+    def save_uncertainty(self, path: str | PathLike[str]) -> None:
+        """Write the entropy as a heat map, from black (0 bits) over red and yellow to white (1 bit).
+
+        The values of the palette image are the entropy in 255ths of a bit.
+
+        Raises:
+            ValueError: there was one sample only.
+            OutputError: as `save`.
+        """
+        votes = self._voted()
+        levels = np.rint(255 * _entropy(self._shares())).astype(np.uint8)
+        write_heat(path, levels[votes], self.dpi)
+
+    def save_samples(self, path: str | PathLike[str]) -> list[Path]:
+        """Write every sample as `save` would, numbered from 1: page.png gives page-01.png, page-02.png, ...
+
+        Raises:
+            ValueError: samples were not kept.
+            OutputError: as `save`.
+        """
+        path, count = Path(path), self.sampling.samples
+        paths = [path.with_stem(f"{path.stem}-{i + 1:0{len(str(count))}}") for i in range(count)]
+        for index, place in enumerate(paths):
+            write_ink(place, self.sample(index), self.dpi)
+        return paths
+
+    def _shares(self) -> NDArray[np.float32]:
+        """P(ink) of every number of votes."""
+        return np.arange(self.sampling.samples + 1, dtype=np.float32) / np.float32(self.sampling.samples)
+
+    def _voted(self) -> Votes:
+        if self.votes is None:
+            raise ValueError("P(ink) is a share of samples; there was one only")
+        return self.votes
+
+
+def _entropy(p: NDArray[np.float32]) -> NDArray[np.float64]:
+    """Of a pixel that is ink with probability p, in bits."""
+    both = np.stack([p, 1 - p]).astype(np.float64)
+    bits: NDArray[np.float64] = -(both * np.log2(np.where(both > 0, both, 1))).sum(0)
+    return bits

@@ -1,0 +1,158 @@
+"""Pages made larger: samples of what the page was before it was scanned too coarsely."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from os import PathLike
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from numpy.typing import NDArray
+from torch import Tensor
+
+from flowkit.flow import ConditionalFlow
+from flowkit.pages.budget import MEMORY
+from flowkit.pages.decision import Sampling, check_sampling
+from flowkit.pages.models import Model, flow_for
+from flowkit.pages.progress import Progress, counted
+from flowkit.pages.reading import MAX_PIXELS, ImageLike, Picture, luma, read
+from flowkit.pages.resolution import Dpi, scaled
+from flowkit.pages.sampling import PageSampler
+from flowkit.pages.writing import write_picture
+from flowkit.targets import Continuous
+
+BICUBIC = 2  # pixels that bicubic interpolation reads on either side
+
+
+@dataclass(frozen=True)
+class UpscaledPage:
+    """A page of H x W pixels, enlarged by the model's scale.
+
+    Attributes:
+        image: (H, W) grey or (H, W, 3) RGB, uint8, as the page was; of several samples their mean, which is
+            sure, but blurred where they differ.
+        samples: (N, H, W) or (N, H, W, 3) uint8, if they were kept.
+        dpi: dots per inch across and down, those of the page times the model's scale; None where the image
+            did not say.
+        notes: what its user should know about the reading of the image, one sentence each.
+    """
+
+    image: NDArray[np.uint8]
+    samples: NDArray[np.uint8] | None = None
+    dpi: Dpi = None
+    notes: tuple[str, ...] = ()
+
+    def save(self, path: str | PathLike[str]) -> None:
+        """Write the image: without loss to .png, .tif, .pdf, .webp or .jp2, or to .jpg. Keeps the dpi.
+
+        Raises:
+            OutputError: another suffix, or a place that cannot be written to; nothing half-written is left.
+        """
+        write_picture(path, self.image, self.dpi, lossy=True)
+
+
+def upscale(
+    image: ImageLike,
+    *,
+    model: Model,
+    temperature: float | None = None,
+    samples: int = 1,
+    seed: int = 0,
+    memory: int = MEMORY,
+    max_pixels: int = MAX_PIXELS,
+    progress: Progress | None = None,
+    keep_samples: bool = False,
+) -> UpscaledPage:
+    """Enlarge a page of any size by a model's scale (1 for a model that restores).
+
+    Args:
+        image: a file, a Pillow image, or an array or tensor of (H, W), (H, W, 3) or (3, H, W).
+        model: a model that ships with the package, a checkpoint, or a flow with a continuous target of one or
+            three channels. One channel: of a page in colour it makes the luma, and the colour is enlarged by
+            bicubic interpolation. Three: a grey page comes out grey.
+        temperature: standard deviation of the latents, 0 or more; by default 0 for one sample, 1 for more.
+        samples: 1 or more; the image is their mean.
+        seed: of the latents, 0 or more; the same seed gives the same page.
+        memory: bytes that the process may need at its highest, the decoded page and all results included.
+        max_pixels: files that hold more are refused before they are decoded.
+        progress: called with the steps done and the steps in all.
+        keep_samples: keep the samples themselves.
+
+    Raises:
+        ImageError: the image cannot be read.
+        CheckpointError: the model cannot be loaded, or its target is not continuous with 1 or 3 channels.
+        MemoryLimitError: the page does not fit into `memory`.
+        ValueError: an argument is out of its range, or many samples are wanted at temperature 0.
+    """
+    sampling = check_sampling(None, temperature, samples, seed)
+    picture = read(image, max_pixels=max_pixels)
+    flow = load_continuous(model)
+    height, width = (side * flow.scale for side in picture.size)
+    bytes_per_pixel = picture.pixels.shape[2] * (1 + (samples if keep_samples else 0))
+    sampler = PageSampler(flow, picture, seed=seed, memory=memory, results=height * width * bytes_per_pixel)
+    return enlarge(sampler, sampling, keep=keep_samples, progress=progress)
+
+
+def enlarge(
+    sampler: PageSampler, sampling: Sampling, *, keep: bool = False, progress: Progress | None = None
+) -> UpscaledPage:
+    """`upscale` for a page that is read, and cut."""
+    picture, scale = sampler.picture, sampler.model.scale
+    images: list[int | None] = [*range(sampling.samples)] or [None]
+    shape = (*sampler.size, picture.pixels.shape[2])
+    image = np.empty(shape, np.uint8)
+    kept = np.empty((len(images), *shape), np.uint8) if keep else None
+    step = counted(progress, len(sampler.tiles) * len(images))
+    for tile in sampler.tiles:
+        mean: Tensor | None = None
+        for index, (rows, cols, y) in enumerate(sampler.draw(tile, images, sampling.temperature)):
+            values = _as_the_page(y.float(), picture, rows, cols, scale).clamp(0, 1)
+            if kept is not None:
+                kept[index, rows, cols] = _levels(values)
+            share = values / len(images)
+            mean = share if mean is None else mean + share
+            step()
+        assert mean is not None
+        image[rows, cols] = _levels(mean)
+    if shape[2] == 1:
+        image, kept = image[..., 0], None if kept is None else kept[..., 0]
+    return UpscaledPage(image, kept, scaled(picture.dpi, scale), picture.notes)
+
+
+def _as_the_page(y: Tensor, picture: Picture, rows: slice, cols: slice, scale: int) -> Tensor:
+    """What a model put out for rows x cols of the target, in the page's channels: (C, h, w)."""
+    channels = picture.pixels.shape[2]
+    if len(y) == channels:
+        return y
+    if channels == 1:
+        return luma(y)
+    # The eye takes its detail from the luma; what is left of the colours is smooth.
+    around = [
+        slice(max(0, span.start // scale - BICUBIC), min(length, span.stop // scale + BICUBIC))
+        for span, length in zip((rows, cols), picture.size, strict=True)
+    ]
+    colours = picture.window(around[0], around[1], 3)[0]
+    difference = (colours - luma(colours)).unsqueeze(0)
+    if scale > 1:
+        difference = F.interpolate(difference, scale_factor=scale, mode="bicubic", align_corners=False)
+    inner = [
+        slice(span.start - scale * window.start, span.stop - scale * window.start)
+        for span, window in zip((rows, cols), around, strict=True)
+    ]
+    return y + difference[0, :, inner[0], inner[1]]
+
+
+def _levels(values: Tensor) -> NDArray[np.uint8]:
+    """(C, h, w) of values in [0, 1] -> (h, w, C) of 8 bits."""
+    levels: NDArray[np.uint8] = (255 * values).round().to(torch.uint8).permute(1, 2, 0).numpy()
+    return levels
+
+
+def load_continuous(model: Model) -> ConditionalFlow:
+    """The flow that is meant; its target must be continuous, of one channel or three.
+
+    Raises:
+        CheckpointError: it cannot be loaded, or has another target.
+    """
+    return flow_for(model, Continuous, (1, 3))
