@@ -32,7 +32,7 @@ def load(name_or_path: str | os.PathLike[str]) -> ConditionalFlow:
     >>> model.training
     False
     """
-    path = _locate(name_or_path)
+    path = locate(name_or_path)
     tensors, metadata = read_checkpoint(path, prefix=MODEL)
     if "recipe" not in metadata:
         raise CheckpointError(f"{path}: holds no recipe; flowkit's own checkpoints do")
@@ -50,7 +50,7 @@ def trained_on(name_or_path: str | os.PathLike[str]) -> frozenset[str]:
     Raises:
         CheckpointError: as `load`, or the list is damaged.
     """
-    path = _locate(name_or_path)
+    path = locate(name_or_path)
     _, metadata = read_checkpoint(path, prefix=TRAIN_PAGES)
     try:
         pages = json.loads(metadata.get(TRAIN_PAGES, "[]"))
@@ -124,7 +124,8 @@ def shipped_weights() -> dict[str, Path]:
     return {file.stem: file for file in sorted(folder.glob("*.safetensors"))}
 
 
-def _locate(name_or_path: str | os.PathLike[str]) -> Path:
+def locate(name_or_path: str | os.PathLike[str]) -> Path:
+    """The file that a name or a path stands for. Raises CheckpointError where there is none."""
     text = os.fspath(name_or_path)
     if Path(text).is_file():
         return Path(text)

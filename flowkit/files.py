@@ -10,6 +10,9 @@ from pathlib import Path
 
 from flowkit.errors import OutputError
 
+DRAFTS = ".flowkit-*.tmp"
+"""What files are called that are being written; one that is left was its writer's, who was killed."""
+
 
 @contextmanager
 def replacing(path: str | os.PathLike[str]) -> Iterator[Path]:
@@ -32,3 +35,11 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[Path]:
     finally:
         with suppress(OSError):
             draft.unlink(missing_ok=True)
+
+
+def make_folder(folder: str | os.PathLike[str]) -> None:
+    """Make a folder, and those above it, where they are not there. Raises OutputError where it cannot."""
+    try:
+        Path(folder).mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise OutputError(f"{folder}: cannot be made ({error.strerror or error})") from None

@@ -10,8 +10,10 @@ import torch
 from PIL import Image
 from torch import nn
 
+from flowkit.checkpoint import save
 from flowkit.data.degrade import degrade
 from flowkit.data.draw import draw_page
+from flowkit.recipe import build
 
 torch.set_num_threads(1)  # tests are small: threads would only wait for one another
 
@@ -51,3 +53,30 @@ def drawn(tmp_path_factory) -> Path:
         Image.fromarray(degrade(ink, rng)).save(folder / "img" / f"{i}.png")
         Image.fromarray(np.where(ink, 0, 255).astype(np.uint8)).convert("1").save(folder / "gt" / f"{i}.png")
     return folder
+
+
+def _checkpoint(path: Path, target: str, encoder: dict[str, object]) -> Path:
+    torch.manual_seed(0)
+    steps = ["squeeze", "actnorm", "conv1x1", "affine_injector", "affine_coupling"]
+    recipe = {"version": 1, "name": "tiny", "target": {"type": target}, "encoder": encoder, "flow": steps}
+    flow = build(recipe)
+    with torch.no_grad():
+        for weight in flow.parameters():
+            if weight.dim() == 4 and weight.shape[-1] == 3:
+                weight.normal_(0, 1.5 / weight[0].numel() ** 0.5)
+    save(flow, path)
+    return path
+
+
+@pytest.fixture(scope="session")
+def ink_checkpoint(tmp_path_factory) -> Path:
+    """A tiny model with random weights, for `flowkit binarize`."""
+    encoder = {"type": "unet", "in_channels": 1, "widths": [8]}
+    return _checkpoint(tmp_path_factory.mktemp("model") / "tiny.safetensors", "binary", encoder)
+
+
+@pytest.fixture(scope="session")
+def doubling_checkpoint(tmp_path_factory) -> Path:
+    """A tiny model with random weights, for `flowkit upscale`, twice as large."""
+    encoder = {"type": "rrdb", "features": 8, "growth": 4, "blocks": 1, "stack": [0], "scale": 2}
+    return _checkpoint(tmp_path_factory.mktemp("model") / "double.safetensors", "continuous", encoder)

@@ -8,34 +8,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
 from PIL import Image
 
-from flowkit.checkpoint import save
 from flowkit.cli import main
-from flowkit.recipe import build
 
 
-@pytest.fixture(scope="module")
-def model(tmp_path_factory: pytest.TempPathFactory) -> str:
-    torch.manual_seed(0)
-    steps = ["squeeze", "actnorm", "conv1x1", "affine_injector", "affine_coupling"]
-    flow = build(
-        {
-            "version": 1,
-            "name": "tiny",
-            "target": {"type": "binary"},
-            "encoder": {"type": "unet", "in_channels": 1, "widths": [8]},
-            "flow": steps,
-        }
-    )
-    with torch.no_grad():
-        for weight in flow.parameters():
-            if weight.dim() == 4 and weight.shape[-1] == 3:
-                weight.normal_(0, 1.5 / weight[0].numel() ** 0.5)
-    path = tmp_path_factory.mktemp("model") / "tiny.safetensors"
-    save(flow, path)
-    return str(path)
+@pytest.fixture
+def model(ink_checkpoint: Path) -> str:
+    return str(ink_checkpoint)
 
 
 @pytest.fixture
@@ -65,10 +45,7 @@ def test_one_page(folder: Path, model: str, capsys: pytest.CaptureFixture[str]) 
 
 def test_group_4(folder: Path, model: str) -> None:
     assert main(["binarize", "page.png", "-o", "out.tif", "--model", model]) == 0
-    assert (
-        main(["binarize", "page.png", "-o", "out.png", "--model", model, "--tile", "8", "--threads", "1"])
-        == 0
-    )
+    assert main(["binarize", "page.png", "-o", "out.png", "--model", model, "--threads", "1"]) == 0
     with Image.open("out.tif") as tif, Image.open("out.png") as png:
         assert tif.info["compression"] == "group4"
         assert tif.info["dpi"] == (300, 300)
@@ -115,21 +92,25 @@ def test_several_pages_of_which_some_fail(
         "flowkit: bad.jpg: not an image that can be read "
         "(expected one of PNG, JPEG, TIFF, BMP, PPM, WEBP, GIF, JPEG2000)",
         "flowkit: none.png: no such file",
-        "flowkit: 2 of 4 pages failed",
+        "flowkit: 2 of 4 pages failed:",
+        "  bad.jpg: not an image that can be read "
+        "(expected one of PNG, JPEG, TIFF, BMP, PPM, WEBP, GIF, JPEG2000)",
+        "  none.png: no such file",
     ]
-    assert names(folder / "out") == ["dot.png", "page.png"]
+    assert names(folder / "out") == ["dot.png", "page.png", "report.jsonl"]
 
 
 def test_one_page_into_a_folder_with_its_map(folder: Path, model: str) -> None:
     Path("out").mkdir()
     assert main(["binarize", "page.png", "-o", "out", "--model", model, "--probability", "maps"]) == 0
-    assert names(folder) == ["maps", "maps/page.png", "out", "out/page.png", "page.png"]
+    assert names(folder) == ["maps", "maps/page.png", "out", "out/page.png", "out/report.jsonl", "page.png"]
 
 
 def test_a_note_is_given(folder: Path, model: str, capsys: pytest.CaptureFixture[str]) -> None:
-    Image.new("L", (8, 8)).save("two.tif", save_all=True, append_images=[Image.new("L", (8, 8))])
-    assert main(["binarize", "two.tif", "-o", "out.png", "--model", model]) == 0
-    assert capsys.readouterr().err == "flowkit: two.tif: holds 2 images, only the first is used\n"
+    frames = [Image.fromarray(np.full((8, 8), level, np.uint8)) for level in (10, 200)]
+    frames[0].save("two.gif", save_all=True, append_images=frames[1:])
+    assert main(["binarize", "two.gif", "-o", "out.png", "--model", model]) == 0
+    assert capsys.readouterr().err == "flowkit: two.gif: holds 2 images, only the first is used\n"
 
 
 def bomb() -> bytes:
@@ -144,7 +125,12 @@ def bomb() -> bytes:
     ("arguments", "message"),
     [
         (["none.png", "-o", "out.png"], "none.png: no such file"),
-        ([".", "-o", "out.png"], ".: is a folder, expected an image"),
+        ([".", "-o", "out.png"], "out.png: is called like a file, expected a folder"),
+        (["page.png", "text.png", "-o", "out.pdf"], "out.pdf: is called like a file, expected a folder"),
+        (["page.png", "-o", "out.png", "--format", "tif"], "out.png: --format is for folders"),
+        (["page.png", "-o", "out.png", "--html"], "--html needs a folder for the results, and out.png is a"),
+        (["no*.png", "-o", "out"], "no*.png: no such file, and no image that it matches as a pattern"),
+        (["none.png", "-o", "out/"], "none.png: no such file"),
         (["empty.png", "-o", "out.png"], "empty.png: the file is empty"),
         (["text.png", "-o", "out.png"], "text.png: not an image that can be read"),
         (["cut.png", "-o", "out.png"], "cut.png: the image is damaged or cut short"),
@@ -159,17 +145,20 @@ def bomb() -> bytes:
         (["page.png", "-o", "text.png/out.png"], "text.png: is not a folder"),
         (["page.png", "text.png", "-o", "none/out"], "none: no such folder"),
         (["page.png", "text.png", "-o", "empty.png"], "empty.png: is not a folder"),
-        (["page.png", "page.tif", "-o", "out"], "page.png and page.tif would both be written to page.png"),
+        (
+            ["page.png", "page.tif", "-o", "out"],
+            "page.png and page.tif would both be written to out/page.png: name one",
+        ),
         (["page.png", "-o", "page.png"], "page.png: is an input too, and would be overwritten"),
         (["page.png", "text.png", "-o", "."], "page.png: is an input too, and would be overwritten"),
         (
             ["page.png", "-o", "a.png", "--probability", "a.png"],
-            "a.png: is meant for the page and for --prob",
+            "a.png: is meant for more than one result of page.png",
         ),
         (["page.png", "-o", "a.png", "--probability", "a.bmp"], 'a.bmp: ".bmp", expected .png'),
         (
             ["page.png", "-o", "a.png", "--probability", "b.png", "--samples", "1"],
-            "--probability is a share of",
+            "--probability is made of samples: expected --samples 2 or more, got 1",
         ),
         (["page.png", "-o", "a.png", "--samples", "2", "--temperature", "0"], "2 samples at temperature 0"),
         (["page.png", "-o", "a.png", "--temperature", "-1"], "temperature must be a number of 0 or more"),
@@ -202,7 +191,14 @@ def test_one_line_and_nothing_written(
         (["--samples", "0"], "argument --samples: expected 1 or more, got 0"),
         (["--samples", "many"], "argument --samples: invalid whole number value: 'many'"),
         (["--seed", "-1"], "argument --seed: expected 0 or more, got -1"),
-        (["--tile", "0"], "argument --tile: expected 1 or more, got 0"),
+        (["--memory", "2"], 'argument --memory: expected a size such as 800MB, 2GB or 1.5GiB, got "2"'),
+        (["--memory", "0GB"], "argument --memory: expected a size from 1kB to 1000TB"),
+        (["--jobs", "0"], "argument --jobs: expected 1 or more, got 0"),
+        (["--bits", "12"], "argument --bits: invalid choice"),
+        (
+            ["--decision", "mean", "--threshold", "0.3"],
+            "argument --threshold: not allowed with argument --dec",
+        ),
     ],
 )
 def test_wrong_options(arguments: list[str], message: str, capsys: pytest.CaptureFixture[str]) -> None:

@@ -17,6 +17,7 @@ from flowkit.errors import FlowkitError
 
 VERBS = (
     "binarize",
+    "upscale",
     "train",
     "evaluate",
     "check",

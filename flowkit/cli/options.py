@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import re
 
 import torch
 
@@ -11,6 +12,8 @@ from flowkit.recipe import import_modules
 
 MOST = 2**31 - 1  # what C libraries behind these options can count
 MOST_THREADS = 1024
+MOST_BYTES = 10**15
+_SIZE = re.compile(r"([0-9]+(?:\.[0-9]+)?) *([kmgt])(i)?b", re.IGNORECASE)
 
 
 def add_set(parser: argparse.ArgumentParser) -> None:
@@ -68,6 +71,22 @@ def _whole(text: str, least: int) -> int:
     if value > MOST:
         raise argparse.ArgumentTypeError(f"expected {MOST} or less, got {value}")
     return value
+
+
+def size(text: str) -> int:
+    """Bytes: a number with a unit, kB to TB or KiB to TiB.
+
+    >>> size("2GB"), size("1.5 GiB"), size("800mb")
+    (2000000000, 1610612736, 800000000)
+    """
+    found = _SIZE.fullmatch(text)
+    if found is None:
+        raise argparse.ArgumentTypeError(f'expected a size such as 800MB, 2GB or 1.5GiB, got "{text}"')
+    number, prefix, binary = found.groups()
+    value = float(number) * (1024 if binary else 1000) ** " kmgt".index(prefix.lower())
+    if value < 1 or value > MOST_BYTES:
+        raise argparse.ArgumentTypeError(f'expected a size from 1kB to 1000TB, got "{text}"')
+    return int(value)
 
 
 # argparse names a converter in its own message when int() refuses the text

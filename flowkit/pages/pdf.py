@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib
-import math
-import threading
+import json
+import subprocess
+import sys
+import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from io import BufferedReader
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,46 +22,48 @@ from flowkit.errors import FlowkitError, ImageError, OutputError
 DPI = 300
 """What a page is drawn at that is not a scan."""
 
-_PDFIUM = threading.RLock()  # pdfium is not made for threads
-_MOST_DPI = 1200
-_POINTS = 72  # per inch
+_PROGRAM = Path(__file__).with_name("pdf_process.py")
+_UNFINISHED = "cannot be drawn: it takes too much memory or time, or crashes the program that draws it"
+_MOST_OPEN = 64  # files at a time
 
 
 def count(path: Path) -> int:
     """How many pages a PDF has. Raises ImageError where it cannot be read, or has none."""
-    with _document(path) as document:
-        return len(document)
+    with _asked(path) as (said, _):
+        return int(said["pages"])
 
 
-def render(path: Path, page: int, *, dpi: float | None, max_pixels: int) -> tuple[NDArray[np.uint8], float]:
-    """Draw one page, counted from 0: (H, W, 3), and the dpi it was drawn at.
+class Drawn(NamedTuple):
+    """A page as pixels, (H, W, 3), the dpi it was drawn at, and how many pages its file has."""
+
+    pixels: NDArray[np.uint8]
+    dpi: float
+    pages: int
+
+
+def render(path: Path, page: int, *, dpi: float | None, max_pixels: int) -> Drawn:
+    """Draw one page, counted from 0.
 
     A page that is mostly one image is drawn at that image's own resolution, others at 300 dpi, unless `dpi`
     is given.
 
     Raises:
-        ImageError: it cannot be read, or it or an image in it has more than `max_pixels` pixels.
+        ImageError: it cannot be read, takes far more memory or time than its size can explain, or it or an
+            image in it has more than `max_pixels` pixels.
     """
-    with _document(path) as document:
-        if page >= len(document):
-            raise ImageError(f"{path}: has {len(document)} pages, page {page + 1} was asked for")
-        try:
-            sheet = document[page]
-            images = list(_images(sheet))
-            dpi = dpi or _native(images, sheet.get_width() * sheet.get_height()) or DPI
-            scale = dpi / _POINTS * (1 - 1e-6)  # pdfium rounds up, and 10.8 points are 10.8000002 to it
-            sizes = [(math.ceil(sheet.get_width() * scale), math.ceil(sheet.get_height() * scale))]
-            # what pdfium would have to decode counts as well as what it would draw
-            for width, height in sizes + [image[:2] for image in images]:
-                if width * height > max_pixels:
-                    raise ImageError(
-                        f"{path}: page {page + 1}: {width} x {height} pixels, more than the limit of "
-                        f"{max_pixels:,} (raise it with --max-pixels or max_pixels=)"
-                    )
-            drawn = sheet.render(scale=scale, rev_byteorder=True)
-            return np.array(drawn.to_numpy()[..., :3]), float(dpi)
-        except _pdfium().PdfiumError as error:
-            raise ImageError(f"{path}: page {page + 1} is damaged ({error})") from None
+    with _asked(path, page, dpi or 0, max_pixels) as (said, stream):
+        if page >= said["pages"]:
+            raise ImageError(f"{path}: has {said['pages']} pages, page {page + 1} was asked for")
+        if "too_large" in said:
+            width, height = said["too_large"]
+            raise ImageError(
+                f"{path}: page {page + 1}: {width} x {height} pixels, more than the limit of "
+                f"{max_pixels:,} (raise it with --max-pixels or max_pixels=)"
+            )
+        pixels = np.empty((said["height"], said["width"], 3), np.uint8)
+        if stream.readinto(pixels.data.cast("B")) != pixels.nbytes:
+            raise ImageError(f"{path}: page {page + 1} {_UNFINISHED}")
+        return Drawn(pixels, said["dpi"], said["pages"])
 
 
 def join(parts: Sequence[bytes], place: Path, name: str) -> None:
@@ -66,14 +72,40 @@ def join(parts: Sequence[bytes], place: Path, name: str) -> None:
     `name` is what errors call the file.
 
     Raises:
-        OutputError: an image is too small for a page (3 points).
+        OutputError: an image cannot be the page of a PDF.
     """
     img2pdf = _needed("img2pdf")
     try:
         with place.open("wb") as file:
-            img2pdf.convert(list(parts), outputstream=file)
+            # its own writer: the same pixels are the same file, without a date or a random id
+            img2pdf.convert(list(parts), outputstream=file, nodate=True, engine=img2pdf.Engine.internal)
     except (ValueError, img2pdf.PdfTooLargeError, img2pdf.ImageOpenError) as error:
         raise OutputError(f"{name}: cannot be written ({error})") from None
+
+
+def bind(place: Path, parts: Sequence[Path], name: str) -> None:
+    """Write the pages of PDF files as one, in their order. `name` is what errors call the file.
+
+    Raises:
+        OutputError: a part is damaged.
+    """
+    pikepdf = _needed("pikepdf")
+    if len(parts) > _MOST_OPEN:  # each stays open until all are written
+        with tempfile.TemporaryDirectory(prefix=".flowkit-", suffix=".tmp", dir=place.parent) as folder:
+            groups = [parts[i : i + _MOST_OPEN] for i in range(0, len(parts), _MOST_OPEN)]
+            bound = [Path(folder, f"{index}.pdf") for index in range(len(groups))]
+            for path, group in zip(bound, groups, strict=True):
+                bind(path, group, name)
+            bind(place, bound, name)
+        return
+    with contextlib.ExitStack() as stack:
+        document = stack.enter_context(pikepdf.new())
+        try:
+            for part in parts:
+                document.pages.extend(stack.enter_context(pikepdf.open(part)).pages)
+            document.save(place, deterministic_id=True)
+        except pikepdf.PdfError as error:
+            raise OutputError(f"{name}: cannot be written ({error})") from None
 
 
 def check() -> None:
@@ -82,38 +114,20 @@ def check() -> None:
 
 
 @contextmanager
-def _document(path: Path) -> Iterator[Any]:
-    pdfium = _pdfium()
-    with _PDFIUM:
+def _asked(path: Path, *question: float) -> Iterator[tuple[dict[str, Any], BufferedReader]]:
+    """What the other program says of a file, and the stream of what follows."""
+    _needed("pypdfium2")
+    command = [sys.executable, "-P", str(_PROGRAM), str(path), *map(str, question)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL) as process:
+        assert process.stdout is not None
         try:
-            document = pdfium.PdfDocument(path)
-        except pdfium.PdfiumError as error:
-            raise ImageError(f"{path}: not a PDF that can be read ({error})") from None
-        try:
-            if len(document) == 0:
-                raise ImageError(f"{path}: a PDF without pages")
-            yield document
+            line = process.stdout.readline()
+            said = json.loads(line) if line.endswith(b"\n") else {"error": f"a PDF that {_UNFINISHED}"}
+            if "error" in said:
+                raise ImageError(f"{path}: {said['error']}")
+            yield said, cast(BufferedReader, process.stdout)
         finally:
-            document.close()
-
-
-def _images(sheet: Any) -> Iterator[tuple[int, int, float, float]]:
-    """Of each image on a page: width and height in pixels, and in points."""
-    for image in sheet.get_objects(filter=(_pdfium().raw.FPDF_PAGEOBJ_IMAGE,)):
-        a, b, c, d = image.get_matrix().get()[:4]
-        yield *image.get_px_size(), math.hypot(a, b), math.hypot(c, d)
-
-
-def _native(images: list[tuple[int, int, float, float]], area: float) -> float | None:
-    large = [i for i in images if i[2] * i[3] > area / 2]
-    if not large:
-        return None
-    sharpest = max(max(width / across, height / down) for width, height, across, down in large) * _POINTS
-    return min(float(round(sharpest)), _MOST_DPI) if sharpest >= _POINTS else None
-
-
-def _pdfium() -> Any:
-    return _needed("pypdfium2")
+            process.kill()
 
 
 def _needed(module: str) -> Any:

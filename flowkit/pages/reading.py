@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import threading
 import warnings
 from collections.abc import Iterator
@@ -19,18 +18,25 @@ from PIL import ExifTags, Image, ImageOps, TiffImagePlugin
 
 from flowkit.errors import ImageError
 from flowkit.pages import pdf
+from flowkit.pages.decoder_messages import intercepted
 from flowkit.pages.pixels import pixels
 from flowkit.pages.resolution import exif, resolution
 
 MAX_PIXELS = 200_000_000
 """The largest page that is decoded unless the caller allows more: about A1 at 600 dpi."""
 
+MAX_PAGES = 10_000
+"""The most pages of a file."""
+
+SUFFIXES = frozenset(
+    ".png .jpg .jpeg .jpe .tif .tiff .bmp .ppm .pgm .pbm .pnm .webp .gif .jp2 .j2k .jpx .jpf .pdf".split()  # noqa: SIM905
+)
+"""What files that can be read are called; one that is named is read whatever it is called."""
+
 # A list, because Pillow would also try formats that run other programs (EPS) or that no scanner writes.
 _FORMATS = ("PNG", "JPEG", "TIFF", "BMP", "PPM", "WEBP", "GIF", "JPEG2000")
 _PILLOW = threading.RLock()
 _SUBFILE, _PREVIEW = 254, 1  # TIFF's NewSubfileType and its bit for a reduced copy of another image
-
-ImageLike = str | PathLike[str] | Image.Image | NDArray[Any] | torch.Tensor
 
 
 @dataclass(frozen=True)
@@ -74,10 +80,14 @@ def luma(values: torch.Tensor) -> torch.Tensor:
     return (values * torch.tensor([0.299, 0.587, 0.114]).view(3, 1, 1)).sum(0, keepdim=True)
 
 
+ImageLike = str | PathLike[str] | Image.Image | NDArray[Any] | torch.Tensor | Picture
+
+
 def read(
     source: ImageLike, *, page: int | None = None, max_pixels: int = MAX_PIXELS, pdf_dpi: float | None = None
 ) -> Picture:
-    """Read a page from a file, a Pillow image, or an array or tensor of (H, W), (H, W, 3) or (3, H, W).
+    """Read a page from a file, a Pillow image, or an array or tensor of (H, W), (H, W, 3) or (3, H, W); one
+    that has been read stays as it is.
 
     Files may be PNG, JPEG, TIFF, BMP, PNM, WebP, GIF, JPEG 2000 or PDF. The EXIF orientation and the colour
     profile are applied, and transparency is laid on white.
@@ -95,6 +105,8 @@ def read(
     >>> read(np.zeros((4, 6), np.uint8)).size
     (4, 6)
     """
+    if isinstance(source, Picture):
+        return source
     if isinstance(source, Image.Image):
         with _guarded():
             return _decode(source, "image", max_pixels, page)
@@ -107,9 +119,9 @@ def read(
         return Picture(_checked(source))
     path = Path(source)
     if is_pdf(path):
-        drawn, dpi = pdf.render(path, page or 0, dpi=pdf_dpi, max_pixels=max_pixels)
-        several = () if page is not None else _several(pdf.count(path), "pages")
-        return Picture(drawn, (dpi, dpi), several)
+        drawn = pdf.render(path, page or 0, dpi=pdf_dpi, max_pixels=max_pixels)
+        several = () if page is not None else _several(drawn.pages, "pages")
+        return Picture(drawn.pixels, (drawn.dpi, drawn.dpi), several)
     with opened(path) as image:
         return _decode(image, str(path), max_pixels, page)
 
@@ -118,12 +130,16 @@ def count_pages(path: Path) -> int:
     """How many pages a file holds: of a TIFF or a PDF all, of other images one.
 
     Raises:
-        ImageError: as `read`.
+        ImageError: as `read`, or there are more than `MAX_PAGES`.
     """
     if is_pdf(path):
-        return pdf.count(path)
-    with opened(path) as image:
-        return len(_frames(image))
+        pages = pdf.count(path)
+    else:
+        with opened(path) as image:
+            pages = len(_frames(image))
+    if pages > MAX_PAGES:
+        raise ImageError(f"{path}: more than {MAX_PAGES:,} pages, which is taken for an attack")
+    return pages
 
 
 def is_pdf(path: Path) -> bool:
@@ -198,7 +214,7 @@ def _decode(image: Image.Image, name: str, max_pixels: int, page: int | None) ->
     try:
         dpi, doubts = resolution(image)
         orientation = exif(image).get(ExifTags.Base.Orientation, 1)
-        image.load()
+        _load(image)
         if orientation in range(2, 9):
             image = ImageOps.exif_transpose(image)
         if dpi is not None and orientation in (5, 6, 7, 8):
@@ -211,6 +227,17 @@ def _decode(image: Image.Image, name: str, max_pixels: int, page: int | None) ->
         raise ImageError(f"{name}: {width} x {height} pixels do not fit into memory") from None
     except Exception as error:  # whatever Pillow's decoders raise on damaged data
         raise ImageError(f"{name}: the image is damaged or cut short ({error})") from None
+
+
+def _load(image: Image.Image) -> None:
+    """Decode; raises whatever Pillow does, and OSError for damage that only libtiff sees."""
+    if not isinstance(image, TiffImagePlugin.TiffImageFile):
+        image.load()
+        return
+    with intercepted() as damage:
+        image.load()
+    if damage:
+        raise OSError(damage[0].rstrip("."))
 
 
 def _turn_to(image: Image.Image, name: str, page: int) -> str:
@@ -234,7 +261,7 @@ def _frames(image: Image.Image) -> list[int]:
         return [0]
     frames = []
     try:
-        for frame in itertools.count():
+        for frame in range(MAX_PAGES + 1):
             image.seek(frame)
             if frame == 0 or not image.tag_v2.get(_SUBFILE, 0) & _PREVIEW:
                 frames.append(frame)

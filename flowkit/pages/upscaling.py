@@ -44,12 +44,12 @@ class UpscaledPage:
     notes: tuple[str, ...] = ()
 
     def save(self, path: str | PathLike[str]) -> None:
-        """Write the image without loss: .png, .tif, .pdf, .webp or .jp2. Keeps the dpi.
+        """Write the image: without loss to .png, .tif, .pdf, .webp or .jp2, or to .jpg. Keeps the dpi.
 
         Raises:
             OutputError: another suffix, or a place that cannot be written to; nothing half-written is left.
         """
-        write_picture(path, self.image, self.dpi)
+        write_picture(path, self.image, self.dpi, lossy=True)
 
 
 def upscale(

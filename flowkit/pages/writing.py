@@ -22,18 +22,27 @@ _WEBP_SIDE = 16_383
 SUFFIXES = (".png", ".tif", ".tiff", ".pdf", ".webp", ".jp2")
 """Formats that keep every pixel as it is: JPEG is not among them, it would put grey around every letter."""
 
+PHOTO_SUFFIXES = (*SUFFIXES, ".jpg", ".jpeg")
+"""Formats for pictures in grey or colour."""
 
-def check_output(path: str | PathLike[str]) -> None:
+BOUND = (".tif", ".tiff", ".pdf")
+"""Formats whose files hold any number of pages."""
+
+_JPEG_QUALITY = 95
+_JPEG_SIDE = 65_500
+
+
+def check_output(path: str | PathLike[str], *, suffixes: tuple[str, ...] = SUFFIXES) -> None:
     """Find out now whether an image can be written there, rather than after minutes of work.
 
     Raises:
-        OutputError: the suffix is none of `SUFFIXES`, or no file can be made in the folder.
+        OutputError: the suffix is none of those expected, or no file can be made in the folder.
         FlowkitError: it is .pdf, and what writes PDF files is not installed.
     """
     path = Path(path)
-    if path.suffix.lower() not in SUFFIXES:
+    if path.suffix.lower() not in suffixes:
         found = f'"{path.suffix}"' if path.suffix else "no suffix"
-        raise OutputError(f"{path}: {found}, expected {', '.join(SUFFIXES)}")
+        raise OutputError(f"{path}: {found}, expected {', '.join(suffixes)}")
     if path.is_dir():
         raise OutputError(f"{path}: is a folder, expected a file name")
     if path.suffix.lower() == ".pdf":
@@ -68,15 +77,18 @@ def write_ink(path: str | PathLike[str], ink: NDArray[np.bool_], dpi: Dpi = None
     _save(path, image, dpi, "group4")
 
 
-def write_picture(path: str | PathLike[str], values: NDArray[np.uint8 | np.uint16], dpi: Dpi = None) -> None:
-    """Write grey (H, W) of 8 or 16 bits, or RGB (H, W, 3) of 8; TIFF and PDF by deflate.
+def write_picture(
+    path: str | PathLike[str], values: NDArray[np.uint8 | np.uint16], dpi: Dpi = None, *, lossy: bool = False
+) -> None:
+    """Write grey (H, W) of 8 or 16 bits, or RGB (H, W, 3) of 8; TIFF and PDF by deflate. `lossy` allows JPEG.
 
     Raises:
         OutputError: as `check_output`, the format holds no 16 bits, or the disk is full.
     """
-    if values.dtype == np.uint16 and Path(path).suffix.lower() in (".pdf", ".webp"):
+    if values.dtype == np.uint16 and Path(path).suffix.lower() not in (".png", ".tif", ".tiff", ".jp2"):
         raise OutputError(f"{path}: holds 8 bits a pixel, expected .png, .tif or .jp2 for 16")
-    _save(path, Image.fromarray(np.ascontiguousarray(values)), dpi, "tiff_adobe_deflate")
+    image = Image.fromarray(np.ascontiguousarray(values))
+    _save(path, image, dpi, "tiff_adobe_deflate", PHOTO_SUFFIXES if lossy else SUFFIXES)
 
 
 def write_heat(path: str | PathLike[str], values: NDArray[np.uint8], dpi: Dpi = None) -> None:
@@ -89,8 +101,14 @@ def write_heat(path: str | PathLike[str], values: NDArray[np.uint8], dpi: Dpi = 
     _save(path, image, dpi, "tiff_adobe_deflate")
 
 
-def _save(path: str | PathLike[str], image: Image.Image, dpi: Dpi, tiff_compression: str) -> None:
-    check_output(path)
+def _save(
+    path: str | PathLike[str],
+    image: Image.Image,
+    dpi: Dpi,
+    tiff_compression: str,
+    suffixes: tuple[str, ...] = SUFFIXES,
+) -> None:
+    check_output(path, suffixes=suffixes)
     suffix = Path(path).suffix.lower()
     options: dict[str, Any] = {} if dpi is None else {"dpi": dpi}
     tiff = {"format": "TIFF", "compression": tiff_compression}
@@ -98,14 +116,16 @@ def _save(path: str | PathLike[str], image: Image.Image, dpi: Dpi, tiff_compress
         if suffix == ".png":
             image.save(draft, format="PNG", **options)
         elif suffix == ".pdf":
+            dpi = dpi or (pdf.DPI, pdf.DPI)  # a sheet of paper must have a size
+            _check_sheet(path, image, dpi)
             sheet = io.BytesIO()
-            image.save(sheet, **tiff, dpi=dpi or (pdf.DPI, pdf.DPI))  # a sheet of paper must have a size
+            image.save(sheet, **tiff, dpi=dpi)
             pdf.join([sheet.getvalue()], draft, str(path))
+        elif suffix in (".jpg", ".jpeg"):
+            _check_side(path, image, "JPEG", _JPEG_SIDE)
+            image.save(draft, format="JPEG", quality=_JPEG_QUALITY, subsampling=0, **options)
         elif suffix == ".webp":
-            if max(image.size) > _WEBP_SIDE:
-                raise OutputError(
-                    f"{path}: {image.width} x {image.height} pixels, WebP holds {_WEBP_SIDE} a side"
-                )
+            _check_side(path, image, "WebP", _WEBP_SIDE)
             block = {} if dpi is None else {"exif": as_exif(dpi)}
             _plain(image).save(draft, format="WEBP", lossless=True, **block)
         elif suffix == ".jp2":
@@ -114,6 +134,19 @@ def _save(path: str | PathLike[str], image: Image.Image, dpi: Dpi, tiff_compress
                 draft.write_bytes(in_jpeg2000(draft.read_bytes(), dpi))
         else:
             image.save(draft, **tiff, **options)
+
+
+def _check_side(path: str | PathLike[str], image: Image.Image, kind: str, most: int) -> None:
+    if max(image.size) > most:
+        raise OutputError(f"{path}: {image.width} x {image.height} pixels, {kind} holds {most} a side")
+
+
+def _check_sheet(path: str | PathLike[str], image: Image.Image, dpi: tuple[float, float]) -> None:
+    points = [72 * side / density for side, density in zip(image.size, dpi, strict=True)]
+    if min(points) < 3 or max(points) > 14_400:
+        raise OutputError(
+            f"{path}: {points[0]:g} x {points[1]:g} points, a page of a PDF has 3 to 14,400 a side"
+        )
 
 
 def _plain(image: Image.Image) -> Image.Image:

@@ -1,0 +1,301 @@
+"""What `flowkit binarize` and `flowkit upscale` share: files in, files out, and a run that may be long."""
+
+from __future__ import annotations
+
+import argparse
+import functools
+import os
+import shutil
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import torch
+
+from flowkit.checkpoint import locate
+from flowkit.cli.memory import keep_freed_memory
+from flowkit.cli.options import add_import, add_threads, natural, positive, prepare, size
+from flowkit.cli.progress import Bar
+from flowkit.errors import FlowkitError, OutputError
+from flowkit.files import make_folder
+from flowkit.flow import ConditionalFlow
+from flowkit.pages.batch import on_ray, webpage, workers
+from flowkit.pages.batch.identity import identity
+from flowkit.pages.batch.inputs import find, is_many, is_there
+from flowkit.pages.batch.plan import Document, Places, check, one, tree
+from flowkit.pages.batch.report import REPORT, Report, opened
+from flowkit.pages.batch.run import Run
+from flowkit.pages.batch.work import PageWork, Record, Work
+from flowkit.pages.budget import MEMORY
+from flowkit.pages.reading import MAX_PIXELS
+from flowkit.pages.writing import check_folder, check_output
+from flowkit.recipe import import_modules, read_recipe_text
+
+MAPS = (".png", ".tif", ".tiff")
+"""Suffixes of what is written beside the pages."""
+
+
+class Verb(NamedTuple):
+    """What is different in each verb.
+
+    Attributes:
+        work: what is done with a page.
+        suffixes: of files that results can be.
+        maps: `Places.maps` as they were given.
+        describe: a result in some words, from its record.
+    """
+
+    work: Work
+    suffixes: tuple[str, ...]
+    maps: Mapping[str, Path]
+    describe: Callable[[Record], str]
+
+
+def add_places(parser: argparse.ArgumentParser, suffixes: tuple[str, ...]) -> None:
+    """What goes in, and where it comes out."""
+    parser.add_argument(
+        "input", nargs="+", metavar="IN",
+        help="files (PNG, JPEG, TIFF, PDF, JPEG 2000, WebP, ...), folders with their subfolders, quoted "
+        "patterns ('scans/**/*.tif'), or - for a list of paths on standard input",
+    )  # fmt: skip
+    parser.add_argument(
+        "-o", "--out", required=True, metavar="OUT",
+        help=f"one file: the file to write ({', '.join(suffixes)}), or a folder; otherwise a folder, made if "
+        "it is not there, in which the tree of the input is kept. TIFF and PDF take all pages of a file, "
+        "other formats get a file per page",
+    )  # fmt: skip
+    parser.add_argument(
+        "--format", choices=[s.removeprefix(".") for s in suffixes],
+        help="of the files in the folder OUT (default: png)",
+    )  # fmt: skip
+
+
+def add_run(parser: argparse.ArgumentParser) -> None:
+    """How the work is done."""
+    parser.add_argument("--seed", type=natural, default=0, metavar="S", help="of the samples (%(default)s)")
+    parser.add_argument(
+        "--save-samples", type=Path, metavar="SAMPLES",
+        help="also write every sample, numbered: s.png gives s-01.png, s-02.png, ...; "
+        "a folder where OUT is one",
+    )  # fmt: skip
+    parser.add_argument(
+        "--memory", type=size, metavar="SIZE",
+        help="most memory to use, by all --jobs on a machine together, such as 800MB or 4GB (default: 2GB "
+        "each): less needs more time, for the same result",
+    )  # fmt: skip
+    parser.add_argument(
+        "--max-pixels", type=positive, default=MAX_PIXELS, metavar="N",
+        help="refuse larger images (%(default)s)",
+    )  # fmt: skip
+    parser.add_argument(
+        "--jobs", type=positive, default=1, metavar="N",
+        help="pages to work on at a time, each in a process with its share of --threads (%(default)s)",
+    )  # fmt: skip
+    parser.add_argument(
+        "--engine", choices=("local", "ray"), default="local",
+        help="ray: on the cluster that RAY_ADDRESS names, or on one that is started on this machine; all "
+        "machines see the folders under the same paths (default: local)",
+    )  # fmt: skip
+    parser.add_argument(
+        "--overwrite", action="store_true",
+        help=f"do pages again that are done; by default those are left out whose files are in the folder OUT "
+        f"and, by its {REPORT}, were made from the same input in the same way",
+    )  # fmt: skip
+    parser.add_argument(
+        "--html", action="store_true",
+        help=f"write {webpage.NAME} into the folder OUT: every page, what to look at first on top",
+    )  # fmt: skip
+    add_import(parser)
+    add_threads(parser)
+    parser.add_argument("-q", "--quiet", action="store_true", help="no progress bar")
+
+
+def run(args: argparse.Namespace, verb: Verb) -> int:
+    """Do all pages; 0, or 1 if some failed.
+
+    Raises:
+        FlowkitError: what cannot be used, and the failure of an only page.
+    """
+    prepare(args)
+    try:
+        settings = verb.work.settings()
+    except ValueError as error:
+        raise FlowkitError(str(error)) from None
+    try:
+        plan = _plan(args, verb)
+    except OutputError as error:
+        raise OutputError(shown(str(error))) from None
+    model = verb.work.load()
+    settings["model_sha256"] = identity(locate(args.model))["sha256"]
+    assert model.recipe is not None  # it was read from a checkpoint
+    labels = {"model": args.model, "recipe": read_recipe_text(model.recipe).name}
+    through = _engine(args, verb.work, model)
+    failures = list(plan.problems)
+    for problem in failures:
+        _say(problem)
+    with _opened(plan.state) as book:
+        left = Run(
+            plan.documents, settings, labels, book, keep=plan.folder is not None, overwrite=args.overwrite
+        )
+        _say_skipped(left, args)
+        with Bar(left.total, left.total - len(left.todo), quiet=args.quiet) as bar:
+            for sheet, record in left.go(functools.partial(through, progress=bar.part)):
+                bar.page()
+                if record["status"] == "failed":
+                    failures.append(record["error"])
+                    if left.total > 1:
+                        _say(record["error"])
+                    continue
+                for note in record["notes"]:
+                    _say(f"{sheet.name}: {note}")
+                which = "" if sheet.document is None else f" page {record['page']}:"
+                Bar.write(shown(f"{sheet.result}:{which} {verb.describe(record)}"), file=sys.stdout)
+                sys.stdout.flush()
+        if args.html:
+            assert book is not None  # `_plan` has seen to it
+            webpage.write(book)
+    return _end(plan, left, failures)
+
+
+class _Plan(NamedTuple):
+    documents: list[Document]
+    folder: Path | None  # for results, where they go into one
+    state: Path | None  # the folder of the report
+    problems: list[str]  # inputs that stand for no page at all
+
+
+def _plan(args: argparse.Namespace, verb: Verb) -> _Plan:
+    """What goes where; raises OutputError for whatever can be known to fail before the work begins."""
+    out, samples = Path(args.out), verb.work.samples
+    places = Places(out, verb.maps, args.save_samples)
+    suffix = "." + (args.format or "png")
+    others = [path for path in (*verb.maps.values(), args.save_samples) if path is not None]
+    if not _is_folder(args, verb):
+        if args.html:
+            raise OutputError(f"--html needs a folder for the results, and {out} is a file")
+        check_output(out, suffixes=verb.suffixes)
+        for path in verb.maps.values():
+            check_output(path, suffixes=MAPS)
+        if args.save_samples is not None:
+            check_output(args.save_samples, suffixes=verb.suffixes)
+        document = one(Path(args.input[0]), places, samples)
+        check([document])
+        return _Plan([document], None, document.parts if document.out else None, [])
+    for folder in (out, *others):
+        check_folder(folder if folder.exists() else folder.parent)
+    found, problems = find(args.input, stdin=sys.stdin.buffer.read, leave_out=(out, *others))
+    if not any(is_there(file.source) for file in found):
+        missing = [f"{file.source}: no such file" for file in found]
+        raise FlowkitError("\n".join(map(shown, problems + missing)))
+    documents = tree(found, places, samples, suffix)
+    check(documents)
+    return _Plan(documents, out, out, problems)
+
+
+def _is_folder(args: argparse.Namespace, verb: Verb) -> bool:
+    """Whether OUT is one."""
+    out = Path(args.out)
+    if out.is_dir() or args.out.endswith(os.sep):
+        return True
+    called_like_a_file = out.suffix.lower() in verb.suffixes
+    if is_many(args.input):
+        if called_like_a_file and not out.exists():
+            raise OutputError(f"{out}: is called like a file, expected a folder for what may be many pages")
+        return True
+    if args.format is not None and called_like_a_file:
+        raise OutputError(f"{out}: --format is for folders; a file's format is its suffix")
+    return args.format is not None
+
+
+@contextmanager
+def _opened(folder: Path | None) -> Iterator[Report | None]:
+    """The report in a folder that is made where it is not there; None where there is none."""
+    if folder is None:
+        yield None
+        return
+    make_folder(folder)
+    with opened(folder) as book:
+        yield book
+
+
+def _engine(args: argparse.Namespace, work: Work, model: ConditionalFlow) -> Callable[..., Any]:
+    """What does the pages: this process, others, or a cluster."""
+    if args.engine == "local" and args.jobs == 1:
+        return functools.partial(workers.work_through, start=functools.partial(work.begin, model), jobs=1)
+    threads = max(1, torch.get_num_threads() // args.jobs)
+    files = [str(Path(name).resolve()) if name.endswith(".py") else name for name in args.modules]
+    work = replace(work, model=str(locate(args.model).resolve()))  # wherever the processes are
+    start = functools.partial(_begin, work, tuple(files), threads)
+    if args.engine == "local":
+        return functools.partial(workers.work_through, start=start, jobs=args.jobs)
+    return functools.partial(on_ray.work_through, start=start, jobs=args.jobs, threads=threads)
+
+
+def _begin(work: Work, modules: tuple[str, ...], threads: int) -> PageWork:
+    """In a process of its own."""
+    import_modules(modules)
+    torch.set_num_threads(threads)
+    keep_freed_memory()
+    return work.begin(work.load())
+
+
+def _say_skipped(left: Run, args: argparse.Namespace) -> None:
+    done = left.total - len(left.todo) - left.kept
+    if done:
+        _say(f"{done} of {left.total} pages are done already (--overwrite does them again)")
+    if left.kept:
+        _say(
+            f"{left.kept} of {left.total} pages are in {args.out} and in no {REPORT}: they stay "
+            "(--overwrite does them again)"
+        )
+
+
+def _end(plan: _Plan, left: Run, failures: list[str]) -> int:
+    total = left.total + len(plan.problems)
+    if plan.folder is None:
+        [document] = plan.documents
+        if document.out is not None:
+            shutil.rmtree(document.parts, ignore_errors=True)
+        if failures and total == 1:
+            raise FlowkitError(shown(failures[0]))
+    if not failures:
+        return 0
+    _say(f"{len(failures)} of {total} pages failed:")
+    for failure in failures:
+        print(f"  {shown(failure)}", file=sys.stderr)
+    for out in left.unbound:
+        _say(f"{out}: not written, because pages of it failed")
+    return 1
+
+
+def _say(message: str) -> None:
+    Bar.write(f"flowkit: {shown(message)}", file=sys.stderr)
+
+
+def shown(text: str) -> str:
+    """Text on one line that any terminal can take: file names may hold anything.
+
+    >>> shown("a b\\nc\\udcff")
+    'a b\\\\nc\\\\udcff'
+    """
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+
+
+def common(args: argparse.Namespace) -> dict[str, Any]:
+    """What `Work` of either verb is made of."""
+    memory = MEMORY if args.memory is None else args.memory // (args.jobs if args.engine == "local" else 1)
+    names = ("model", "temperature", "samples", "seed", "max_pixels")
+    return {name: getattr(args, name) for name in names} | {"memory": memory}
+
+
+def described(record: Record) -> str:
+    """Size and dpi of a result."""
+    if record["dpi"] is None:
+        dpi = "no dpi"
+    else:
+        across, down = record["dpi"]
+        dpi = f"{across:g} dpi" if across == down else f"{across:g} x {down:g} dpi"
+    return f"{record['width']} x {record['height']}, {dpi}"

@@ -1,0 +1,209 @@
+"""One page: read, computed, written, and what the report says of it."""
+
+from __future__ import annotations
+
+import math
+import time
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+from flowkit.errors import FlowkitError, ImageError, OutputError
+from flowkit.files import make_folder
+from flowkit.flow import ConditionalFlow
+from flowkit.pages.batch.identity import identity
+from flowkit.pages.batch.plan import Sheet
+from flowkit.pages.binary import binarize, load_binary
+from flowkit.pages.budget import MEMORY
+from flowkit.pages.decision import Decision, check_sampling
+from flowkit.pages.page import Page
+from flowkit.pages.reading import MAX_PIXELS, Picture, read
+from flowkit.pages.resolution import Dpi
+from flowkit.pages.upscaling import load_continuous, upscale
+from flowkit.pages.writing import write_ink, write_picture
+
+Progress = Callable[[int, int], None]
+Record = dict[str, Any]
+PageWork = Callable[[Sheet, Progress], Record]
+"""Does a page: its record. Raises FlowkitError where it cannot."""
+
+WORST_TILES = 3
+
+
+@dataclass(frozen=True)
+class Work(ABC):
+    """What a run does with every page: plain values, which travel to the processes that do it.
+
+    For the attributes see `flowkit.pages.binarize`; `memory` is for one process.
+    """
+
+    model: str
+    temperature: float | None = None
+    samples: int = 1
+    seed: int = 0
+    memory: int = MEMORY
+    max_pixels: int = MAX_PIXELS
+
+    @abstractmethod
+    def load(self) -> ConditionalFlow:
+        """The model, checked for this work."""
+
+    @abstractmethod
+    def settings(self) -> Record:
+        """What the results depend on beside the model.
+
+        Raises:
+            ValueError: an option is out of its range, or they contradict each other.
+        """
+
+    @abstractmethod
+    def do(self, flow: ConditionalFlow, picture: Picture, sheet: Sheet, progress: Progress) -> Record:
+        """Compute a page and write its files, the result last; what is to be said of it."""
+
+    def begin(self, flow: ConditionalFlow) -> PageWork:
+        """What does a page with the model."""
+
+        def page(sheet: Sheet, progress: Progress) -> Record:
+            picture = read(sheet.source, page=sheet.page, max_pixels=self.max_pixels)
+            for path in sheet.files:
+                make_folder(path.parent)
+            return self.do(flow, picture, sheet, progress)
+
+        return page
+
+    def _common(self, sheet: Sheet, progress: Progress) -> dict[str, Any]:
+        return {
+            "temperature": self.temperature,
+            "samples": self.samples,
+            "seed": self.seed,
+            "memory": self.memory,
+            "progress": progress,
+            "keep_samples": bool(sheet.samples),
+        }
+
+
+@dataclass(frozen=True)
+class Binarizing(Work):
+    """Ink from paper. Of `sheet.maps` it knows `probability` and `uncertainty`."""
+
+    decision: Decision | None = None
+    bits: int = 8
+    likelihood: bool = False
+
+    def load(self) -> ConditionalFlow:
+        """See `Work.load`."""
+        return load_binary(self.model)
+
+    def settings(self) -> Record:
+        """See `Work.settings`."""
+        drawn = check_sampling(self.decision, self.temperature, self.samples, self.seed)
+        return {
+            "task": "binarize",
+            "seed": self.seed,
+            "temperature": drawn.temperature,
+            "samples": self.samples,
+            "decision": {None: "mode", 0.5: "mean"}.get(drawn.threshold, drawn.threshold),
+            "bits": self.bits,
+            **(
+                {"likelihood": True} if self.likelihood else {}
+            ),  # results without it are not done for one with
+        }
+
+    def do(self, flow: ConditionalFlow, picture: Picture, sheet: Sheet, progress: Progress) -> Record:
+        """See `Work.do`."""
+        page = binarize(
+            picture,
+            model=flow,
+            decision=self.decision,
+            likelihood=self.likelihood,
+            **self._common(sheet, progress),
+        )
+        if "probability" in sheet.maps:
+            page.save_probability(sheet.maps["probability"], bits=self.bits)
+        if "uncertainty" in sheet.maps:
+            page.save_uncertainty(sheet.maps["uncertainty"])
+        for index, path in enumerate(sheet.samples):
+            write_ink(path, page.sample(index), page.dpi)
+        page.save(sheet.out)
+        return {**_size(page.binary.shape, page.dpi), **_doubt(page), "notes": page.notes}
+
+
+@dataclass(frozen=True)
+class Upscaling(Work):
+    """Pages made larger."""
+
+    def load(self) -> ConditionalFlow:
+        """See `Work.load`."""
+        return load_continuous(self.model)
+
+    def settings(self) -> Record:
+        """See `Work.settings`."""
+        drawn = check_sampling(None, self.temperature, self.samples, self.seed)
+        return {
+            "task": "upscale",
+            "seed": self.seed,
+            "temperature": drawn.temperature,
+            "samples": self.samples,
+        }
+
+    def do(self, flow: ConditionalFlow, picture: Picture, sheet: Sheet, progress: Progress) -> Record:
+        """See `Work.do`."""
+        page = upscale(picture, model=flow, **self._common(sheet, progress))
+        if page.samples is not None:
+            for path, sample in zip(sheet.samples, page.samples, strict=True):
+                write_picture(path, sample, page.dpi)
+        page.save(sheet.out)
+        return {**_size(page.image.shape, page.dpi), "notes": page.notes}
+
+
+def attempt(page: PageWork, sheet: Sheet, progress: Progress) -> Record:
+    """Do a page, whatever happens: its record, which says why if it fails."""
+    began = time.perf_counter()
+    record: Record = {}
+    try:
+        if sheet.source.is_file():
+            record |= identity(sheet.source)
+        record |= {"status": "done", **page(sheet, progress)}
+    except (ImageError, OutputError) as error:  # they name the file
+        record |= failure(str(error))
+    except FlowkitError as error:
+        record |= failure(f"{sheet.name}: {error}")
+    except MemoryError:
+        record |= failure(f"{sheet.name}: does not fit into memory")
+    except Exception as error:  # whatever it is, it is no reason to stop before the next page
+        record |= failure(f"{sheet.name}: {type(error).__name__}: {error}")
+    record["seconds"] = round(time.perf_counter() - began, 3)
+    record["finished"] = datetime.now(UTC).isoformat(timespec="seconds")
+    return record
+
+
+def failure(error: str) -> Record:
+    """What a record says of a page that cannot be done."""
+    return {"status": "failed", "error": error}
+
+
+def _size(shape: tuple[int, ...], dpi: Dpi) -> Record:
+    return {"width": shape[1], "height": shape[0], "dpi": dpi}
+
+
+def _doubt(page: Page) -> Record:
+    """Ink, and figures of doubt, null where nothing was drawn or asked for."""
+    doubt: Record = {
+        "ink": float(page.binary.mean()),
+        "bits_per_dim": _finite(page.bits_per_dim),
+        "mean_entropy": page.mean_entropy,
+        "review": None,
+        "worst_tiles": [],
+    }
+    if page.review is not None:
+        doubt["review"] = page.review.score
+        for part, _ in zip(page.review.worst(), range(WORST_TILES), strict=False):
+            box = [part.cols.start, part.rows.start, part.cols.stop, part.rows.stop]
+            doubt["worst_tiles"].append({"score": part.score, "box": box})
+    return doubt
+
+
+def _finite(value: float | None) -> float | None:
+    return value if value is not None and math.isfinite(value) else None  # JSON has no infinity
