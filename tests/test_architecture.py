@@ -34,8 +34,8 @@ FLOORS = (
     "metrics",
     "training",
     "pages",
-    "evaluation",
     "bench",
+    "evaluation",
     "cli",
 )
 MODULES = sorted(p.relative_to(PACKAGE) for p in PACKAGE.rglob("*.py"))

@@ -1,21 +1,44 @@
-"""Figures in the docs are those that the committed output of the command says."""
+"""Figures in the docs are those that `flowkit evaluate` found, in the files that it wrote."""
 
 from __future__ import annotations
 
+import json
 import re
 from pathlib import Path
 
+import numpy as np
+
+from flowkit.evaluation.contestants import Outcome
+from flowkit.evaluation.results import Entry
+from flowkit.evaluation.uncertainty import Uncertainty
+from flowkit.metrics.dibco import SCORES, Truth
+
 DOCS = Path(__file__).parent.parent / "docs"
+FOUND = json.loads((DOCS / "results" / "evaluation.json").read_text())
+SETS = [row for row in FOUND["sets"] if (row["by"], row["temperature"]) == ("binarize", 0.0)]
 
 
-def test_the_table_of_the_models_page_is_the_output_of_evaluate():
-    printed = {}
-    for line in (DOCS / "results" / "binarize.txt").read_text().splitlines():
-        if found := re.match(r"mean of (\d+) in dibco/(\d+) +(.*)", line):
-            printed[found[2]] = [found[1], *found[3].split()]
-    table = re.findall(r"^\| DIBCO (\d+) \| (.*) \|$", (DOCS / "models.md").read_text(), re.MULTILINE)
-    assert {year: row.split(" | ") for year, row in table} == printed
-    assert len(printed) == 6
+def test_the_page_of_results_was_written_with_the_files_beside_it():
+    text = (DOCS / "results.md").read_text()
+    assert FOUND["environment"]["command"] in text
+    for row in FOUND["sets"]:
+        cell = f"{row['mean']['f_measure']:.2f} ± {row['deviation']['f_measure']:.2f}"
+        assert cell in text, row
+
+
+def test_the_readme_says_what_was_found():
+    assert len(SETS) == 6
     readme = (DOCS.parent / "README.md").read_text().replace("\n", " ")
+    means = {row["set"].removeprefix("dibco/"): row["mean"]["f_measure"] for row in SETS}
     for year in ("2011", "2014", "2018"):
-        assert re.search(rf"{float(printed[year][1]):.1f} on DIBCO {year}", readme), year
+        assert re.search(rf"{means[year]:.1f} on DIBCO {year}", readme), year
+
+
+def test_every_column_is_defined():
+    text = (DOCS / "evaluation.md").read_text()
+    truth = np.eye(8, dtype=bool)
+    found = Uncertainty()
+    found.add(Outcome(Entry("m"), truth, np.full(truth.shape, 0.5), np.stack([truth] * 2)), Truth(truth))
+    for name in (*SCORES, *found.row()):
+        wanted = "band ..." if name.startswith("band ") else name
+        assert f"`{wanted}`" in text, name

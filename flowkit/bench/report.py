@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import platform
+import re
 import shlex
 import sys
 from collections.abc import Mapping, Sequence
@@ -20,6 +21,8 @@ from flowkit.files import replacing
 
 Cell = str | int | float | None
 """None is an empty cell: not measured."""
+
+_NUMBER = re.compile(r"-?[\d.]+( ± [\d.]+)?|inf")  # with its deviation, or not
 
 
 def environment() -> dict[str, Cell]:
@@ -68,7 +71,7 @@ class Report:
     def markdown(self) -> str:
         """The report as people read it."""
         facts = [f"- {name}: {value}" for name, value in self.environment.items() if value is not None]
-        parts = [f"# {self.title}", "\n".join(_table(self.rows)), *self.notes, "\n".join(facts)]
+        parts = [f"# {self.title}", "\n".join(table(self.rows)), *self.notes, "\n".join(facts)]
         return "\n\n".join(part for part in parts if part)
 
     def save(self, folder: str | os.PathLike[str]) -> list[Path]:
@@ -97,11 +100,12 @@ class Report:
         return paths
 
 
-def _table(rows: Sequence[Mapping[str, Cell]]) -> list[str]:
+def table(rows: Sequence[Mapping[str, Cell]]) -> list[str]:
+    """The lines of a Markdown table; columns of numbers, or of texts that are numbers, stand to the right."""
     columns = list(dict.fromkeys(column for row in rows for column in row))
     grid = [[_text(row.get(column)) for column in columns] for row in rows]
     widths = [max(3, *(len(cell) for cell in cells)) for cells in zip(columns, *grid, strict=True)]
-    numeric = [all(not isinstance(row.get(column), str) for row in rows) for column in columns]
+    numeric = [all(_is_number(row.get(column)) for row in rows) for column in columns]
 
     def line(cells: Sequence[str]) -> str:
         padded = (
@@ -125,6 +129,10 @@ def _text(value: Cell) -> str:
         return str(value).replace("|", r"\|")
     size = abs(value)
     return f"{value:,.0f}" if size >= 100 else f"{value:.1f}" if size >= 10 else f"{value:.3g}"
+
+
+def _is_number(value: Cell) -> bool:
+    return not isinstance(value, str) or _NUMBER.fullmatch(value) is not None
 
 
 def _processor() -> str:

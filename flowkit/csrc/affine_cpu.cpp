@@ -1,213 +1,198 @@
 // The affine op on the processor: vectorised, threaded, and the same bits for any number of threads.
-#include <torch/csrc/stable/library.h>
-#include <torch/csrc/stable/ops.h>
-#include <torch/csrc/stable/tensor.h>
-#include <torch/headeronly/core/ScalarType.h>
-
 #include <algorithm>
-#include <cstdint>
-#include <tuple>
-#include <vector>
 
 #include "affine_math.h"
+#include "affine_rows.h"
+#include "affine_tensors.h"
 
-#if defined(__x86_64__) && defined(__GNUC__) && !defined(__clang__) && defined(__linux__)
-#define FLOWKIT_CLONES __attribute__((target_clones("arch=x86-64-v4", "arch=x86-64-v3", "default")))
-#else
-#define FLOWKIT_CLONES
-#endif
+#define FLOWKIT_INLINE inline __attribute__((always_inline))
 
 namespace flowkit {
 namespace {
 
-using torch::stable::Tensor;
+constexpr int64_t TILES = 16;  // of one task; like the tiles themselves, never dependent on the threads
 
-constexpr int64_t CHUNK = 8192;  // elements that are added up in one go; never dependent on the threads
-constexpr int64_t BLOCK = 256;   // of them in the tensor's own precision
-
-// Everything of one op; samples are contiguous, and lie `*_step` elements apart.
+// What one go reads and writes, each tensor in one piece.
 template <typename T>
-struct Job {
-  int64_t samples, length;
-  const T *z, *shift, *raw, *by_out, *by_log_det;
-  int64_t z_step, shift_step, raw_step, by_out_step;
-  T *out, *by_raw;   // forward: the result; backward: the gradients by z and by raw
-  double* partial;   // forward: sums of log s, a row of chunks for each sample
-  T floor;
-  int64_t chunks() const { return (length + CHUNK - 1) / CHUNK; }
+struct Tile {
+  const T *z, *shift, *raw, *by_out;
+  T by_log_det;
+  T *out, *by_shift, *by_raw;
 };
 
 template <typename T, int SCALE, bool WITH_EPS, bool INVERSE>
-inline __attribute__((always_inline)) double forward_chunk(const Job<T>& job, int64_t b, int64_t from, int64_t to) {
-  const T* __restrict z = job.z + b * job.z_step;
-  const T* __restrict shift = job.shift + b * job.shift_step;
-  const T* __restrict raw = job.raw + b * job.raw_step;
-  T* __restrict out = job.out + b * job.length;
-  const T floor = job.floor;
-  double total = 0;
-  for (int64_t start = from; start < to; start += BLOCK) {
-    const int64_t end = std::min(start + BLOCK, to);
-    T sum = 0;
+FLOWKIT_INLINE T forward_as(const Tile<T>& tile, int64_t n, T log_eps) {
+  const T *__restrict z = tile.z, *__restrict shift = tile.shift, *__restrict raw = tile.raw;
+  T* __restrict out = tile.out;
+  T sum = 0;
 #pragma omp simd reduction(+ : sum)
-    for (int64_t i = start; i < end; ++i) {
-      const LogScale<T, SCALE, WITH_EPS> log_s(raw[i], floor);
-      sum += log_s.value;
-      out[i] = moved<T, INVERSE>(z[i], shift[i], log_s.value);
-    }
-    total += sum;
+  for (int64_t i = 0; i < n; ++i) {
+    LogScale<T, SCALE> log_s(raw[i]);
+    if (WITH_EPS) log_s.add(log_eps);
+    sum += log_s.value;
+    out[i] = moved(z[i], shift[i], log_s.value, INVERSE);
   }
+  return sum;
+}
+
+template <typename T, int SCALE, bool WITH_EPS, bool INVERSE>
+FLOWKIT_INLINE T backward_as(const Tile<T>& tile, int64_t n, T log_eps) {
+  const T *__restrict z = tile.z, *__restrict shift = tile.shift, *__restrict raw = tile.raw;
+  const T* __restrict by_out = tile.by_out;
+  T *__restrict by_z = tile.out, *__restrict by_shift = tile.by_shift, *__restrict by_raw = tile.by_raw;
+  const T by_log_det = tile.by_log_det;
+#pragma omp simd
+  for (int64_t i = 0; i < n; ++i) {
+    LogScale<T, SCALE> log_s(raw[i]);
+    if (WITH_EPS) log_s.add(log_eps);
+    const T d = by_input(by_out[i], log_s.value, INVERSE);
+    by_z[i] = d;
+    by_shift[i] = by_offset(d, by_out[i], INVERSE);
+    by_raw[i] = by_log_scale(d, by_log_det, z[i], shift[i], INVERSE) * log_s.slope;
+  }
+  return 0;
+}
+
+template <typename T, int SCALE, bool WITH_EPS, bool BACKWARD>
+FLOWKIT_INLINE T compute_scale(const Tile<T>& tile, int64_t n, T log_eps, bool inverse) {
+  if (BACKWARD) {
+    return inverse ? backward_as<T, SCALE, WITH_EPS, true>(tile, n, log_eps)
+                   : backward_as<T, SCALE, WITH_EPS, false>(tile, n, log_eps);
+  }
+  return inverse ? forward_as<T, SCALE, WITH_EPS, true>(tile, n, log_eps)
+                 : forward_as<T, SCALE, WITH_EPS, false>(tile, n, log_eps);
+}
+
+template <typename T, bool BACKWARD>
+FLOWKIT_INLINE T compute_any(const Tile<T>& tile, int64_t n, const Mode& mode) {
+  const bool inverse = mode.inverse;
+  if (mode.eps > 0) {
+    const T log_eps = static_cast<T>(std::log(mode.eps));
+    if (mode.scale == SOFT) return compute_scale<T, SOFT, true, BACKWARD>(tile, n, log_eps, inverse);
+    if (mode.scale == SIGMOID) return compute_scale<T, SIGMOID, true, BACKWARD>(tile, n, log_eps, inverse);
+    return compute_scale<T, EXP, true, BACKWARD>(tile, n, log_eps, inverse);
+  }
+  if (mode.scale == SOFT) return compute_scale<T, SOFT, false, BACKWARD>(tile, n, T(0), inverse);
+  if (mode.scale == SIGMOID) return compute_scale<T, SIGMOID, false, BACKWARD>(tile, n, T(0), inverse);
+  return compute_scale<T, EXP, false, BACKWARD>(tile, n, T(0), inverse);
+}
+
+// Each is compiled for each generation of processors, with all of the above inside.
+FLOWKIT_CLONES float forward_float(const Tile<float>& tile, int64_t n, const Mode& mode) {
+  return compute_any<float, false>(tile, n, mode);
+}
+FLOWKIT_CLONES float backward_float(const Tile<float>& tile, int64_t n, const Mode& mode) {
+  return compute_any<float, true>(tile, n, mode);
+}
+FLOWKIT_CLONES double forward_double(const Tile<double>& tile, int64_t n, const Mode& mode) {
+  return compute_any<double, false>(tile, n, mode);
+}
+FLOWKIT_CLONES double backward_double(const Tile<double>& tile, int64_t n, const Mode& mode) {
+  return compute_any<double, true>(tile, n, mode);
+}
+template <bool BACKWARD>
+float compute(const Tile<float>& tile, int64_t n, const Mode& mode) {
+  return BACKWARD ? backward_float(tile, n, mode) : forward_float(tile, n, mode);
+}
+template <bool BACKWARD>
+double compute(const Tile<double>& tile, int64_t n, const Mode& mode) {
+  return BACKWARD ? backward_double(tile, n, mode) : forward_double(tile, n, mode);
+}
+
+// Short rows stay whole.
+int64_t tile_of(const Extent& e) {
+  const int64_t width = e.moved_columns();
+  return width < TILE ? TILE / width * width : TILE;
+}
+
+// One task: a chunk of the moved elements of one sample, and its share of the kept ones. Returns the sum of log s.
+template <bool BACKWARD, typename S>
+double run_chunk(const Job<S>& job, int64_t sample, int64_t chunk, int64_t chunks) {
+  using T = Real<S>;
+  const Extent& e = job.extent;
+  const Rows<const S> z = from_corner(job.z, e.row_from, e.column_from);
+  const Rows<S> out = from_corner(job.out, e.row_from, e.column_from);
+  Rows<const S> by_out{};
+  if (BACKWARD) by_out = from_corner(job.by_out, e.row_from, e.column_from);
+  alignas(64) T buffers[7][TILE];
+  const int64_t width = e.moved_columns(), step = tile_of(e), from = chunk * TILES * step;
+  const int64_t to = std::min(from + TILES * step, e.moved_rows() * width);
+  double total = 0;
+  for (int64_t start = from; start < to; start += step) {
+    const int64_t n = std::min(step, to - start);
+    const Place at{sample, start / width, start % width, width, n};
+    Tile<T> tile{};
+    tile.z = gathered(z, at, buffers[0]);
+    tile.shift = gathered(job.shift, at, buffers[1]);
+    tile.raw = gathered(job.raw, at, buffers[2]);
+    tile.out = target(out, at, buffers[3]);
+    if (BACKWARD) {
+      tile.by_log_det = job.by_log_det[sample];
+      tile.by_out = gathered(by_out, at, buffers[4]);
+      tile.by_shift = target(job.by_shift, at, buffers[5]);
+      tile.by_raw = target(job.by_raw, at, buffers[6]);
+    }
+    total += compute<BACKWARD>(tile, n, job.mode);
+    scatter(buffers[3], out, at);
+    if (BACKWARD) {
+      scatter(buffers[5], job.by_shift, at);
+      scatter(buffers[6], job.by_raw, at);
+    }
+  }
+  copy_kept(e, BACKWARD ? job.by_out : job.z, job.out, sample, chunk, chunks);
   return total;
 }
 
-template <typename T, int SCALE, bool WITH_EPS, bool INVERSE>
-inline __attribute__((always_inline)) void backward_chunk(const Job<T>& job, int64_t b, int64_t from, int64_t to) {
-  const T* __restrict z = job.z + b * job.z_step;
-  const T* __restrict shift = job.shift + b * job.shift_step;
-  const T* __restrict raw = job.raw + b * job.raw_step;
-  const T* __restrict by_out = job.by_out + b * job.by_out_step;
-  T* __restrict by_z = job.out + b * job.length;
-  T* __restrict by_raw = job.by_raw + b * job.length;
-  const T by_log_det = job.by_log_det[b], floor = job.floor;
-#pragma omp simd
-  for (int64_t i = from; i < to; ++i) {
-    const LogScale<T, SCALE, WITH_EPS> log_s(raw[i], floor);
-    const T d = by_input<T, INVERSE>(by_out[i], log_s.value);
-    by_z[i] = d;
-    by_raw[i] = by_log_scale<T, INVERSE>(d, by_log_det, z[i], shift[i]) * log_s.slope;
-  }
+template <bool BACKWARD, typename S>
+std::vector<double> run(const Job<S>& job, int64_t chunks) {
+  std::vector<double> sums(static_cast<size_t>(job.extent.samples * chunks));
+  torch::stable::parallel_for(0, job.extent.samples * chunks, 1, [&](int64_t first, int64_t last) {
+    for (int64_t i = first; i < last; ++i) {
+      sums[static_cast<size_t>(i)] = run_chunk<BACKWARD>(job, i / chunks, i % chunks, chunks);
+    }
+  });
+  return sums;
 }
 
-struct Mode {
-  int scale;
-  bool with_eps, inverse, backward;
-};
+struct Processor {
+  using Half = flowkit::Half;
+  using BFloat16 = flowkit::BFloat16;
 
-template <typename T, int SCALE, bool WITH_EPS, bool INVERSE>
-inline __attribute__((always_inline)) void run(const Job<T>& job, bool backward, int64_t first, int64_t last) {
-  const int64_t chunks = job.chunks();
-  for (int64_t index = first; index < last; ++index) {
-    const int64_t b = index / chunks, from = index % chunks * CHUNK, to = std::min(from + CHUNK, job.length);
-    if (backward) {
-      backward_chunk<T, SCALE, WITH_EPS, INVERSE>(job, b, from, to);
-    } else {
-      job.partial[index] = forward_chunk<T, SCALE, WITH_EPS, INVERSE>(job, b, from, to);
+  template <typename S>
+  static int64_t chunks(const Job<S>& job) {
+    const int64_t chunk = TILES * tile_of(job.extent);
+    return (job.extent.moved_rows() * job.extent.moved_columns() + chunk - 1) / chunk;
+  }
+
+  template <typename S>
+  static void forward(const Job<S>& job, Real<S>* log_det, const Tensor&) {
+    const int64_t each = chunks(job);
+    const std::vector<double> sums = run<false>(job, each);
+    for (int64_t b = 0; b < job.extent.samples; ++b) {
+      double total = 0;
+      for (int64_t i = 0; i < each; ++i) total += sums[static_cast<size_t>(b * each + i)];
+      log_det[b] = static_cast<Real<S>>(job.mode.inverse ? -total : total);
     }
   }
-}
 
-template <typename T, int SCALE>
-inline __attribute__((always_inline)) void run_scale(const Job<T>& job, Mode mode, int64_t first, int64_t last) {
-  if (mode.with_eps) {
-    mode.inverse ? run<T, SCALE, true, true>(job, mode.backward, first, last)
-                 : run<T, SCALE, true, false>(job, mode.backward, first, last);
-  } else {
-    mode.inverse ? run<T, SCALE, false, true>(job, mode.backward, first, last)
-                 : run<T, SCALE, false, false>(job, mode.backward, first, last);
+  template <typename S>
+  static void backward(const Job<S>& job, const Tensor&) {
+    run<true>(job, chunks(job));
   }
-}
-
-template <typename T>
-inline __attribute__((always_inline)) void run_any(const Job<T>& job, Mode mode, int64_t first, int64_t last) {
-  if (mode.scale == SOFT) {
-    run_scale<T, SOFT>(job, mode, first, last);
-  } else if (mode.scale == SIGMOID) {
-    run_scale<T, SIGMOID>(job, mode, first, last);
-  } else {
-    run_scale<T, EXP>(job, mode, first, last);
-  }
-}
-
-// One function per type, compiled for each generation of processors, with all of the above inside.
-FLOWKIT_CLONES void run_float(const Job<float>& job, Mode mode, int64_t first, int64_t last) {
-  run_any(job, mode, first, last);
-}
-FLOWKIT_CLONES void run_double(const Job<double>& job, Mode mode, int64_t first, int64_t last) {
-  run_any(job, mode, first, last);
-}
-void run_typed(const Job<float>& job, Mode mode, int64_t a, int64_t b) { run_float(job, mode, a, b); }
-void run_typed(const Job<double>& job, Mode mode, int64_t a, int64_t b) { run_double(job, mode, a, b); }
-
-template <typename T>
-void in_parallel(const Job<T>& job, Mode mode) {
-  torch::stable::parallel_for(0, job.samples * job.chunks(), 1,
-                              [&](int64_t first, int64_t last) { run_typed(job, mode, first, last); });
-}
-
-template <typename T>
-Job<T> job_of(const Tensor& z, const Tensor& shift, const Tensor& raw, double eps) {
-  Job<T> job{};
-  job.samples = z.size(0);
-  job.length = job.samples ? z.numel() / job.samples : 0;
-  job.z = static_cast<const T*>(z.data_ptr());
-  job.shift = static_cast<const T*>(shift.data_ptr());
-  job.raw = static_cast<const T*>(raw.data_ptr());
-  job.z_step = z.stride(0);
-  job.shift_step = shift.stride(0);
-  job.raw_step = raw.stride(0);
-  job.floor = eps > 0 ? static_cast<T>(std::log(eps)) : T(0);
-  return job;
-}
-
-template <typename T>
-void forward_typed(const Tensor& z, const Tensor& shift, const Tensor& raw, Tensor& out, Tensor& log_det, Mode mode,
-                   double eps) {
-  Job<T> job = job_of<T>(z, shift, raw, eps);
-  std::vector<double> partial(static_cast<size_t>(job.samples * job.chunks()));
-  job.out = static_cast<T*>(out.data_ptr());
-  job.partial = partial.data();
-  in_parallel(job, mode);
-  T* sums = static_cast<T*>(log_det.data_ptr());
-  for (int64_t b = 0; b < job.samples; ++b) {
-    double total = 0;
-    for (int64_t chunk = 0; chunk < job.chunks(); ++chunk) total += partial[b * job.chunks() + chunk];
-    sums[b] = static_cast<T>(mode.inverse ? -total : total);
-  }
-}
-
-template <typename T>
-void backward_typed(const Tensor& by_out, const Tensor& by_log_det, const Tensor& z, const Tensor& shift,
-                    const Tensor& raw, Tensor& by_z, Tensor& by_raw, Mode mode, double eps) {
-  Job<T> job = job_of<T>(z, shift, raw, eps);
-  job.by_out = static_cast<const T*>(by_out.data_ptr());
-  job.by_out_step = by_out.stride(0);
-  job.by_log_det = static_cast<const T*>(by_log_det.data_ptr());
-  job.out = static_cast<T*>(by_z.data_ptr());
-  job.by_raw = static_cast<T*>(by_raw.data_ptr());
-  in_parallel(job, mode);
-}
-
-bool is_double(const Tensor& z) { return z.scalar_type() == torch::headeronly::ScalarType::Double; }
-
-std::tuple<Tensor, Tensor> affine(Tensor z, Tensor shift, Tensor raw, int64_t scale, double eps, bool inverse) {
-  Tensor out = torch::stable::new_empty(z, z.sizes());
-  Tensor log_det = torch::stable::new_empty(z, {z.size(0)});
-  const Mode mode{static_cast<int>(scale), eps > 0, inverse, false};
-  is_double(z) ? forward_typed<double>(z, shift, raw, out, log_det, mode, eps)
-               : forward_typed<float>(z, shift, raw, out, log_det, mode, eps);
-  return {out, log_det};
-}
-
-std::tuple<Tensor, Tensor> affine_backward(Tensor by_out, Tensor by_log_det, Tensor z, Tensor shift, Tensor raw,
-                                           int64_t scale, double eps, bool inverse) {
-  Tensor by_z = torch::stable::new_empty(z, z.sizes());
-  Tensor by_raw = torch::stable::new_empty(z, z.sizes());
-  const Mode mode{static_cast<int>(scale), eps > 0, inverse, true};
-  is_double(z) ? backward_typed<double>(by_out, by_log_det, z, shift, raw, by_z, by_raw, mode, eps)
-               : backward_typed<float>(by_out, by_log_det, z, shift, raw, by_z, by_raw, mode, eps);
-  return {by_z, by_raw};
-}
+};
 
 }  // namespace
 }  // namespace flowkit
 
 STABLE_TORCH_LIBRARY(flowkit, m) {
-  m.def("affine(Tensor z, Tensor shift, Tensor raw, int scale, float eps, bool inverse) -> (Tensor, Tensor)");
   m.def(
-      "affine_backward(Tensor by_out, Tensor by_log_det, Tensor z, Tensor shift, Tensor raw, int scale, float eps, "
-      "bool inverse) -> (Tensor, Tensor)");
+      "affine(Tensor z, Tensor shift, Tensor raw, int start, int scale, float eps, bool inverse) -> (Tensor, Tensor)");
+  m.def(
+      "affine_backward(Tensor by_out, Tensor by_log_det, Tensor z, Tensor shift, Tensor raw, int start, "
+      "bool interleaved, int scale, float eps, bool inverse) -> (Tensor, Tensor)");
 }
 
 STABLE_TORCH_LIBRARY_IMPL(flowkit, CPU, m) {
-  m.impl("affine", TORCH_BOX(&flowkit::affine));
-  m.impl("affine_backward", TORCH_BOX(&flowkit::affine_backward));
+  m.impl("affine", TORCH_BOX(&flowkit::affine<flowkit::Processor>));
+  m.impl("affine_backward", TORCH_BOX(&flowkit::affine_backward<flowkit::Processor>));
 }

@@ -30,11 +30,11 @@ FLOWKIT_HD double log_(double x) { return ::log(x); }
 FLOWKIT_HD float abs_(float x) { return ::fabsf(x); }
 FLOWKIT_HD double abs_(double x) { return ::fabs(x); }
 
-// log s and its derivative by r; `floor` is log(eps), used if WITH_EPS.
-template <typename T, int SCALE, bool WITH_EPS>
+// log s and its derivative by r.
+template <typename T, int SCALE>
 struct LogScale {
   T value, slope;
-  FLOWKIT_HD LogScale(T r, T floor) {
+  FLOWKIT_HD explicit LogScale(T r) {
     if (SCALE == SOFT) {
       const T shrink = T(1) / (T(1) + abs_(r) / T(2));
       value = r * shrink;
@@ -48,30 +48,38 @@ struct LogScale {
       value = r;
       slope = T(1);
     }
-    if (WITH_EPS) {
-      const T high = value > floor ? value : floor;
-      const T sum = high + log_(T(1) + exp_(-abs_(value - floor)));
-      slope *= exp_(value - sum);
-      value = sum;
-    }
+  }
+  // eps is added to s.
+  FLOWKIT_HD void add(T log_eps) {
+    const T high = value > log_eps ? value : log_eps;
+    const T sum = high + log_(T(1) + exp_(-abs_(value - log_eps)));
+    slope *= exp_(value - sum);
+    value = sum;
   }
 };
 
-template <typename T, bool INVERSE>
-FLOWKIT_HD T moved(T z, T shift, T log_s) {
-  return INVERSE ? z * exp_(-log_s) - shift : (z + shift) * exp_(log_s);
+template <typename T>
+FLOWKIT_HD T moved(T z, T shift, T log_s, bool inverse) {
+  const T factor = exp_(inverse ? -log_s : log_s);
+  return inverse ? z * factor - shift : (z + shift) * factor;
 }
 
-// d loss / d z; by `shift` it is the same (forward), or minus the gradient of out (inverse).
-template <typename T, bool INVERSE>
-FLOWKIT_HD T by_input(T by_out, T log_s) {
-  return by_out * exp_(INVERSE ? -log_s : log_s);
+// d loss / d z.
+template <typename T>
+FLOWKIT_HD T by_input(T by_out, T log_s, bool inverse) {
+  return by_out * exp_(inverse ? -log_s : log_s);
+}
+
+// d loss / d shift, from d loss / d z.
+template <typename T>
+FLOWKIT_HD T by_offset(T by_z, T by_out, bool inverse) {
+  return inverse ? -by_out : by_z;
 }
 
 // d loss / d log s, from d loss / d z.
-template <typename T, bool INVERSE>
-FLOWKIT_HD T by_log_scale(T by_z, T by_log_det, T z, T shift) {
-  return INVERSE ? -by_z * z - by_log_det : by_z * (z + shift) + by_log_det;
+template <typename T>
+FLOWKIT_HD T by_log_scale(T by_z, T by_log_det, T z, T shift, bool inverse) {
+  return inverse ? -by_z * z - by_log_det : by_z * (z + shift) + by_log_det;
 }
 
 }  // namespace flowkit

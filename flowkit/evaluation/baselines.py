@@ -2,9 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
+from importlib.metadata import version
+from types import ModuleType
+
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
+
+from flowkit.errors import FlowkitError, suggest
+
+Binarizer = Callable[[NDArray[np.uint8]], NDArray[np.bool_]]
+"""(H, W, 3), RGB -> (H, W), ink is True."""
 
 
 def otsu(image: NDArray[np.uint8]) -> NDArray[np.bool_]:
@@ -22,7 +31,7 @@ def otsu(image: NDArray[np.uint8]) -> NDArray[np.bool_]:
     >>> otsu(np.array([[[9, 9, 9], [250, 250, 250]]], np.uint8))
     array([[ True, False]])
     """
-    grey = np.asarray(Image.fromarray(image).convert("L"))
+    grey = _grey(image)
     histogram = np.bincount(grey.ravel(), minlength=256).astype(np.float64)
     below = np.cumsum(histogram)
     above = below[-1] - below
@@ -32,3 +41,58 @@ def otsu(image: NDArray[np.uint8]) -> NDArray[np.bool_]:
     if not np.nanmax(between, initial=0) > 0:
         return np.zeros(grey.shape, np.bool_)
     return np.asarray(grey <= np.nanargmax(between))
+
+
+def is_baseline(name: str) -> bool:
+    """Whether `baseline` knows it, as far as what is installed tells."""
+    try:
+        baseline(name)
+    except FlowkitError:
+        return False
+    return True
+
+
+def origin(name: str) -> Sequence[str]:
+    """One sentence on whose figures these are, for all but our own."""
+    if name == "otsu":
+        return ()
+    return (f"Baselines other than otsu: doxapy {version('doxapy')}, default parameters; releases differ.",)
+
+
+def baseline(name: str) -> Binarizer:
+    """`otsu`, or one of doxapy's algorithms with its default parameters: sauvola, wolf, su, gatos, ...
+
+    Raises:
+        FlowkitError: doxapy is wanted and not installed, or has no such algorithm.
+    """
+    if name == "otsu":
+        return otsu
+    algorithms = _doxapy().Binarization.Algorithms
+    known = {key.lower(): key for key in dir(algorithms) if key.isupper()}
+    if name not in known:
+        raise FlowkitError(f'no baseline "{name}"; {suggest(name, {"otsu", *known})}')
+    algorithm = getattr(algorithms, known[name])
+
+    def binarize(image: NDArray[np.uint8]) -> NDArray[np.bool_]:
+        # this class is what releases before and after 0.9.4 have in common
+        run = _doxapy().Binarization(algorithm)
+        grey = _grey(image)
+        out = np.empty_like(grey)
+        run.initialize(grey)
+        run.to_binary(out, {})
+        return np.asarray(out == 0)
+
+    return binarize
+
+
+def _doxapy() -> ModuleType:
+    try:
+        import doxapy
+    except ImportError:
+        raise FlowkitError("baselines other than otsu need doxapy: pip install 'flowkit-nf[doxa]'") from None
+    module: ModuleType = doxapy
+    return module
+
+
+def _grey(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    return np.array(Image.fromarray(image).convert("L"))

@@ -10,7 +10,7 @@ from torch import Tensor
 from flowkit.layers.base import FlowLayer, Shape, make_example, no_log_det
 from flowkit.layers.masks import Mask, Partition
 from flowkit.layers.network import ConditionalNetwork, Conditioned, Network
-from flowkit.ops import affine, log_scale
+from flowkit.ops import affine, affine_packed, log_scale
 from flowkit.ops.scale import Scale, check_eps
 from flowkit.registry import register
 
@@ -84,8 +84,17 @@ class Coupling(Conditioned):
     def _run(self, inputs: Tensor, context: Any, *, inverse: bool) -> tuple[Tensor, Tensor]:
         kept, moved, cells = self.partition.split(inputs)
         parameters = self.network(*context, kept, initialise=not inverse).to(inputs.dtype)
+        whole = self._move_within(inputs, parameters, inverse=inverse)
+        if whole is not None:
+            return whole
         moved, log_det = self._move(moved, parameters, cells, inverse=inverse)
         return self.partition.join(kept, moved), log_det
+
+    def _move_within(
+        self, inputs: Tensor, parameters: Tensor, *, inverse: bool
+    ) -> tuple[Tensor, Tensor] | None:
+        """The whole output at once, where a map has a way to that; None where it is put together."""
+        return None
 
     def _move(
         self, moved: Tensor, parameters: Tensor, cells: Tensor | None, *, inverse: bool
@@ -141,12 +150,20 @@ class AffineCoupling(Coupling):
         self.scale = scale
         self.eps = check_eps(eps)
 
+    def _move_within(
+        self, inputs: Tensor, parameters: Tensor, *, inverse: bool
+    ) -> tuple[Tensor, Tensor] | None:
+        start = self.partition.start
+        if start is None:
+            return None
+        return affine_packed(inputs, parameters, start=start, scale=self.scale, eps=self.eps, inverse=inverse)
+
     def _move(
         self, moved: Tensor, parameters: Tensor, cells: Tensor | None, *, inverse: bool
     ) -> tuple[Tensor, Tensor]:
-        shift, raw = parameters.chunk(2, dim=1)
         if cells is None:
-            return affine(moved, shift, raw, scale=self.scale, eps=self.eps, inverse=inverse)
+            return affine_packed(moved, parameters, scale=self.scale, eps=self.eps, inverse=inverse)
+        shift, raw = parameters.chunk(2, dim=1)
         # A shift and a log-scale of 0 keep a value bit by bit, and count for nothing.
         log_s = log_scale(raw, self.scale, self.eps) * cells
         return affine(moved, shift * cells, log_s, scale="exp", inverse=inverse)

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from flowkit.layers.base import FlowLayer, Shape, make_example
 from flowkit.layers.network import ConditionalNetwork, Conditioned, Network
-from flowkit.ops import affine
+from flowkit.ops import affine_packed
 from flowkit.ops.scale import Scale, check_eps
 from flowkit.registry import register
 
@@ -63,15 +63,14 @@ class AffineInjector(Conditioned):
         """See `FlowLayer.example`."""
         return make_example(cls, generator, hidden=4)
 
-    def complete(self, projected: Tensor) -> tuple[Tensor, Tensor]:
-        """Shift and raw scale, each of the input's shape."""
-        shift, raw = self.network(projected).chunk(2, dim=1)
-        return shift, raw
+    def complete(self, projected: Tensor) -> tuple[Tensor]:
+        """[shift | raw scale] (B, 2 C, h, w)."""
+        return (self.network(projected),)
 
     def forward(self, inputs: Tensor, context: Any = None) -> tuple[Tensor, Tensor]:
         """Shift, then scale."""
-        return affine(inputs, *context, scale=self.scale, eps=self.eps)
+        return affine_packed(inputs, *context, scale=self.scale, eps=self.eps)
 
     def inverse(self, inputs: Tensor, context: Any = None) -> tuple[Tensor, Tensor]:
         """Unscale, then unshift."""
-        return affine(inputs, *context, scale=self.scale, eps=self.eps, inverse=True)
+        return affine_packed(inputs, *context, scale=self.scale, eps=self.eps, inverse=True)

@@ -43,6 +43,13 @@ class Partition:
         if mask == "checkerboard":
             self.kept = self.moved = channels
 
+    @property
+    def start(self) -> int | None:
+        """The first of the moved channels; None where they are not all that follow one another."""
+        if self.mask != "half":
+            return None
+        return 0 if self.flip else self.kept
+
     def split(self, inputs: Tensor) -> tuple[Tensor, Tensor, Tensor | None]:
         """(B, C, H, W) -> kept, moved, and the checkerboard's cells (1, 1, H, W) or None."""
         if self.mask == "checkerboard":

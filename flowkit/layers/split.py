@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from flowkit.errors import ShapeError
 from flowkit.layers.base import FlowLayer, Shape, make_example, no_log_det
 from flowkit.layers.network import ConditionalNetwork, Conditioned, apply_gain
-from flowkit.ops import affine
+from flowkit.ops import affine_packed
 from flowkit.ops.scale import Scale
 from flowkit.registry import register
 
@@ -37,13 +37,10 @@ class _Split(FlowLayer):
 
     def _apply_to_second(self, inputs: Tensor, context: Any, *, inverse: bool) -> tuple[Tensor, Tensor]:
         kept = self.out_shape.channels
-        first, second = inputs[:, :kept], inputs[:, kept:]
-        prior = self._prior(first, context)
+        prior = self._prior(inputs[:, :kept], context)
         if prior is None:
             return inputs, no_log_det(inputs)
-        shift, raw = prior.chunk(2, dim=1)
-        second, log_det = affine(second, shift, raw, scale=self.scale, inverse=inverse)
-        return torch.cat([first, second], dim=1), log_det
+        return affine_packed(inputs, prior, start=kept, scale=self.scale, inverse=inverse)
 
     def _prior(self, kept: Tensor, context: Any) -> Tensor | None:
         """[shift | raw] (B, 2 C2, H, W), or None for a map that changes nothing."""

@@ -81,13 +81,14 @@ class Rings:
         best = np.full(shape, -1, np.int64)
         for transposed in (False, True):
             table = np.full(shape[::-1] if transposed else shape, -1, np.int64)
+            painted = np.empty_like(table)
             for level, levels in reversed(list(enumerate(self._levels[transposed]))):
                 for who, *ends in levels:
                     for end in ends:
                         np.maximum.at(table.reshape(-1), end, ranks[who])
                 if level:
                     half = 1 << level - 1
-                    painted = table.copy()
+                    np.copyto(painted, table)
                     np.maximum(table[:, half:], painted[:, :-half], out=table[:, half:])
             np.maximum(best, table.T if transposed else table, out=best)
         return best

@@ -2,29 +2,44 @@
 
 from __future__ import annotations
 
+import itertools
+
 import torch
 from torch import Tensor
 
 from flowkit.ops.scale import log_scale
 
 # whole 16-byte accesses, and what remains beside them
-SHAPES = ((2, 4, 4, 8), (3, 3, 5, 7))
+SHAPES = ((2, 8, 4, 8), (3, 3, 5, 7))
+LAYOUTS = (torch.contiguous_format, torch.channels_last)
 
 
 def difference(device: torch.device) -> float:
     """The largest error of values, log-dets and gradients in both directions, relative to 1 or the value."""
-    errors = [_errors(shape, device, inverse) for shape in SHAPES for inverse in (False, True)]
+    cases = itertools.product(SHAPES, LAYOUTS, (False, True))
+    errors = [_errors(shape, layout, device, inverse) for shape, layout, inverse in cases]
     return float(torch.cat(errors).max())  # Python's max would lose a NaN
 
 
-def _errors(shape: tuple[int, ...], device: torch.device, inverse: bool) -> Tensor:
-    from flowkit.ops.affine import affine  # which asks whether there are kernels
+def _errors(
+    shape: tuple[int, int, int, int], layout: torch.memory_format, device: torch.device, inverse: bool
+) -> Tensor:
+    """Of a coupling of the second half of the channels."""
+    from flowkit.ops.affine import affine_packed  # which asks whether there are kernels
 
+    batch, channels, *sides = shape
+    start = channels // 2
     generator = torch.Generator().manual_seed(0)
-    inputs = [torch.randn(shape, generator=generator).to(device).requires_grad_() for _ in range(3)]
+    sizes = (shape, (batch, 2 * (channels - start), *sides))
+    inputs = [
+        torch.randn(size, generator=generator).to(device, memory_format=layout).requires_grad_()
+        for size in sizes
+    ]
     with torch.autocast(device.type, enabled=False):
-        ours = _with_gradients(*affine(*inputs, inverse=inverse), inputs)
-        expected = _with_gradients(*_formula(*inputs, inverse=inverse), inputs)
+        ours = _with_gradients(*affine_packed(*inputs, start=start, inverse=inverse), inputs)
+        z, parameters = inputs
+        moved, log_det = _formula(z[:, start:], *parameters.chunk(2, dim=1), inverse=inverse)
+        expected = _with_gradients(torch.cat([z[:, :start], moved], dim=1), log_det, inputs)
     pairs = zip(ours, expected, strict=True)
     return torch.stack([((a - b).abs() / b.abs().clamp(min=1)).max() for a, b in pairs])
 

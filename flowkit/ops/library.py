@@ -6,14 +6,20 @@ import torch
 from torch import Tensor
 
 
+def channels_last(raw: Tensor) -> bool:
+    """Whether results lie in channels_last: where a network's output does, they do."""
+    return raw.dim() == 4 and raw.stride(1) < raw.stride(3)
+
+
 def register_fakes() -> None:
-    """Say which shapes the op's results have, for `torch.compile` and `opcheck`."""
+    """Say which shapes, types and layouts the op's results have, for `torch.compile` and `opcheck`."""
 
     @torch.library.register_fake("flowkit::affine")  # type: ignore[untyped-decorator,unused-ignore]
     def affine(
-        z: Tensor, shift: Tensor, raw: Tensor, scale: int, eps: float, inverse: bool
+        z: Tensor, shift: Tensor, raw: Tensor, start: int, scale: int, eps: float, inverse: bool
     ) -> tuple[Tensor, Tensor]:
-        return z.new_empty(z.shape), z.new_empty(z.shape[:1])
+        real = torch.promote_types(z.dtype, torch.float32)
+        return _empty(z, z.shape, raw), z.new_empty(z.shape[:1], dtype=real)
 
     @torch.library.register_fake("flowkit::affine_backward")  # type: ignore[untyped-decorator,unused-ignore]
     def affine_backward(
@@ -22,8 +28,16 @@ def register_fakes() -> None:
         z: Tensor,
         shift: Tensor,
         raw: Tensor,
+        start: int,
+        interleaved: bool,
         scale: int,
         eps: float,
         inverse: bool,
     ) -> tuple[Tensor, Tensor]:
-        return z.new_empty(z.shape), z.new_empty(z.shape)
+        batch, channels, *sides = raw.shape
+        return _empty(z, z.shape, raw), _empty(z, (batch, 2 * channels, *sides), raw)
+
+
+def _empty(z: Tensor, shape: tuple[int, ...], raw: Tensor) -> Tensor:
+    layout = torch.channels_last if channels_last(raw) else torch.contiguous_format
+    return torch.empty(shape, dtype=z.dtype, device=z.device, memory_format=layout)

@@ -8,7 +8,7 @@ CSRC = Path(__file__).parent.parent / "csrc"
 
 # No -ffast-math: a library linked with it makes the whole process flush small numbers to zero.
 CXX_FLAGS = ["-O3", "-fopenmp-simd", "-fno-math-errno", "-fno-trapping-math"]
-NVCC_FLAGS = ["-O3"]
+NVCC_FLAGS = ["-O3", "-DUSE_CUDA"]  # by which torch's headers declare what they have for CUDA
 
 
 def cpp_sources() -> list[Path]:
@@ -17,8 +17,8 @@ def cpp_sources() -> list[Path]:
 
 
 def cuda_sources() -> list[Path]:
-    """Of the library that adds the CUDA kernels: none in this version."""
-    return sorted(CSRC.glob("*.cu"))
+    """Of the library that adds the CUDA kernels."""
+    return [CSRC / "affine_cuda.cu"]
 
 
 def target_define(torch_version: str) -> str:

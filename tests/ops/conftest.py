@@ -7,9 +7,10 @@ import types
 from pathlib import Path
 
 import pytest
+import torch
 
 import flowkit.ops
-from flowkit.ops import build_check, kernels
+from flowkit.ops import build, build_check, build_tools, kernels
 
 
 class Stub:
@@ -66,7 +67,24 @@ def stub(tmp_path, monkeypatch) -> Stub:
 @pytest.fixture
 def can_compile() -> None:
     """Where a compiler and ninja are; the tests of their absence need neither."""
-    from flowkit.ops import build_tools
-
     if not shutil.which("c++") or not build_tools.ninja():
         pytest.skip("no C++ compiler, or no ninja (pip install ninja)")
+
+
+@pytest.fixture(scope="session")
+def library(tmp_path_factory) -> Path:
+    """The op for the processor, built once, into a folder of its own."""
+    if why := build_tools.missing("cpu"):
+        pytest.skip(f"the op cannot be compiled here: {why}")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("FLOWKIT_CACHE", str(tmp_path_factory.mktemp("kernels")))
+        return build.build(build.plan("cpu"))
+
+
+@pytest.fixture
+def compiled(library, monkeypatch) -> None:
+    """That it serves the processor."""
+    monkeypatch.setenv("FLOWKIT_KERNELS", "require")
+    monkeypatch.setenv("FLOWKIT_CACHE", str(library.parent))
+    monkeypatch.setattr(kernels, "_resolved", {})
+    assert kernels.available(torch.device("cpu"))

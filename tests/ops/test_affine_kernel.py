@@ -1,4 +1,4 @@
-"""The compiled op against the formula; built once, into a folder of its own."""
+"""The compiled op against the formula."""
 
 from __future__ import annotations
 
@@ -7,28 +7,8 @@ import itertools
 import pytest
 import torch
 
-from flowkit.ops import SCALES, affine, build, build_tools, kernels
+from flowkit.ops import SCALES, affine
 from flowkit.ops.affine import affine_formula
-
-CPU = torch.device("cpu")
-
-
-@pytest.fixture(scope="module")
-def library(tmp_path_factory):
-    if why := build_tools.missing("cpu"):
-        pytest.skip(f"the op cannot be compiled here: {why}")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("FLOWKIT_CACHE", str(tmp_path_factory.mktemp("kernels")))
-        patch.delenv("FLOWKIT_KERNELS", raising=False)
-        yield build.build(build.plan("cpu"))
-
-
-@pytest.fixture
-def compiled(library, monkeypatch):
-    monkeypatch.setenv("FLOWKIT_KERNELS", "require")
-    monkeypatch.setenv("FLOWKIT_CACHE", str(library.parent))
-    monkeypatch.setattr(kernels, "_resolved", {})
-    assert kernels.available(CPU)
 
 
 def inputs(shape, dtype=torch.float64, seed=0):
@@ -67,10 +47,10 @@ def test_gradients_and_their_gradients(compiled, inverse):
 @pytest.mark.parametrize("inverse", [False, True])
 def test_torch_accepts_the_op(compiled, inverse):
     z, shift, raw = inputs((2, 3, 4, 5))
-    torch.library.opcheck(torch.ops.flowkit.affine.default, (z, shift, raw, 0, 0.0, inverse))
+    torch.library.opcheck(torch.ops.flowkit.affine.default, (z, shift, raw, 0, 0, 0.0, inverse))
     gradients = torch.randn_like(z), torch.randn(2, dtype=z.dtype)
     torch.library.opcheck(
-        torch.ops.flowkit.affine_backward.default, (*gradients, z, shift, raw, 1, 1e-4, inverse)
+        torch.ops.flowkit.affine_backward.default, (*gradients, z, shift, raw, 0, False, 1, 1e-4, inverse)
     )
 
 
@@ -91,20 +71,66 @@ def test_the_number_of_threads_changes_no_bit(compiled):
     "change",
     [
         lambda z, shift, raw: (z.to(memory_format=torch.channels_last), shift, raw),
+        lambda z, shift, raw: (z, *(t.to(memory_format=torch.channels_last) for t in (shift, raw))),
+        lambda z, shift, raw: (z, shift.to(memory_format=torch.channels_last), raw),
         lambda z, shift, raw: (z.transpose(2, 3), shift.transpose(2, 3), raw.transpose(2, 3)),
         lambda z, shift, raw: (z, shift[:, :1], raw[:1, :, :1, :1]),
         lambda z, shift, raw: (z.float(), shift, raw),
-        lambda z, shift, raw: (z.bfloat16(), shift.bfloat16(), raw.bfloat16()),
         lambda z, shift, raw: (z[:, 1:], shift[:, :2], raw[:, 1:]),
+        lambda z, shift, raw: (z[:, ::2], shift[:, ::2], raw[:, 1:]),
+        lambda z, shift, raw: (z[..., ::2], shift[..., 1::2], raw[..., :2]),
+        lambda z, shift, raw: (z.flatten(2), shift.flatten(2), raw.flatten(2)),
+        lambda z, shift, raw: (z.flatten(1), shift.flatten(1), raw.flatten(1)),
+        lambda z, shift, raw: (z.unflatten(3, (2, 2)), shift.unflatten(3, (2, 2)), raw.unflatten(3, (2, 2))),
     ],
 )
 def test_other_layouts_and_types_come_out_the_same(compiled, change):
     z, shift, raw = change(*inputs((2, 3, 6, 4)))
-    ours = affine(z, shift, raw)
-    expected = affine_formula(z, shift.to(z.dtype), raw.to(z.dtype))
-    for a, b in zip(ours, expected, strict=True):
+    leaves = [t.detach().requires_grad_() for t in (z, shift, raw)]
+    ours = affine(*leaves)
+    expected = affine_formula(leaves[0], *(t.to(z.dtype) for t in leaves[1:]))
+    weights = torch.linspace(-1, 1, z.numel(), dtype=z.dtype).reshape(z.shape)
+    by = [
+        torch.autograd.grad((out * weights).sum() + log_det[0], leaves) for out, log_det in (ours, expected)
+    ]
+    for a, b in zip((*ours, *by[0]), (*expected, *by[1]), strict=True):
         assert a.dtype == b.dtype
-        torch.testing.assert_close(a, b)
+        torch.testing.assert_close(a, b, rtol=1e-6, atol=1e-6)
+
+
+@pytest.mark.parametrize(("dtype", "tolerance"), [(torch.bfloat16, 2**-8), (torch.float16, 2**-11)])
+@pytest.mark.parametrize("inverse", [False, True])
+def test_sixteen_bits_are_computed_in_float32(compiled, dtype, tolerance, inverse):
+    """So that a result is at most half a step from the exact one; a log-det is not rounded at all."""
+    leaves = [t.to(dtype).requires_grad_() for t in inputs((2, 5, 21, 19), torch.float32)]
+    exact = [t.detach().double().requires_grad_() for t in leaves]
+    by_out = torch.linspace(-1, 1, leaves[0].numel()).reshape(leaves[0].shape).to(dtype)
+    results = []
+    for op, of in ((affine, leaves), (affine_formula, exact)):
+        out, log_det = op(*of, scale="sigmoid", eps=1e-4, inverse=inverse)
+        by_log_det = torch.ones_like(log_det)
+        gradients = torch.autograd.grad((out, log_det), of, (by_out.to(out.dtype), by_log_det))
+        results.append((log_det, out, *gradients))
+    for ours, expected in zip(*results, strict=True):
+        exactly = 1e-6 if ours.dim() == 1 else tolerance
+        assert ours.dtype == (torch.float32 if ours.dim() == 1 else dtype)
+        torch.testing.assert_close(ours.double(), expected, rtol=exactly, atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda z, shift, raw: (z, shift.float(), raw), "shift must have z's dtype"),
+        (lambda z, shift, raw: (z, shift, raw.bfloat16()), "raw must have z's dtype"),
+        (lambda z, shift, raw: (z, shift, raw[..., :2]), "raw has the wrong size in dimension 3"),
+        (lambda z, shift, raw: (z, shift[0], raw), "shift must have z's dimensions"),
+        (lambda z, shift, raw: (z[:, 1:], shift, raw), "3 channels from 0 on are to be moved, z has 2"),
+        (lambda z, shift, raw: (z.int(), shift.int(), raw.int()), "z must be float32, float64, float16 or"),
+    ],
+)
+def test_the_library_refuses_by_name(compiled, change, message):
+    with pytest.raises(RuntimeError, match=message):
+        torch.ops.flowkit.affine(*change(*inputs((2, 3, 6, 4))), 0, 0, 0.0, False)
 
 
 def test_transforms_take_the_path_in_torch(compiled):
@@ -116,8 +142,23 @@ def test_transforms_take_the_path_in_torch(compiled):
     torch.testing.assert_close(mapped(z, shift, raw), affine(z, shift, raw)[0])
 
 
-def test_compile_of_a_function_that_has_the_op(compiled):
+def test_a_compiled_graph_keeps_the_op(compiled):
     z, shift, raw = inputs((2, 3, 4, 4))
-    run = torch.compile(affine, fullgraph=True, backend="aot_eager")
-    for ours, expected in zip(run(z, shift, raw), affine(z, shift, raw), strict=True):
-        torch.testing.assert_close(ours, expected)
+    called: list[str] = []
+
+    def backend(graph, _):
+        called.extend(str(node.target) for node in graph.graph.nodes if node.op == "call_function")
+        return graph.forward
+
+    torch.compiler.reset()
+    ours = torch.compile(affine, fullgraph=True, backend=backend)(z, shift, raw)
+    assert "flowkit.affine" in called
+    for a, b in zip(ours, affine(z, shift, raw), strict=True):
+        torch.testing.assert_close(a, b)
+
+
+def test_a_transform_is_compiled_without_a_break(compiled):
+    z, shift, raw = inputs((2, 3, 2, 2))
+    jacobian = torch.func.jacrev(lambda z: affine(z, shift, raw)[0])
+    torch.compiler.reset()
+    torch.testing.assert_close(torch.compile(jacobian, fullgraph=True, backend="aot_eager")(z), jacobian(z))

@@ -1,0 +1,189 @@
+"""What can be scored on pages with truth: a flow, a classical method, images made elsewhere."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import NamedTuple, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from flowkit.data import Page
+from flowkit.data.decode import read_rgb, size_of
+from flowkit.data.find import image_files, report
+from flowkit.errors import DataError
+from flowkit.evaluation.baselines import Binarizer
+from flowkit.evaluation.drawing import draw
+from flowkit.evaluation.results import Entry
+from flowkit.flow import ConditionalFlow
+from flowkit.metrics.calibration import smoothed
+from flowkit.pages.reading import read
+
+Ink = NDArray[np.bool_]
+Sets = Mapping[str, Sequence[tuple[Path, Path]]]
+"""The name of a set -> its (image, truth) files."""
+
+Counts = Mapping[float, Sequence[int]]
+"""A temperature -> numbers of samples."""
+
+
+class Outcome(NamedTuple):
+    """One entry's result for a page.
+
+    Attributes:
+        entry: whose.
+        ink: (H, W).
+        probability: P(ink) of every pixel, where there is one.
+        samples: (N, H, W) that the probability was made of.
+    """
+
+    entry: Entry
+    ink: Ink
+    probability: NDArray[np.floating] | None = None
+    samples: Ink | None = None
+
+
+class Contestant(Protocol):
+    """Anything that turns pages into ink; a model does so at several settings."""
+
+    @property
+    def entries(self) -> Sequence[Entry]: ...  # noqa: D102
+
+    @property
+    def notes(self) -> Sequence[str]:
+        """What a reader of its scores should know, once all pages are done."""
+        ...
+
+    def run(self, page: Page) -> Iterator[Outcome]:
+        """One outcome for each entry, in their order."""
+        ...
+
+
+def settings(name: str, counts: Counts) -> tuple[Entry, ...]:
+    """The entries of a model: what it draws at every temperature."""
+    return tuple(Entry(name, t, n) for t, numbers in counts.items() for n in numbers)
+
+
+class Method:
+    """A function of the image; `notes` say where it comes from."""
+
+    def __init__(self, name: str, binarizer: Binarizer, notes: Sequence[str] = ()) -> None:
+        self.notes = notes
+        self.entries = (Entry(name),)
+        self.binarizer = binarizer
+
+    def run(self, page: Page) -> Iterator[Outcome]:
+        """See `Contestant`."""
+        yield Outcome(self.entries[0], self.binarizer(page.image))
+
+
+class Model:
+    """A flow with a binary target, at all temperatures with all numbers of samples.
+
+    A page is conditioned once. Samples are those of `flowkit.pages.binarize` with the same seed, and fewer
+    are the first of more: what 16 samples cost, 1, 4 and 16 cost.
+
+    Args:
+        name: in the tables.
+        flow: the model.
+        counts: numbers of samples, rising, of every temperature.
+        seed: of the latents.
+    """
+
+    notes = ()
+
+    def __init__(self, name: str, flow: ConditionalFlow, counts: Counts, seed: int) -> None:
+        self.flow = flow
+        self.seed = seed
+        self.most = {t: numbers[-1] for t, numbers in counts.items()}
+        self.entries = settings(name, counts)
+
+    def run(self, page: Page) -> Iterator[Outcome]:
+        """See `Contestant`; holds all samples of the page, a byte for every pixel of each."""
+        drawn = draw(self.flow, read(page.name), self.most, self.seed)
+        for entry in self.entries:
+            assert entry.temperature is not None and entry.samples is not None
+            n = entry.samples
+            samples = drawn[entry.temperature][:n, 0]
+            votes = samples.sum(0, dtype=np.int32)
+            if n == 1:
+                yield Outcome(entry, samples[0])
+            else:
+                yield Outcome(entry, 2 * votes >= n, smoothed(votes, n), samples)
+
+
+class Folder:
+    """Images of the pages made elsewhere, ink dark, found by their names.
+
+    Args:
+        folder: searched at any depth.
+        sets: all pages that will be asked for. A page's file has the same stem; where several pages or files
+            share one (every year has its H01), the file lies in folders that are called like the page's
+            (2011/H01.png for dibco/2011/img/H01.webp).
+
+    Raises:
+        DataError: pages without file, or with several; all are listed.
+    """
+
+    def __init__(self, folder: Path, sets: Sets) -> None:
+        self.entries = (Entry(str(folder)),)
+        self.folder = folder
+        self.files = _matched(folder, sets)
+        self.grey = 0
+        self.dark = 0
+
+    @property
+    def notes(self) -> Sequence[str]:
+        """Of grey images, and of those that may be inverted."""
+        of = f"of {len(self.files)} images"
+        grey = f"{self.folder}: {self.grey} {of} have grey pixels; those below 128 were taken for ink."
+        dark = f"{self.folder}: {self.dark} {of} have more ink than paper; ink has to be dark."
+        return [note for count, note in ((self.grey, grey), (self.dark, dark)) if count]
+
+    def run(self, page: Page) -> Iterator[Outcome]:
+        """See `Contestant`.
+
+        Raises:
+            DataError: the image has another size, or cannot be read.
+        """
+        file = self.files[page.name]
+        grey = np.asarray(Image.fromarray(read_rgb(file)).convert("L"))
+        if grey.shape != page.image.shape[:2]:
+            raise DataError(f"{file}: is {size_of(grey)}, but {page.name} is {size_of(page.image)}")
+        ink = grey < 128
+        self.grey += bool(((grey != 0) & (grey != 255)).any())
+        self.dark += bool(2 * ink.sum() > ink.size)
+        yield Outcome(self.entries[0], ink)
+
+
+def _matched(folder: Path, sets: Sets) -> dict[str, Path]:
+    by_stem: dict[str, list[Path]] = {}
+    for file in image_files(folder):
+        by_stem.setdefault(file.stem, []).append(file)
+    pages = [image for pairs in sets.values() for image, _ in pairs]
+    shared = Counter(image.stem for image in pages)
+    found: dict[str, Path] = {}
+    problems = []
+    for image in pages:
+        files = by_stem.get(image.stem, [])
+        if len(files) > 1 or shared[image.stem] > 1:
+            files = _most_alike(image, folder, files)
+        if len(files) == 1 and files[0] not in found.values():
+            found[str(image)] = files[0]
+        elif files:
+            problems.append(
+                f"{folder}: several pages or files are called {image.stem}; {image} has none alone"
+            )
+        else:
+            problems.append(f"{folder}: no file {image.stem}.* for {image}")
+    report(problems)
+    return found
+
+
+def _most_alike(image: Path, folder: Path, files: list[Path]) -> list[Path]:
+    """Those that share most names of folders with a page, at least one."""
+    alike = [len({*image.parent.parts} & {*file.relative_to(folder).parent.parts}) for file in files]
+    return [file for file, n in zip(files, alike, strict=True) if n == max(alike) > 0]

@@ -1,0 +1,150 @@
+"""Binarizations against the truth: every contestant on every page."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from functools import partial
+from pathlib import Path
+
+from flowkit.data import load_pages
+from flowkit.data.fingerprint import fingerprint
+from flowkit.errors import DataError
+from flowkit.evaluation.contestants import Sets
+from flowkit.evaluation.plan import Round, Wanted, rounds
+from flowkit.evaluation.plots import draw_calibration
+from flowkit.evaluation.report import NAME, STEM, WORST, Findings, Part
+from flowkit.evaluation.results import Entry, Row
+from flowkit.evaluation.task import Job, page_names
+from flowkit.evaluation.tiles import PICTURE, SIDE, WorstTiles
+from flowkit.evaluation.uncertainty import BAND, REVIEWED, Uncertainty, pooled
+from flowkit.metrics import dibco
+from flowkit.training.pictures import write_picture
+
+ABOUT = (
+    "P(ink) of N samples is (votes + 1) / (N + 2), which by itself costs every certain pixel 1 / (N + 2) of "
+    "ECE; share ECE is that of votes / N.",
+    f"Band: pixels within {BAND:g} of a contour of the truth.",
+    f"Errors in worst tiles: the share of all wrong pixels that lies in the {100 * REVIEWED:g} % of the "
+    f"{SIDE} x {SIDE} tiles with the most doubt; at most: in those with the most errors.",
+    "In interval: pages whose amount of ink, and number of connected components, lies between the least and "
+    "the greatest of the samples; nominal: how often the truth would, were it one more sample.",
+)
+HEADLESS = "No cross-entropy head on the same encoder stands beside these figures: none was given (--head)."
+
+
+class InkEvaluation:
+    """Scores, calibration and the worst tiles of all rounds.
+
+    Args:
+        wanted: what was asked for.
+        allow_train: whether models may be scored on pages that they were trained on.
+
+    Raises:
+        FlowkitError: anything that was named cannot be found or used; of pages, all problems are listed.
+    """
+
+    scores = dibco.SCORES
+
+    def __init__(self, wanted: Wanted, allow_train: bool = False) -> None:
+        self.wanted = wanted
+        self.rounds = rounds(wanted)
+        for one in self.rounds:
+            check(one.sets, {} if allow_train else one.trained_on)
+        entries = (entry for one in self.rounds for c in one.contestants for entry in c.entries)
+        self.entries: Sequence[Entry] = tuple(dict.fromkeys(entries))
+        self.rows: list[Row] = []
+        self.uncertainty: dict[tuple[str, Entry], Uncertainty] = {}
+        self.worst = WorstTiles()
+
+    def jobs(self) -> list[Job]:
+        """See `Evaluation`."""
+        jobs = []
+        for one in self.rounds:
+            for set_name, pairs in one.sets.items():
+                names = page_names(image for image, _ in pairs)
+                for pair in pairs:
+                    name = names[pair[0]]
+                    jobs.append(Job(set_name, name, partial(self._score, one, set_name, name, pair)))
+        return jobs
+
+    def _score(self, one: Round, set_name: str, name: str, pair: tuple[Path, Path]) -> list[Row]:
+        """All contestants; what the first one's first entry gets wrong is looked at tile by tile."""
+        [page] = load_pages([pair])
+        assert page.ink is not None
+        truth = dibco.Truth(page.ink)
+        rows: list[Row] = []
+        for contestant in one.contestants:
+            for outcome in contestant.run(page):
+                if not rows:
+                    self.worst.add(f"{set_name}/{name}", page.image, outcome.ink, page.ink)
+                if outcome.probability is not None:
+                    key = set_name, outcome.entry
+                    self.uncertainty.setdefault(key, Uncertainty()).add(outcome, truth)
+                rows.append(Row(set_name, name, outcome.entry, dibco.evaluate(outcome.ink, truth)))
+        self.rows += rows
+        return rows
+
+    def findings(self) -> Findings:
+        """See `Evaluation`."""
+        notes = [note for one in self.rounds for note in one.notes]
+        notes += [note for one in self.rounds for contestant in one.contestants for note in contestant.notes]
+        tiles = (
+            f"{NAME}/{STEM}-{WORST} has the {PICTURE} x {PICTURE} tiles of {self.entries[0]} with most wrong "
+            f"pixels, {self.worst.of_a_page} of a page at most: blue is ink that was missed, vermilion is "
+            "paper that was taken for ink."
+        )
+        found = Findings(
+            f"Evaluation of {self.wanted.model}",
+            self.rows,
+            self.entries[0],
+            notes=[*dict.fromkeys(notes), tiles],
+            pictures={WORST: lambda path: write_picture(path, self.worst.sheet())},
+        )
+        if self.uncertainty:
+            self._add_uncertainty(found)
+        return found
+
+    def _add_uncertainty(self, found: Findings) -> None:
+        entries = dict.fromkeys(entry for _, entry in self.uncertainty)
+        together = {
+            str(e): pooled(part for (_, other), part in self.uncertainty.items() if other == e)
+            for e in entries
+        }
+        rows = [{"set": name, "by": str(e), **part.row()} for (name, e), part in self.uncertainty.items()]
+        if len({name for name, _ in self.uncertainty}) > 1:
+            rows += [{"set": "all", "by": by, **part.row()} for by, part in together.items()]
+        about = ABOUT if self.wanted.head is not None else (*ABOUT, HEADLESS)
+        found.parts.append(Part("Calibration and uncertainty", rows, about))
+        found.pictures["calibration.png"] = lambda path: draw_calibration(path, together)
+
+
+def check(sets: Sets, trained_on: Mapping[str, frozenset[str]]) -> None:
+    """Decode all pages before the first is scored.
+
+    Args:
+        sets: of (image, truth) files.
+        trained_on: a model's name -> fingerprints of pages that it has seen.
+
+    Raises:
+        DataError: unreadable files, unequal sizes, pages that a model was trained on; all are listed.
+    """
+    problems = []
+    for pairs in sets.values():
+        for pair in pairs:
+            try:
+                [page] = load_pages([pair])
+            except DataError as error:
+                problems.append(str(error))
+                continue
+            problems += refusals(page.name, fingerprint(page.image), trained_on)
+    if problems:
+        raise DataError("\n".join(problems))
+
+
+def refusals(page: str, mark: str, trained_on: Mapping[str, frozenset[str]]) -> list[str]:
+    """A line for every model that has seen the page with this fingerprint."""
+    return [
+        f"{page}: {name} was trained on this page; --allow-train scores it all the same"
+        for name, seen in trained_on.items()
+        if mark in seen
+    ]

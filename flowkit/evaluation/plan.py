@@ -1,0 +1,198 @@
+"""What is scored on which pages: all of it is found and loaded before the first page is touched."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from flowkit.checkpoint import load, trained_on
+from flowkit.data import find_pairs
+from flowkit.data.decode import read_rgb
+from flowkit.data.find import Paths
+from flowkit.data.fingerprint import fingerprint
+from flowkit.errors import FlowkitError
+from flowkit.evaluation.baselines import baseline, is_baseline, origin
+from flowkit.evaluation.contestants import Contestant, Folder, Method, Model, Sets
+from flowkit.evaluation.head import Head
+from flowkit.evaluation.protocols import PROTOCOLS, Fold, honesty
+from flowkit.flow import ConditionalFlow
+from flowkit.pages.binary import load_binary
+from flowkit.recipe import read_recipe_text
+from flowkit.targets import Binary
+
+DATA = "FLOWKIT_DATA"
+"""The environment variable that names the folder with all sets."""
+
+YEAR = "{year}"
+"""Stands in a checkpoint's name for the year that it was not trained on."""
+
+Find = Callable[[Paths], list[tuple[Path, Path]]]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Wanted:
+    """What was asked for; see the options of `flowkit evaluate`.
+
+    Args:
+        model: what ships with flowkit, a checkpoint, a baseline, or a folder of images.
+        data: folders of pages, or the one that has all sets of a protocol.
+        protocol: a name in `PROTOCOLS`.
+        baselines: names, or folders of images.
+        temperatures: by default 0, and 1 if there are several samples.
+        samples: by default 1.
+        seed: of the samples.
+        head: a checkpoint.
+        head_data: folders with the pages that its temperature is fitted on.
+    """
+
+    model: str
+    data: Sequence[str] | None = None
+    protocol: str | None = None
+    baselines: Sequence[str] = ()
+    temperatures: Sequence[float] | None = None
+    samples: Sequence[int] | None = None
+    seed: int = 0
+    head: str | None = None
+    head_data: Sequence[str] | None = None
+
+    @property
+    def counts(self) -> dict[float, list[int]]:
+        """Numbers of samples, rising, of every temperature; at 0 a single one, whatever is asked for.
+
+        Raises:
+            FlowkitError: several samples, and temperature 0 alone.
+        """
+        samples = sorted({*(self.samples or (1,))})
+        temperatures = self.temperatures or ((0.0, 1.0) if samples[-1] > 1 else (0.0,))
+        if samples[-1] > 1 and not any(temperatures):
+            raise FlowkitError(
+                f"{samples[-1]} samples at temperature 0 are all the same; expected another temperature, too"
+            )
+        return {t: samples if t else [1] for t in sorted({*temperatures})}
+
+    def root(self) -> Path:
+        """The folder with all sets.
+
+        Raises:
+            FlowkitError: there is none, or there are several.
+        """
+        if self.data is None and os.environ.get(DATA):
+            return Path(os.environ[DATA])
+        if self.data is None or len(self.data) != 1:
+            raise FlowkitError(
+                f"--protocol {self.protocol} wants one folder with all sets below it: --data, or {DATA}"
+            )
+        return Path(self.data[0])
+
+
+@dataclass
+class Round:
+    """Pages, and all that is scored on them.
+
+    Attributes:
+        sets: of (image, truth) files.
+        contestants: the model first.
+        trained_on: fingerprints of the pages that each model has seen.
+        notes: for the report.
+    """
+
+    sets: Sets
+    contestants: list[Contestant]
+    trained_on: dict[str, frozenset[str]]
+    notes: list[str]
+
+
+def enlarges(wanted: Wanted) -> bool:
+    """Whether the model is one that super-resolves: a checkpoint whose target is not binary."""
+    if YEAR in wanted.model or Path(wanted.model).is_dir() or is_baseline(wanted.model):
+        return False
+    return not isinstance(load(wanted.model).target, Binary)
+
+
+def rounds(wanted: Wanted, find: Find = find_pairs) -> list[Round]:
+    """One, or one for each fold of a protocol.
+
+    Args:
+        wanted: what was asked for.
+        find: folders -> (image, truth) files.
+
+    Raises:
+        FlowkitError: anything that was named cannot be found or used.
+    """
+    if wanted.protocol is None:
+        if wanted.data is None:
+            raise FlowkitError("--data is missing; only with --protocol there is a default")
+        sets = {str(Path(folder)): find([folder]) for folder in wanted.data}
+        return [_round(wanted, wanted.model, sets)]
+    root, folds = wanted.root(), PROTOCOLS[wanted.protocol]
+    learnt = not Path(wanted.model).is_dir() and not is_baseline(wanted.model)
+    if learnt and len(folds) > 1 and YEAR not in wanted.model:
+        raise FlowkitError(
+            f"--protocol {wanted.protocol} scores a model for each year: "
+            f"expected {YEAR} in the checkpoint's name, got {wanted.model}"
+        )
+    found = []
+    for fold in folds:
+        sets = {name: find([root / name]) for name in fold.test}
+        found.append(_round(wanted, wanted.model.replace(YEAR, fold.name), sets, fold, root))
+    return found
+
+
+def _round(
+    wanted: Wanted, model: str, sets: Sets, fold: Fold | None = None, root: Path | None = None
+) -> Round:
+    made = Round(sets, [], {}, [])
+    for name in dict.fromkeys((model, *wanted.baselines)):
+        if Path(name).is_dir():
+            made.contestants.append(Folder(Path(name), sets))
+        elif name != model or is_baseline(name):
+            made.contestants.append(Method(name, baseline(name), origin(name)))
+        else:
+            # the name is that of all folds, so that its years stand under one
+            made.contestants.append(Model(wanted.model, load_binary(model), wanted.counts, wanted.seed))
+            made.trained_on[model] = trained_on(model)
+            if fold is not None and root is not None:
+                made.notes.append(honesty(model, made.trained_on[model], fold, root))
+    if not made.trained_on and (wanted.temperatures or wanted.samples):
+        raise FlowkitError(f"--temperatures and --samples are for models, and {model} is none")
+    if wanted.head is not None:
+        head = wanted.head.replace(YEAR, fold.name if fold else "")
+        folders = wanted.head_data
+        if folders is None:
+            if fold is None or root is None:
+                raise FlowkitError("--head wants --head-data: pages to fit its temperature on")
+            folders = [str(root / name) for name in fold.train]
+        _add_head(made, wanted.head, head, folders)
+    return made
+
+
+def _add_head(made: Round, name: str, file: str, folders: Sequence[str]) -> None:
+    seen = trained_on(file)
+    if not seen:
+        raise FlowkitError(
+            f"{file}: does not say which pages it was trained on, so none are known to be held back"
+        )
+    marks = {pair: fingerprint(read_rgb(pair[0])) for pair in find_pairs(folders)}
+    held_back = [pair for pair, mark in marks.items() if mark not in seen]
+    if not held_back:
+        raise FlowkitError(
+            f"{file}: was trained on all pages of {', '.join(folders)}; train it with --validation 0.1"
+        )
+    flow = load_binary(file)
+    for contestant in made.contestants:
+        if isinstance(contestant, Model) and _encoder(contestant.flow) != _encoder(flow):
+            raise FlowkitError(
+                f"{file}: its encoder is {_encoder(flow)}, expected that of the model, "
+                f"{_encoder(contestant.flow)}: the same features make the comparison"
+            )
+    made.contestants.append(Head(name, flow, held_back))
+    made.trained_on[file] = seen | {marks[pair] for pair in held_back}
+
+
+def _encoder(flow: ConditionalFlow) -> Any:
+    """As its recipe has it."""
+    assert flow.recipe is not None  # of a checkpoint
+    return read_recipe_text(flow.recipe).resolved["encoder"]

@@ -1,0 +1,82 @@
+"""Scores of pages, and what they come to for each set."""
+
+from __future__ import annotations
+
+import math
+import statistics
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Entry:
+    """What was scored.
+
+    Args:
+        by: a model, a baseline or a folder.
+        temperature: of a model's latents.
+        samples: how many a model drew.
+    """
+
+    by: str
+    temperature: float | None = None
+    samples: int | None = None
+
+    def __str__(self) -> str:
+        """The name, and the settings that differ between entries of one name.
+
+        >>> str(Entry("otsu")), str(Entry("binarize", 0.5, 4))
+        ('otsu', 'binarize, T 0.5, 4 samples')
+        """
+        parts = [self.by]
+        if self.temperature is not None:
+            parts.append(f"T {self.temperature:g}")
+        if self.samples is not None and self.samples > 1:
+            parts.append(f"{self.samples} samples")
+        return ", ".join(parts)
+
+
+@dataclass(frozen=True)
+class Row:
+    """The scores of one page. `set` and `page` are as they are printed."""
+
+    set: str
+    page: str
+    entry: Entry
+    scores: Mapping[str, float]
+
+
+@dataclass(frozen=True)
+class Summary:
+    """Of a set: the mean of every score over its pages, and their sample standard deviation.
+
+    The deviation (n - 1 in the denominator) is None where there is none: of a single page, or among infinite
+    scores.
+    """
+
+    set: str
+    entry: Entry
+    pages: int
+    mean: Mapping[str, float]
+    deviation: Mapping[str, float | None]
+
+
+def summaries(rows: Iterable[Row]) -> list[Summary]:
+    """One for every set and entry, in the order in which they first appear."""
+    groups: dict[tuple[str, Entry], list[Mapping[str, float]]] = {}
+    for row in rows:
+        groups.setdefault((row.set, row.entry), []).append(row.scores)
+    found = []
+    for (set_name, entry), scores in groups.items():
+        columns = {name: [score[name] for score in scores] for name in scores[0]}
+        mean = {name: statistics.fmean(values) for name, values in columns.items()}
+        found.append(
+            Summary(set_name, entry, len(scores), mean, {k: _deviation(v) for k, v in columns.items()})
+        )
+    return found
+
+
+def _deviation(values: Sequence[float]) -> float | None:
+    if len(values) < 2 or not all(map(math.isfinite, values)):
+        return None
+    return statistics.stdev(values)

@@ -1,0 +1,146 @@
+"""Images made of low resolution against those at high resolution, with the least and the most there is."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from statistics import fmean
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from flowkit.checkpoint import load, trained_on
+from flowkit.data import Task, find_images
+from flowkit.data.decode import size_of
+from flowkit.data.find import report
+from flowkit.data.fingerprint import fingerprint
+from flowkit.data.sheets import HighSheet, reduce
+from flowkit.errors import DataError, FlowkitError
+from flowkit.evaluation.contestants import settings
+from flowkit.evaluation.drawing import draw
+from flowkit.evaluation.ink import refusals
+from flowkit.evaluation.plan import Wanted
+from flowkit.evaluation.reading import Reader, text_of
+from flowkit.evaluation.report import Findings
+from flowkit.evaluation.results import Entry, Row
+from flowkit.evaluation.task import Job, page_names
+from flowkit.metrics import super_resolution as metrics
+from flowkit.metrics.super_resolution import Image8
+from flowkit.pages.reading import Picture
+
+FLOOR, CEILING = Entry("bicubic"), Entry("high resolution")
+
+ABOUT = (
+    "Images were reduced {scale} times, as in training (antialiased bicubic), and enlarged again. `bicubic` "
+    "is the floor. With N samples a score is the mean over the samples; diversity is the standard deviation "
+    "of a pixel over them, in grey levels."
+)
+
+
+class SuperResolution:
+    """PSNR, SSIM, LR-consistency, diversity, and with a reader what can be read.
+
+    Args:
+        wanted: what was asked for; data are folders of images at high resolution.
+        allow_train: whether the model may be scored on images that it was trained on.
+        reader: Tesseract, if character error rates are wanted.
+
+    Raises:
+        FlowkitError: options that are for binarization, images that cannot be used; of images, all problems
+            are listed.
+    """
+
+    def __init__(self, wanted: Wanted, allow_train: bool = False, reader: Reader | None = None) -> None:
+        for option in ("protocol", "baselines", "head", "head_data"):
+            if getattr(wanted, option):
+                name = option.replace("_", "-")
+                raise FlowkitError(f"--{name} is for binarization, and {wanted.model} has no ink")
+        if not wanted.data:
+            raise FlowkitError("--data is missing")
+        self.wanted = wanted
+        self.flow = load(wanted.model)
+        self.task = Task.of(self.flow)
+        self.reader = reader
+        self.own = settings(wanted.model, wanted.counts)
+        self.entries = (FLOOR, *self.own, *((CEILING,) if reader else ()))
+        several = any(entry.samples != 1 for entry in self.own)
+        optional = (("diversity", several), ("cer", reader is not None))
+        self.scores = ("psnr", "ssim", "consistency", *(name for name, there in optional if there))
+        self.sets = {str(Path(folder)): find_images([folder]) for folder in wanted.data}
+        self._check({} if allow_train else {wanted.model: trained_on(wanted.model)})
+        self.rows: list[Row] = []
+
+    def jobs(self) -> list[Job]:
+        """See `Evaluation`."""
+        return [
+            Job(set_name, name, partial(self._score, set_name, name, image))
+            for set_name, images in self.sets.items()
+            for image, name in page_names(images).items()
+        ]
+
+    def findings(self) -> Findings:
+        """See `Evaluation`."""
+        parts = [self.reader.part()] if self.reader else []
+        about = ABOUT.format(scale=self.task.scale)
+        return Findings(f"Evaluation of {self.wanted.model}", self.rows, self.own[0], parts, [about])
+
+    def _score(self, set_name: str, name: str, file: Path) -> list[Row]:
+        high = self._high(file)
+        low = reduce(high, self.task.scale)
+        size = high.shape[1], high.shape[0]
+        bicubic = np.asarray(Image.fromarray(low).resize(size, Image.Resampling.BICUBIC))
+        made = {FLOOR: bicubic[None]}
+        most = {t: numbers[-1] for t, numbers in self.wanted.counts.items()}
+        drawn = draw(self.flow, Picture(low if low.ndim == 3 else low[..., None]), most, self.wanted.seed)
+        for entry in self.own:
+            assert entry.temperature is not None
+            made[entry] = _levels(drawn[entry.temperature][: entry.samples])
+        rows = [Row(set_name, name, entry, self._scores(images, high, low)) for entry, images in made.items()]
+        if self.reader is not None:
+            truth = text_of(file)
+            read = {entry: self.reader.score(set_name, entry, made[entry], truth) for entry in made}
+            read[CEILING] = self.reader.score(set_name, CEILING, high[None], truth)
+            rows = [replace(row, scores={**row.scores, "cer": read[row.entry]}) for row in rows]
+            rows.append(Row(set_name, name, CEILING, {"cer": read[CEILING]}))
+        self.rows += rows
+        return rows
+
+    def _scores(self, images: Image8, high: Image8, low: Image8) -> dict[str, float]:
+        scores = {
+            "psnr": fmean(metrics.psnr(image, high) for image in images),
+            "ssim": fmean(metrics.ssim(image, high) for image in images),
+            "consistency": fmean(metrics.consistency(image, low, self.task.scale) for image in images),
+        }
+        return scores | ({"diversity": metrics.diversity(images)} if len(images) > 1 else {})
+
+    def _high(self, file: Path) -> Image8:
+        """Cut to what can be reduced; grey for a model of one channel."""
+        high: Image8 = HighSheet(file, self.task).read().target
+        if self.task.target_channels == 1:
+            high = np.asarray(Image.fromarray(high).convert("L"))
+        if min(high.shape[:2]) < metrics.WINDOW:
+            raise DataError(f"{file}: is {size_of(high)}, SSIM needs {metrics.WINDOW} x {metrics.WINDOW}")
+        return high
+
+    def _check(self, seen: Mapping[str, frozenset[str]]) -> None:
+        problems = []
+        for image in (image for images in self.sets.values() for image in images):
+            try:
+                mark = fingerprint(HighSheet(image, self.task).read().target) if seen else ""
+                self._high(image)
+                if self.reader is not None:
+                    text_of(image)
+            except DataError as error:
+                problems.append(str(error))
+            else:
+                problems += refusals(str(image), mark, seen)
+        report(problems)
+
+
+def _levels(values: NDArray[np.float32]) -> Image8:
+    """(N, C, H, W) in [0, 1] -> (N, H, W, 3), or (N, H, W) for one channel; 8-bit, as it would be written."""
+    levels: Image8 = np.rint(255 * values.clip(0, 1)).astype(np.uint8)
+    return levels[:, 0] if levels.shape[1] == 1 else levels.transpose(0, 2, 3, 1)

@@ -1,0 +1,128 @@
+"""Probabilities and samples against the truth, pooled over the pages of a set."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import ndimage
+
+from flowkit.bench.report import Cell
+from flowkit.evaluation.contestants import Outcome
+from flowkit.evaluation.tiles import tile_sums
+from flowkit.metrics import calibration
+from flowkit.metrics.calibration import Forecast, Interval, RiskCoverage
+from flowkit.metrics.dibco import Ink, Truth
+
+BAND = 3.0
+"""Pixels: the band around contours is what lies within this distance of them, on either side."""
+
+REVIEWED = 0.1
+COVERAGES = (0.95, 0.98)
+_EIGHT = np.ones((3, 3), int)
+
+
+@dataclass
+class Uncertainty:
+    """What one entry's probabilities are worth on the pages that were added.
+
+    Attributes:
+        everywhere: all pixels.
+        band: those within `BAND` of the truth's contour, where the doubt is.
+        doubt: sum min(p, 1 - p) of every tile.
+        errors: wrong pixels of every tile.
+        inside: for every page with samples, whether the widest interval of their ink, and of their number of
+            8-connected components, holds the truth's.
+        samples: of each page; None if the probabilities were not made of any.
+    """
+
+    everywhere: Forecast | None = None
+    band: Forecast | None = None
+    doubt: list[NDArray[np.float64]] = field(default_factory=list)
+    errors: list[NDArray[np.float64]] = field(default_factory=list)
+    inside: list[tuple[bool, bool]] = field(default_factory=list)
+    samples: int | None = None
+
+    def add(self, outcome: Outcome, truth: Truth) -> None:
+        """A page of an entry that has probabilities."""
+        p = outcome.probability
+        assert p is not None
+        self._pool(Forecast.of(p, truth.ink), _band(p, truth))
+        self.doubt.append(tile_sums(np.minimum(p, 1 - p)))
+        self.errors.append(tile_sums(outcome.ink ^ truth.ink))
+        if outcome.samples is not None:
+            self.samples = len(outcome.samples)
+            widest = Interval(self.samples, 1)
+            self.inside.append(
+                (
+                    widest.holds([int(ink.sum()) for ink in outcome.samples], int(truth.ink.sum())),
+                    widest.holds([components(ink) for ink in outcome.samples], components(truth.ink)),
+                )
+            )
+
+    def __iadd__(self, other: Uncertainty) -> Uncertainty:
+        self._pool(other.everywhere, other.band)
+        self.doubt += other.doubt
+        self.errors += other.errors
+        self.inside += other.inside
+        self.samples = other.samples
+        return self
+
+    def row(self) -> dict[str, Cell]:
+        """The figures, by the names of their columns in the report."""
+        assert self.everywhere is not None
+        curve = RiskCoverage.of(self.everywhere)
+        errors = np.concatenate(self.errors).astype(np.int64)
+        found = calibration.found_in_worst(np.concatenate(self.doubt), errors, REVIEWED)
+        best = calibration.found_in_worst(errors.astype(np.float64), errors, REVIEWED)
+        row: dict[str, Cell] = {
+            "ECE %": 100 * calibration.expected_calibration_error(self.everywhere),
+            "NLL": calibration.negative_log_likelihood(self.everywhere),
+            "Brier": calibration.brier(self.everywhere),
+        }
+        if self.band is not None:
+            row["band ECE %"] = 100 * calibration.expected_calibration_error(self.band)
+            row["band NLL"] = calibration.negative_log_likelihood(self.band)
+            row["band Brier"] = calibration.brier(self.band)
+        row["AURC"] = curve.area()
+        row |= {f"risk at {100 * c:g} %": 100 * curve.risk(c) for c in COVERAGES}
+        row["errors in worst tiles %"] = 100 * found
+        row["at most %"] = 100 * best
+        if self.samples is not None:
+            shares = (self.everywhere.p * (self.samples + 2) - 1) / self.samples
+            plain = replace(self.everywhere, p=np.clip(shares, 0, 1))  # which rounding may have left
+            row["share ECE %"] = 100 * calibration.expected_calibration_error(plain)
+            for i, name in enumerate(("ink", "components")):
+                row[f"{name} in interval %"] = 100 * float(np.mean([page[i] for page in self.inside]))
+            row["nominal %"] = 100 * Interval(self.samples, 1).nominal
+        return row
+
+    def _pool(self, everywhere: Forecast | None, band: Forecast | None) -> None:
+        self.everywhere = _sum(self.everywhere, everywhere)
+        self.band = _sum(self.band, band)
+
+
+def pooled(parts: Iterable[Uncertainty]) -> Uncertainty:
+    """All pages of several together."""
+    together = Uncertainty()
+    for part in parts:
+        together += part
+    return together
+
+
+def components(ink: Ink) -> int:
+    """How many pieces of ink there are, touching at corners being one."""
+    return int(ndimage.label(ink, _EIGHT)[1])
+
+
+def _band(p: NDArray[np.floating], truth: Truth) -> Forecast | None:
+    near = truth.contour_distance <= BAND
+    return Forecast.of(p[near], truth.ink[near]) if near.any() else None
+
+
+def _sum(one: Forecast | None, other: Forecast | None) -> Forecast | None:
+    if one is None or other is None:
+        return one or other
+    return one + other

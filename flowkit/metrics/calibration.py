@@ -1,0 +1,237 @@
+"""Whether probabilities of ink mean what they say, and whether doubt is where the errors are.
+
+p is P(ink) of a pixel and y in {0, 1} its truth. Everything but the intervals is a function of how often each
+value of p was given and how often it came true, so pages are pooled by adding up those counts, exactly.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from flowkit.errors import DataError
+
+Floats = NDArray[np.float64]
+Counts = NDArray[np.int64]
+
+BINS = 15
+
+
+def smoothed(votes: NDArray[np.integer], samples: int) -> Floats:
+    """P(ink) = (votes + 1) / (samples + 2): the share of samples, with Laplace's rule of succession.
+
+    A plain share of 0 or 1 would have an infinite log-likelihood as soon as it is wrong once.
+
+    >>> smoothed(np.array([0, 2, 4]), 4).round(3)
+    array([0.167, 0.5  , 0.833])
+    """
+    return np.asarray((votes.astype(np.float64) + 1) / (samples + 2))
+
+
+@dataclass(frozen=True, eq=False)
+class Forecast:
+    """Probabilities and what came of them; `a + b` pools two.
+
+    Args:
+        p: the different probabilities of ink that were given, rising.
+        total: pixels that were given each.
+        ink: how many of those are ink.
+    """
+
+    p: Floats
+    total: Counts
+    ink: Counts
+
+    @classmethod
+    def of(cls, p: NDArray[np.floating], y: NDArray[np.bool_]) -> Forecast:
+        """Of pixels, in any shape.
+
+        Raises:
+            DataError: shapes that differ, no pixels, or values that are no probabilities.
+        """
+        if p.shape != y.shape or not p.size:
+            raise DataError(f"expected as many probabilities as pixels, at least 1; got {p.shape}, {y.shape}")
+        values, place = np.unique(p.astype(np.float64), return_inverse=True)
+        if not (values[0] >= 0 and values[-1] <= 1):
+            raise DataError(f"expected probabilities from 0 to 1, got {values[0]:g} to {values[-1]:g}")
+        place = place.reshape(-1)
+        total = np.bincount(place, minlength=len(values))
+        return cls(values, total, np.bincount(place[y.reshape(-1)], minlength=len(values)))
+
+    def __add__(self, other: Forecast) -> Forecast:
+        values, place = np.unique(np.concatenate([self.p, other.p]), return_inverse=True)
+        total, ink = (np.zeros(len(values), np.int64) for _ in range(2))
+        np.add.at(total, place, np.concatenate([self.total, other.total]))
+        np.add.at(ink, place, np.concatenate([self.ink, other.ink]))
+        return Forecast(values, total, ink)
+
+    @property
+    def pixels(self) -> int:
+        """How many."""
+        return int(self.total.sum())
+
+
+@dataclass(frozen=True, eq=False)
+class Reliability:
+    """A reliability diagram: bins of equal width over [0, 1], of which p = 1 belongs to the last.
+
+    Attributes:
+        total: pixels in each bin.
+        p: their mean probability; nan in an empty bin.
+        ink: the share of them that is ink; nan in an empty bin.
+    """
+
+    total: Counts
+    p: Floats
+    ink: Floats
+
+
+def reliability(forecast: Forecast, bins: int = BINS) -> Reliability:
+    """How often pixels with about the same probability are ink (DeGroot and Fienberg, 1983)."""
+    place = np.minimum((forecast.p * bins).astype(np.intp), bins - 1)
+    total = np.bincount(place, forecast.total, bins)
+    with np.errstate(invalid="ignore"):
+        mean = np.bincount(place, forecast.total * forecast.p, bins) / total
+        ink = np.bincount(place, forecast.ink, bins) / total
+    return Reliability(total.astype(np.int64), mean, ink)
+
+
+def expected_calibration_error(forecast: Forecast, bins: int = BINS) -> float:
+    """ECE = sum_b n_b / n |mean p in b - share of ink in b| (Naeini et al., AAAI 2015), of P(ink).
+
+    >>> p = np.array([0.9, 0.9, 0.9, 0.9])
+    >>> round(expected_calibration_error(Forecast.of(p, np.array([True, True, True, False]))), 3)
+    0.15
+    """
+    diagram = reliability(forecast, bins)
+    seen = diagram.total > 0
+    gaps = np.abs(diagram.p[seen] - diagram.ink[seen])
+    return float((diagram.total[seen] * gaps).sum() / forecast.pixels)
+
+
+def negative_log_likelihood(forecast: Forecast) -> float:
+    """NLL = -mean(y log p + (1 - y) log(1 - p)), in nats per pixel; infinite if a certain pixel is wrong."""
+    paper = forecast.total - forecast.ink
+    with np.errstate(divide="ignore", invalid="ignore"):
+        costs = np.where(forecast.ink > 0, -forecast.ink * np.log(forecast.p), 0.0)
+        costs += np.where(paper > 0, -paper * np.log1p(-forecast.p), 0.0)
+    return float(costs.sum() / forecast.pixels)
+
+
+def brier(forecast: Forecast) -> float:
+    """mean (p - y)^2 (Brier, 1950)."""
+    paper = forecast.total - forecast.ink
+    return float((forecast.ink * (1 - forecast.p) ** 2 + paper * forecast.p**2).sum() / forecast.pixels)
+
+
+@dataclass(frozen=True, eq=False)
+class RiskCoverage:
+    """What is wrong among the surest pixels (El-Yaniv and Wiener, JMLR 2010).
+
+    A pixel is taken for ink if p >= 1/2, its confidence is max(p, 1 - p), and the risk at coverage c is the
+    share of wrong pixels among the share c of all pixels that has the highest confidence. Of pixels of equal
+    confidence any part is taken to hold its share of their errors: the mean over all orders of them.
+
+    Attributes:
+        coverage: rising, 1 at last: where one level of confidence ends.
+        errors: wrong pixels up to there, as a share of ALL pixels.
+    """
+
+    coverage: Floats
+    errors: Floats
+
+    @classmethod
+    def of(cls, forecast: Forecast) -> RiskCoverage:
+        """From the surest pixel to the least sure."""
+        confidence = np.maximum(forecast.p, 1 - forecast.p)
+        wrong = np.where(forecast.p >= 0.5, forecast.total - forecast.ink, forecast.ink)
+        # -confidence, rounded: p and 1 - p are equally sure, whatever float arithmetic makes of them
+        _, place = np.unique(-confidence.round(12), return_inverse=True)
+        n = forecast.pixels
+        return cls(
+            np.cumsum(np.bincount(place, forecast.total)) / n, np.cumsum(np.bincount(place, wrong)) / n
+        )
+
+    def risk(self, coverage: float) -> float:
+        """The share of wrong pixels among the surest `coverage` of all; coverage in (0, 1].
+
+        >>> curve = RiskCoverage(np.array([0.5, 1.0]), np.array([0.0, 0.1]))
+        >>> curve.risk(0.5), round(curve.risk(0.75), 4), curve.risk(1)
+        (0.0, 0.0667, 0.1)
+        """
+        if not 0 < coverage <= 1:
+            raise DataError(f"coverage must be above 0 and at most 1, got {coverage}")
+        return float(np.interp(coverage, np.r_[0, self.coverage], np.r_[0, self.errors]) / coverage)
+
+    def area(self) -> float:
+        """AURC, the integral of the risk over coverage from 0 to 1 (Geifman et al., ICLR 2019).
+
+        Between two levels the errors are linear in coverage, E0 + r (c - c0), so that the risk, errors / c,
+        integrates to (E0 - r c0) log(c1 / c0) + r (c1 - c0).
+        """
+        start, before = np.r_[0, self.coverage[:-1]], np.r_[0, self.errors[:-1]]
+        width = self.coverage - start
+        rate = (self.errors - before) / width
+        # the first level begins at coverage 0 without errors: its logarithm has the factor 0
+        logs = np.log(self.coverage / np.where(start > 0, start, self.coverage))
+        return float(((before - rate * start) * logs + rate * width).sum())
+
+
+@dataclass(frozen=True)
+class Interval:
+    """A central interval of N equally likely values: from the k-th smallest to the k-th largest.
+
+    If the truth is one more value of the same kind it lies in there with probability (N + 1 - 2 k) / (N + 1),
+    whatever the distribution; among whole numbers, which may be equal, at least that often.
+
+    Args:
+        samples: N.
+        k: from 1, for the widest, to N // 2.
+    """
+
+    samples: int
+    k: int
+
+    def __post_init__(self) -> None:
+        if not 1 <= self.k <= self.samples // 2:
+            raise DataError(f"of {self.samples} samples, k must be 1 to {self.samples // 2}, got {self.k}")
+
+    @property
+    def nominal(self) -> float:
+        """The probability with which it should hold the truth."""
+        return (self.samples + 1 - 2 * self.k) / (self.samples + 1)
+
+    def holds(self, values: Sequence[float], truth: float) -> bool:
+        """Whether the truth is inside, its ends included.
+
+        >>> Interval(4, 1).nominal, Interval(4, 1).holds([5, 3, 9, 4], 9)
+        (0.6, True)
+        """
+        ordered = sorted(values)
+        return ordered[self.k - 1] <= truth <= ordered[-self.k]
+
+
+def found_in_worst(doubt: Floats, errors: Counts, share: float = 0.1) -> float:
+    """The share of all errors that lies in the tiles with the most doubt; nan if there are none.
+
+    Args:
+        doubt: of every tile, the number of wrong pixels that its probabilities let expect,
+            sum min(p, 1 - p).
+        errors: wrong pixels of every tile.
+        share: of the tiles that are looked at, rounded up; of equally doubtful ones the first.
+
+    >>> found_in_worst(np.array([0.1, 7.0, 0.2, 0.3]), np.array([1, 8, 0, 1]), 0.25)
+    0.8
+    """
+    if doubt.shape != errors.shape or not doubt.size:
+        raise DataError(f"expected a doubt for every tile, at least 1; got {doubt.shape}, {errors.shape}")
+    if not 0 < share <= 1:
+        raise DataError(f"share must be above 0 and at most 1, got {share}")
+    if not errors.any():
+        return math.nan
+    worst = np.argsort(-doubt, kind="stable")[: math.ceil(share * doubt.size)]
+    return float(errors[worst].sum() / errors.sum())

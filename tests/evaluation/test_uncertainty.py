@@ -1,0 +1,96 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from flowkit.evaluation.contestants import Outcome
+from flowkit.evaluation.results import Entry
+from flowkit.evaluation.uncertainty import Uncertainty, components, pooled
+from flowkit.metrics.calibration import smoothed
+from flowkit.metrics.dibco import Truth
+
+
+def outcome(samples: np.ndarray) -> Outcome:
+    n = len(samples)
+    votes = samples.sum(0)
+    return Outcome(Entry("m", 1.0, n), 2 * votes >= n, smoothed(votes, n), samples)
+
+
+@pytest.fixture
+def truth() -> np.ndarray:
+    ink = np.zeros((70, 90), bool)
+    ink[10:20, 10:80] = True
+    ink[40:45, 30:50] = True
+    return ink
+
+
+def test_samples_that_are_the_truth(truth):
+    found = Uncertainty()
+    found.add(outcome(np.stack([truth] * 4)), Truth(truth))
+    row = found.row()
+    assert row["share ECE %"] == 0
+    assert row["ECE %"] == pytest.approx(100 / 6)  # what smoothing costs
+    assert row["AURC"] == row["risk at 95 %"] == row["risk at 98 %"] == 0
+    assert row["ink in interval %"] == row["components in interval %"] == 100
+    assert row["nominal %"] == pytest.approx(60)
+    assert np.isnan(row["errors in worst tiles %"])
+
+
+def test_doubt_where_the_errors_are_is_found(truth):
+    samples = np.stack([truth] * 6)
+    samples[:4, 40:45, 30:50] = False  # most samples miss the second stroke
+    found = Uncertainty()
+    found.add(outcome(samples), Truth(truth))
+    row = found.row()
+    assert row["errors in worst tiles %"] == row["at most %"] == 100
+    assert row["risk at 98 %"] == 0 < row["AURC"]  # the 1.6 % that are wrong are the least sure
+    # two samples have both strokes: the truth is an end of both intervals, and inside
+    assert row["ink in interval %"] == row["components in interval %"] == 100
+    surest = samples.copy()
+    surest[:, 40:45, 30:50] = False
+    other = Uncertainty()
+    other.add(outcome(surest), Truth(truth))
+    assert other.row()["ink in interval %"] == 0
+    assert other.row()["NLL"] > row["NLL"]
+
+
+def test_the_band_is_what_is_near_a_contour(truth):
+    samples = np.stack([truth] * 4)
+    samples[:2, 60:65, 5:10] = True  # far from all ink
+    far = Uncertainty()
+    far.add(outcome(samples), Truth(truth))
+    assert far.row()["band Brier"] == pytest.approx(1 / 36)
+    assert far.row()["Brier"] > 1 / 36
+    near = samples.copy()
+    near[:2, 60:65, 5:10] = False
+    near[:2, 20, 10:80] = True
+    beside = Uncertainty()
+    beside.add(outcome(near), Truth(truth))
+    assert beside.row()["band Brier"] > 1 / 36
+
+
+def test_a_page_without_ink_has_no_band():
+    blank = np.zeros((20, 20), bool)
+    found = Uncertainty()
+    found.add(outcome(np.stack([blank] * 2)), Truth(blank))
+    assert "band NLL" not in found.row()
+
+
+def test_pages_are_pooled(truth):
+    rng = np.random.default_rng(0)
+    parts = []
+    for _ in range(3):
+        part = Uncertainty()
+        part.add(outcome(truth ^ (rng.random((4, *truth.shape)) < 0.1)), Truth(truth))
+        parts.append(part)
+    together = pooled(parts)
+    assert together.everywhere.pixels == 3 * truth.size
+    assert len(together.inside) == 3
+    brier = [part.row()["Brier"] for part in parts]
+    assert together.row()["Brier"] == pytest.approx(np.mean(brier))
+    assert parts[0].everywhere.pixels == truth.size  # pooling changes none of its parts
+
+
+def test_components_touch_at_corners():
+    assert components(np.eye(4, dtype=bool)) == 1
+    assert components(np.array([[True, False, True]])) == 2
