@@ -48,8 +48,7 @@ class Needs(NamedTuple):
     def of(self, *, window: int, together: int, kept: int, width: int) -> int:
         """Of a page `width` wide, for windows of so many pixels and features of `kept` rows."""
         tile = window * (self.window + (together - 1) * self.sample)
-        # twice the features, because rows are appended by copying
-        return math.ceil(SLACK * (tile + width * (self.stream + 2 * kept * self.features)))
+        return math.ceil(SLACK * (tile + width * (self.stream + kept * self.features)))
 
 
 _known: weakref.WeakKeyDictionary[ConditionalFlow, dict[tuple[int, torch.dtype], Needs]] = (

@@ -6,10 +6,10 @@ import math
 from collections.abc import Callable, Mapping
 from typing import Protocol
 
+import torch
 from torch import Tensor
 
 from flowkit.encoders import Encoder, RowStream
-from flowkit.encoders.rows import below
 from flowkit.layers.features import Features
 from flowkit.pages.tiles import Span, Tile, round_up
 
@@ -65,34 +65,37 @@ class StreamedFeatures:
 
     def of(self, tile: Tile) -> dict[int, Tensor]:
         """See `PageFeatures.of`."""
-        if tile.rows.first < self.first:
+        if any(tile.rows.first < first for first in self.first.values()):
             self._start()
         while not self._reached(tile.rows.last):
             self._advance()
         self._forget(tile.rows.first)
-        cut = {}
-        for stride, maps in self.maps.items():
-            rows, cols = (
-                slice(*((at - start) * self.encoder.scale // stride for at in (span.first, span.last)))
-                for span, start in ((tile.rows, self.first), (tile.cols, 0))
-            )
-            cut[stride] = maps[:, :, rows, cols]
-        return cut
+        return {stride: self._cut(tile, stride, blocks) for stride, blocks in self.blocks.items()}
+
+    def _cut(self, tile: Tile, stride: int, blocks: list[Tensor]) -> Tensor:
+        rows, cols = (
+            slice(*((at - start) * self.encoder.scale // stride for at in (span.first, span.last)))
+            for span, start in ((tile.rows, self.first[stride]), (tile.cols, 0))
+        )
+        parts, top = [], 0
+        for block in blocks:
+            parts.append(block[:, :, max(0, rows.start - top) : max(0, rows.stop - top), cols])
+            top += block.shape[2]
+        return torch.cat([part for part in parts if part.shape[2]], dim=2)
 
     def _start(self) -> None:
         stream = self.encoder.stream()
         assert stream is not None
         self.stream: RowStream = stream
-        self.first = 0  # the image row at which the features begin
         self.read = 0
-        self.maps: dict[int, Tensor] = {}
+        # Blocks of rows as they come, not one map: it would have to be copied to grow, and twice in memory.
+        self.blocks: dict[int, list[Tensor]] = {}
+        self.first: dict[int, int] = {}  # the image row at which a stride's blocks begin
 
     def _reached(self, last: int) -> bool:
-        if not self.maps:
-            return False
-        return all(
-            self.first + maps.shape[2] * stride / self.encoder.scale >= last
-            for stride, maps in self.maps.items()
+        return bool(self.first) and all(
+            first + sum(block.shape[2] for block in self.blocks[stride]) * stride / self.encoder.scale >= last
+            for stride, first in self.first.items()
         )
 
     def _advance(self) -> None:
@@ -101,12 +104,14 @@ class StreamedFeatures:
         rows = self.window(Span(self.read, stop, self.read, stop), Span(0, width, 0, width))
         ready = self.stream.push(rows, last=stop == height)
         self.read = stop
-        for stride, maps in ready.items():
-            known = self.maps.get(stride)
-            self.maps[stride] = maps if known is None else below(known, maps)
+        for stride, rows_ready in ready.items():
+            self.first.setdefault(stride, 0)
+            blocks = self.blocks.setdefault(stride, [])
+            if rows_ready.shape[2]:
+                blocks.append(rows_ready)
 
     def _forget(self, first: int) -> None:
-        for stride, maps in self.maps.items():
-            above = (first - self.first) * self.encoder.scale // stride
-            self.maps[stride] = maps[:, :, above:].clone()
-        self.first = first
+        for stride, blocks in self.blocks.items():
+            while (below := self.first[stride] + blocks[0].shape[2] * stride // self.encoder.scale) <= first:
+                del blocks[0]
+                self.first[stride] = below
