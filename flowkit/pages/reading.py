@@ -120,6 +120,7 @@ def read(
     path = Path(source)
     if is_pdf(path):
         drawn = pdf.render(path, page or 0, dpi=pdf_dpi, max_pixels=max_pixels)
+        _check_number(drawn.pages, str(path))
         several = () if page is not None else _several(drawn.pages, "pages")
         return Picture(drawn.pixels, (drawn.dpi, drawn.dpi), several)
     with opened(path) as image:
@@ -137,8 +138,7 @@ def count_pages(path: Path) -> int:
     else:
         with opened(path) as image:
             pages = len(_frames(image))
-    if pages > MAX_PAGES:
-        raise ImageError(f"{path}: more than {MAX_PAGES:,} pages, which is taken for an attack")
+    _check_number(pages, str(path))
     return pages
 
 
@@ -198,7 +198,7 @@ def _guarded() -> Iterator[None]:
 
 
 def _decode(image: Image.Image, name: str, max_pixels: int, page: int | None) -> Picture:
-    notes = () if page is not None else _notes(image)
+    notes = () if page is not None else _notes(image, name)
     if page is not None:
         name = _turn_to(image, name, page)
     width, height = image.size
@@ -289,9 +289,18 @@ def _checked(array: NDArray[Any]) -> NDArray[Any]:
     return floats
 
 
-def _notes(image: Image.Image) -> tuple[str, ...]:
+def _check_number(pages: int, name: str) -> None:
+    if pages > MAX_PAGES:
+        raise ImageError(f"{name}: more than {MAX_PAGES:,} pages, which is taken for an attack")
+
+
+def _notes(image: Image.Image, name: str) -> tuple[str, ...]:
     if image.format == "MPO":  # a photograph with a preview or a depth map behind it
         return ()
+    if isinstance(image, TiffImagePlugin.TiffImageFile):
+        frames = len(_frames(image))
+        _check_number(frames, name)
+        return _several(frames, "images")
     try:
         frames = int(getattr(image, "n_frames", 1))
     except Exception:  # a damaged later frame is none of the first one's business

@@ -291,6 +291,8 @@ def test_a_tiff_of_too_many_pages(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     with pytest.raises(ImageError, match=r"pages\.tif: more than 2 pages"):
         (tmp_path / "pages.tif").write_bytes(FILES["pages.tif"])
         count_pages(tmp_path / "pages.tif")
+    with pytest.raises(ImageError, match=r"pages\.tif: more than 2 pages"):
+        read(tmp_path / "pages.tif")
 
 
 def test_pdfs_without_pages_or_behind_a_password(tmp_path: Path) -> None:
