@@ -20,22 +20,19 @@ def draw(
     """For each temperature as many samples as it counts, (N, C, H, W): boolean, True = ink, of binary
     targets, otherwise float32.
 
-    The page is conditioned once. Samples are what `PageSampler` gives for each temperature by itself.
+    They are the samples of `PageSampler`; at temperature 0 there is the image of z = 0 alone.
     """
     binary = isinstance(flow.target, Binary)
-    height, width = (side * flow.scale for side in picture.size)
-    shape = (flow.target.channels, height, width)
-    samplers = {t: PageSampler(flow, picture, tile=None, temperature=t, seed=seed) for t in counts}
+    sampler = PageSampler(flow, picture, seed=seed)
+    shape = (flow.target.channels, *sampler.size)
     drawn: dict[float, NDArray[Any]] = {
         t: np.empty((n, *shape), np.bool_ if binary else np.float32) for t, n in counts.items()
     }
-    first = next(iter(samplers.values()))
-    for tile in first.tiles:
-        p = first.condition(tile)
-        for temperature, sampler in samplers.items():
-            for sample in range(counts[temperature]):
-                rows, cols, y = sampler.draw(p, tile, sample)
+    for tile in sampler.tiles:
+        for temperature, pages in drawn.items():
+            samples = range(len(pages)) if temperature else [None]
+            pieces = sampler.draw(tile, samples, temperature)
+            for page, (rows, cols, y) in zip(pages, pieces, strict=True):
                 values = y.float().numpy()
-                drawn[temperature][sample, :, rows, cols] = values > 0.5 if binary else values
-        del p  # before the next tile's is made
+                page[:, rows, cols] = values > 0.5 if binary else values
     return drawn
