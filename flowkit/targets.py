@@ -17,8 +17,8 @@ from flowkit.errors import ShapeError
 from flowkit.registry import register
 
 # Where noise comes from: torch's own generator, a given one, or one for each sample of the batch, which makes
-# the noise of a sample independent of the batch that it is in.
-Noise = torch.Generator | Sequence[torch.Generator] | None
+# the noise of a sample independent of the batch that it is in; or the numbers that would be drawn.
+Noise = torch.Generator | Sequence[torch.Generator] | Tensor | None
 
 
 class Target(nn.Module):
@@ -149,6 +149,8 @@ def _normal(like: Tensor, generator: Noise) -> Tensor:
 
 
 def _draw(draw: Callable[..., Tensor], like: Tensor, generator: Noise) -> Tensor:
+    if isinstance(generator, Tensor):
+        return generator
     if isinstance(generator, Sequence):
         each = zip(like, generator, strict=True)
         return torch.stack([_draw(draw, sample, of_sample) for sample, of_sample in each])

@@ -9,6 +9,7 @@ import numpy as np
 from flowkit.flow import ConditionalFlow
 from flowkit.pages.budget import MEMORY
 from flowkit.pages.decision import Decision, Sampling, check_sampling
+from flowkit.pages.likelihood import bits_per_dim, parts
 from flowkit.pages.models import Model, flow_for
 from flowkit.pages.page import Page
 from flowkit.pages.progress import Progress, counted
@@ -67,18 +68,24 @@ def binarize(
     bytes_per_pixel = 1 + (1 if sampling.samples < 256 else 2) + kept
     pixels = math.prod(picture.size) * flow.scale**2
     sampler = PageSampler(flow, picture, seed=seed, memory=memory, results=pixels * bytes_per_pixel)
-    return draw(sampler, sampling, keep=keep_samples, progress=progress)
+    return draw(sampler, sampling, keep=keep_samples, likelihood=likelihood, progress=progress)
 
 
 def draw(
-    sampler: PageSampler, sampling: Sampling, *, keep: bool = False, progress: Progress | None = None
+    sampler: PageSampler,
+    sampling: Sampling,
+    *,
+    keep: bool = False,
+    likelihood: bool = False,
+    progress: Progress | None = None,
 ) -> Page:
     """`binarize` for a page that is read, and cut."""
     size, count = sampler.size, sampling.samples
     binary = np.zeros(size, bool)
     votes = np.zeros(size, np.uint8 if count < 256 else np.uint16) if count else None
     kept = np.zeros((-(-count // 8), *size), np.uint8) if keep and count else None
-    step = counted(progress, len(sampler.tiles) * sampling.images)
+    scored = len(parts(sampler.tiles)) if likelihood else 0
+    step = counted(progress, len(sampler.tiles) * sampling.images + scored)
     images: list[int | None] = [*([None] if sampling.threshold is None else []), *range(count)]
     for tile in sampler.tiles:
         pieces = sampler.draw(tile, images, sampling.temperature)
@@ -100,6 +107,7 @@ def draw(
         sampling=sampling,
         votes=votes if count > 1 else None,
         kept=kept,
+        bits_per_dim=bits_per_dim(sampler, binary, step) if likelihood else None,
         dpi=scaled(sampler.picture.dpi, sampler.model.scale),
         notes=sampler.picture.notes,
     )

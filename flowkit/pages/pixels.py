@@ -11,6 +11,8 @@ from PIL import Image, ImageCms
 
 from flowkit.errors import ImageError
 
+_STRIP = 256  # rows
+
 
 def pixels(image: Image.Image, name: str) -> tuple[NDArray[Any], tuple[str, ...]]:
     """(H, W, 1) grey or (H, W, 3) sRGB, uint8 or uint16, and notes on what could not be honoured.
@@ -36,8 +38,17 @@ def pixels(image: Image.Image, name: str) -> tuple[NDArray[Any], tuple[str, ...]
     elif image.mode not in ("1", "L", "RGB", "CMYK", "LAB"):
         image = image.convert("RGB")
     image, notes = _to_srgb(image, profile)
-    values: NDArray[Any] = np.asarray(image.convert("L" if grey else "RGB"))
-    return values[..., None] if grey else values, notes
+    mode = "L" if grey else "RGB"
+    return _array(image if image.mode == mode else image.convert(mode)), notes
+
+
+def _array(image: Image.Image) -> NDArray[np.uint8]:
+    """(H, W, C), strip by strip: Pillow gives its pixels as bytes, which would be one more whole page."""
+    values = np.empty((image.height, image.width, len(image.getbands())), np.uint8)
+    for top in range(0, image.height, _STRIP):
+        strip = image.crop((0, top, image.width, min(image.height, top + _STRIP)))
+        values[top : top + _STRIP] = np.asarray(strip).reshape(strip.height, strip.width, -1)
+    return values
 
 
 def _to_srgb(image: Image.Image, profile: bytes | None) -> tuple[Image.Image, tuple[str, ...]]:

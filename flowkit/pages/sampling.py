@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -14,11 +15,13 @@ from torch import Tensor
 from flowkit.decoding import Decoder, Margins
 from flowkit.errors import MemoryLimitError
 from flowkit.flow import ConditionalFlow
+from flowkit.layers.network import condition
 from flowkit.pages.budget import MEMORY, PROCESS, needs
 from flowkit.pages.features import PageFeatures, StreamedFeatures, WindowFeatures, band
 from flowkit.pages.noise import PageNoise
 from flowkit.pages.reading import Picture
 from flowkit.pages.tiles import STREAMED_WINDOW, WINDOW, Span, Tile, round_up, tiles
+from flowkit.path import to_latents
 
 TOGETHER = 16
 """Samples of a tile that are decoded side by side, and share what the flow makes of its image."""
@@ -146,6 +149,28 @@ class PageSampler:
                 cores = self.decoder(features, latents, margins)
             for y in cores:
                 yield Piece(rows, cols, y[0, :, : rows.stop - rows.start, : cols.stop - cols.start].cpu())
+
+    def log_prob(self, part: Tile, y: Tensor) -> float:
+        """log p of a target (1, C, h, w) in this part's window, in nats, as if the page ended there.
+
+        Noise for dequantisation is a function of its place, as the latents are.
+        """
+        layers = [layer for step in self.model.steps() for layer in step]
+        index, stride = len(self.model.latents), self.model.scale
+        rows, cols = (range(span.first * stride, span.last * stride) for span in part)
+        with _inference(self.model):
+            features = self.features.of(part)
+            noise = self.noise.window(0, index, y.shape[1], rows, cols).unsqueeze(0)
+            uniform = torch.special.ndtr(noise).clamp(0, 1 - 1e-7).to(self._like())
+            v, log_q = self.model.target.dequantise(y.to(self._like()), uniform)
+            contexts = (
+                None if layer.context is None else condition(layer, features[layer.context.stride])
+                for layer in layers
+            )
+            v, log_det, *left = to_latents(layers, contexts, v)
+        squares = sum(float(z.double().square().sum()) for z in (v, *left))
+        count = sum(z.numel() for z in (v, *left))
+        return float(log_det - log_q) - 0.5 * (squares + count * math.log(2 * math.pi))
 
     def _on_page(self, span: Span, length: int) -> slice:
         """Where a core lies on the target, without the padding."""

@@ -1,0 +1,63 @@
+"""How likely the model finds an image of a whole page: exactly, from windows that fit into memory.
+
+log p(y | x) is a sum over cells, of log-scales and of squared latents, and a cell's term depends on what is
+within the model's reach of it. If neighbouring windows A and B overlap by twice that reach, then
+
+    log p(page) = log p(A) + log p(B) - log p(A and B's overlap),
+
+because whatever the cut of A does to the terms near it, it does to those of the overlap as well. Along both
+axes this makes a sum over products of windows and overlaps, with the products of their signs.
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from flowkit.pages.sampling import PageSampler
+from flowkit.pages.tiles import Span, Tile
+
+
+class Signed(NamedTuple):
+    """A part of the page, and how often it counts."""
+
+    part: Tile
+    sign: int
+
+
+def parts(tiles: Sequence[Tile]) -> list[Signed]:
+    """The windows of a page and their overlaps, from the top down; at each place their signs sum to 1."""
+    rows, cols = (_signed(sorted(set(spans))) for spans in zip(*tiles, strict=True))
+    return [Signed(Tile(row, col), a * b) for (row, a), (col, b) in itertools.product(rows, cols)]
+
+
+def bits_per_dim(sampler: PageSampler, ink: NDArray[np.bool_], step: Callable[[], None]) -> float:
+    """-log2 p(ink | page) per pixel, with dequantisation noise that is a function of seed and place.
+
+    The page counts with its padding, whose ink is that of its edge.
+    """
+    height, width = (side * sampler.model.scale for side in sampler.padded)
+    nats = 0.0
+    for part, sign in parts(sampler.tiles):
+        window = tuple(slice(s.first * sampler.model.scale, s.last * sampler.model.scale) for s in part)
+        piece = ink[window]
+        missing = [(0, s.stop - s.start - have) for s, have in zip(window, piece.shape, strict=True)]
+        y = torch.from_numpy(np.pad(piece, missing, mode="edge").astype(np.float32))
+        nats += sign * sampler.log_prob(part, y[None, None])
+        step()
+    return -nats / (math.log(2) * height * width)
+
+
+def _signed(spans: Sequence[Span]) -> list[tuple[Span, int]]:
+    windows = [(span, 1) for span in spans]
+    overlaps = [
+        (Span(after.first, before.last, after.first, before.last), -1)
+        for before, after in itertools.pairwise(spans)
+    ]
+    return sorted(windows + overlaps, key=lambda signed: (signed[0].first, signed[0].last))

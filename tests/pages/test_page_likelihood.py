@@ -1,0 +1,63 @@
+"""bits/dim of whole pages, put together from windows."""
+
+from __future__ import annotations
+
+import copy
+import math
+
+import numpy as np
+import pytest
+import torch
+
+from flowkit import ConditionalFlow
+from flowkit.pages import binarize, read
+from flowkit.pages.binary import draw
+from flowkit.pages.decision import check_sampling
+from flowkit.pages.likelihood import bits_per_dim, parts
+from flowkit.pages.sampling import PageSampler
+from flowkit.pages.tiles import tiles
+
+
+@pytest.mark.parametrize("name", ["grey_flow", "colour_flow", "doubling_flow"])
+def test_windows_add_up_to_the_page(name: str, request: pytest.FixtureRequest) -> None:
+    model: ConditionalFlow = copy.deepcopy(request.getfixturevalue(name)).double()
+    picture = read(np.random.default_rng(0).integers(0, 256, (121, 150, 3), dtype=np.uint8))
+    whole, cut = (
+        draw(PageSampler(model, picture, seed=3, core=core), check_sampling(seed=3), likelihood=True)
+        for core in (4096, 40)
+    )
+    assert whole.bits_per_dim == pytest.approx(cut.bits_per_dim, rel=1e-9)
+
+
+def test_a_page_of_one_window_is_scored_by_the_flow(grey_flow: ConditionalFlow) -> None:
+    model = copy.deepcopy(grey_flow).double()
+    picture = read(np.random.default_rng(0).random((24, 32)))
+    sampler = PageSampler(model, picture, seed=5)
+    ink = np.random.default_rng(1).random((24, 32)) < 0.5
+    noise = sampler.noise.window(0, len(model.latents), 1, range(24), range(32)).unsqueeze(0)
+    with torch.no_grad():
+        p = model(picture.window(slice(0, 24), slice(0, 32), 1).double())
+        y = torch.from_numpy(ink)[None, None].double()
+        expected = p.bits_per_dim(y, generator=torch.special.ndtr(noise).double())
+    assert bits_per_dim(sampler, ink, lambda: None) == pytest.approx(float(expected), rel=1e-6)
+
+
+def test_a_better_page_is_likelier(grey_flow: ConditionalFlow) -> None:
+    image = np.random.default_rng(0).integers(0, 256, (40, 41), dtype=np.uint8)
+    page = binarize(image, model=grey_flow, likelihood=True)
+    sampler = PageSampler(grey_flow, read(image), seed=0)
+    against = bits_per_dim(sampler, ~page.binary, lambda: None)
+    assert math.isfinite(page.bits_per_dim)
+    assert page.bits_per_dim < against
+    assert binarize(image, model=grey_flow).bits_per_dim is None
+
+
+@pytest.mark.parametrize("core", [8, 20, 100])
+def test_every_place_counts_once(core: int) -> None:
+    count = np.zeros((50, 72), int)
+    cut = parts(tiles(50, 72, core=core, margin=12, step=2))
+    for part, sign in cut:
+        count[part.rows.first : part.rows.last, part.cols.first : part.cols.last] += sign
+    assert (count == 1).all()
+    starts = [part.rows.first for part, _ in cut]
+    assert starts == sorted(starts)

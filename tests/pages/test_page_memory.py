@@ -1,0 +1,85 @@
+"""Peak memory: what is planned, and what a process really needs."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+from flowkit import ConditionalFlow
+from flowkit.errors import MemoryLimitError
+from flowkit.pages import binarize, read
+from flowkit.pages.budget import PROCESS, needs
+from flowkit.pages.sampling import PageSampler
+
+ROOM = 1_000_000
+
+
+def area(sampler: PageSampler) -> int:
+    """Of the largest window, in pixels."""
+    return max((t.rows.last - t.rows.first) * (t.cols.last - t.cols.first) for t in sampler.tiles)
+
+
+@pytest.mark.parametrize("name", ["grey_flow", "colour_flow"])
+def test_less_memory_means_smaller_tiles(name: str, request: pytest.FixtureRequest) -> None:
+    model: ConditionalFlow = request.getfixturevalue(name)
+    picture = read(np.zeros((1500, 1400), np.uint8))
+    areas = []
+    for room in (2000, 60, 30):
+        sampler = PageSampler(model, picture, seed=0, memory=PROCESS + room * ROOM)
+        areas.append(area(sampler))
+        assert areas[-1] * needs(model, sampler.decoder, 128).window < room * ROOM
+    assert areas == sorted(areas, reverse=True)
+    assert areas[-1] < areas[0]
+
+
+def test_a_page_is_cut_alike_on_every_run(grey_flow: ConditionalFlow) -> None:
+    picture = read(np.zeros((1500, 1400), np.uint8))
+    one, other = (PageSampler(grey_flow, picture, seed=0, memory=PROCESS + 40 * ROOM) for _ in range(2))
+    assert one.tiles == other.tiles
+
+
+def test_results_take_their_share(grey_flow: ConditionalFlow) -> None:
+    picture = read(np.zeros((1500, 1400), np.uint8))
+    memory = PROCESS + 60 * ROOM
+    free = PageSampler(grey_flow, picture, seed=0, memory=memory)
+    taken = PageSampler(grey_flow, picture, seed=0, memory=memory, results=25 * ROOM)
+    assert area(taken) * taken.together < area(free) * free.together
+
+
+@pytest.mark.parametrize("memory", [1, PROCESS, PROCESS + ROOM])
+def test_what_is_too_little_is_said(memory: int, grey_flow: ConditionalFlow) -> None:
+    with pytest.raises(MemoryLimitError, match=r"1400 x 1500 pixels needs \d+ MB .* --memory or memory="):
+        binarize(np.zeros((1500, 1400), np.uint8), model=grey_flow, memory=memory)
+
+
+SCRIPT = """
+import sys
+import numpy as np
+import torch
+from pathlib import Path
+from flowkit import build
+from flowkit.pages import binarize
+
+torch.set_num_threads(1)
+encoder = {"type": "rrdb", "scale": 1, "features": 8, "growth": 4, "blocks": 1, "stack": [0]}
+step = [{"type": "affine_injector", "hidden": 8}, {"type": "affine_coupling", "hidden": 8}]
+recipe = {"version": 1, "target": {"type": "binary"}, "encoder": encoder, "flow": ["squeeze", *step]}
+page = np.zeros((1400, 1500), np.uint8)
+binarize(page, model=build(recipe).eval(), samples=8, memory=int(sys.argv[1]))
+status = Path("/proc/self/status").read_text()
+print(1024 * int(status.partition("VmHWM:")[2].split()[0]))
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="reads /proc")
+def test_a_process_keeps_to_its_memory() -> None:
+    def peak(memory: int) -> int:
+        command = [sys.executable, "-c", SCRIPT, str(memory)]
+        return int(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
+
+    limit = PROCESS + 60 * ROOM
+    assert peak(limit) <= limit < peak(2000 * ROOM)
