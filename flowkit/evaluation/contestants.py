@@ -83,8 +83,8 @@ class Method:
 class Model:
     """A flow with a binary target, at all temperatures with all numbers of samples.
 
-    A page is conditioned once. Samples are those of `flowkit.pages.binarize` with the same seed, and fewer
-    are the first of more: what 16 samples cost, 1, 4 and 16 cost.
+    Samples are those of `flowkit.pages.binarize` with the same seed, and fewer are the first of more: what
+    16 samples cost, 1, 4 and 16 cost.
 
     Args:
         name: in the tables.

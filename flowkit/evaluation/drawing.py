@@ -20,8 +20,7 @@ def draw(
     """For each temperature as many samples as it counts, (N, C, H, W): boolean, True = ink, of binary
     targets, otherwise float32.
 
-    Samples are what `PageSampler` gives for each temperature by itself; the page is streamed through the
-    encoder once, or encoded once for each temperature where the encoder does not stream.
+    They are the samples of `PageSampler`; at temperature 0 there is the image of z = 0 alone.
     """
     binary = isinstance(flow.target, Binary)
     sampler = PageSampler(flow, picture, seed=seed)
@@ -30,10 +29,10 @@ def draw(
         t: np.empty((n, *shape), np.bool_ if binary else np.float32) for t, n in counts.items()
     }
     for tile in sampler.tiles:
-        for temperature, n in counts.items():
-            # at temperature 0 all samples are the image of z = 0
-            images = range(n) if temperature else [None] * n
-            for sample, (rows, cols, y) in enumerate(sampler.draw(tile, images, temperature)):
+        for temperature, pages in drawn.items():
+            samples = range(len(pages)) if temperature else [None]
+            pieces = sampler.draw(tile, samples, temperature)
+            for page, (rows, cols, y) in zip(pages, pieces, strict=True):
                 values = y.float().numpy()
-                drawn[temperature][sample, :, rows, cols] = values > 0.5 if binary else values
+                page[:, rows, cols] = values > 0.5 if binary else values
     return drawn

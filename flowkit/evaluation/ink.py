@@ -12,7 +12,7 @@ from flowkit.errors import DataError
 from flowkit.evaluation.contestants import Sets
 from flowkit.evaluation.plan import Round, Wanted, rounds
 from flowkit.evaluation.plots import draw_calibration
-from flowkit.evaluation.report import NAME, STEM, WORST, Findings, Part
+from flowkit.evaluation.report import Findings, Part, Picture
 from flowkit.evaluation.results import Entry, Row
 from flowkit.evaluation.task import Job, page_names
 from flowkit.evaluation.tiles import PICTURE, SIDE, WorstTiles
@@ -89,16 +89,18 @@ class InkEvaluation:
         notes = [note for one in self.rounds for note in one.notes]
         notes += [note for one in self.rounds for contestant in one.contestants for note in contestant.notes]
         tiles = (
-            f"{NAME}/{STEM}-{WORST} has the {PICTURE} x {PICTURE} tiles of {self.entries[0]} with most wrong "
-            f"pixels, {self.worst.of_a_page} of a page at most: blue is ink that was missed, vermilion is "
-            "paper that was taken for ink."
+            f"the {PICTURE} x {PICTURE} tiles of {self.entries[0]} with most wrong pixels, "
+            f"{self.worst.of_a_page} of a page at most; blue is ink that was missed, vermilion is paper that "
+            "was taken for ink."
         )
         found = Findings(
             f"Evaluation of {self.wanted.model}",
             self.rows,
             self.entries[0],
-            notes=[*dict.fromkeys(notes), tiles],
-            pictures={WORST: lambda path: write_picture(path, self.worst.sheet())},
+            notes=list(dict.fromkeys(notes)),
+        )
+        found.pictures["worst-tiles.png"] = Picture(
+            lambda path: write_picture(path, self.worst.sheet()), tiles, shown=False
         )
         if self.uncertainty:
             self._add_uncertainty(found)
@@ -115,7 +117,9 @@ class InkEvaluation:
             rows += [{"set": "all", "by": by, **part.row()} for by, part in together.items()]
         about = ABOUT if self.wanted.head is not None else (*ABOUT, HEADLESS)
         found.parts.append(Part("Calibration and uncertainty", rows, about))
-        found.pictures["calibration.png"] = lambda path: draw_calibration(path, together)
+        found.pictures["calibration.png"] = Picture(
+            lambda path: draw_calibration(path, together), "Reliability, and risk over coverage"
+        )
 
 
 def check(sets: Sets, trained_on: Mapping[str, frozenset[str]]) -> None:

@@ -10,7 +10,7 @@ import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from flowkit.bench.report import Cell, environment, table
 from flowkit.errors import OutputError
@@ -22,9 +22,6 @@ NAME = "results"
 
 STEM = "evaluation"
 """How the names of all files in that folder begin: others may lie there too."""
-
-WORST = "worst-tiles.png"
-"""Shows pages, which need not be the reader's to publish: it is written, but not shown by the Markdown."""
 
 _DECIMALS = {"nrm": 4, "mpm": 5, "ssim": 4}
 
@@ -44,6 +41,20 @@ class Part:
     about: Sequence[str] = ()
 
 
+class Picture(NamedTuple):
+    """A PNG.
+
+    Attributes:
+        write: it to a path.
+        about: what it shows.
+        shown: by the Markdown, or only told of: pages need not be their reader's to publish.
+    """
+
+    write: Callable[[Path], None]
+    about: str
+    shown: bool = True
+
+
 @dataclass
 class Findings:
     """All that is written.
@@ -54,7 +65,7 @@ class Findings:
         first: the entry whose pages are printed; the others' are in the files alone.
         parts: what there is beside them.
         notes: on the evaluation as a whole, a paragraph each.
-        pictures: the end of a file's name, and what writes it there.
+        pictures: by the ends of their files' names.
         environment: the command line, the versions, the machine.
     """
 
@@ -63,7 +74,7 @@ class Findings:
     first: Entry
     parts: list[Part] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
-    pictures: dict[str, Callable[[Path], None]] = field(default_factory=dict)
+    pictures: dict[str, Picture] = field(default_factory=dict)
     environment: Mapping[str, Cell] = field(default_factory=environment)
 
     def markdown(self) -> str:
@@ -92,7 +103,9 @@ class Findings:
             f"All others are in {NAME}/{STEM}-pages.csv.",
             "\n".join(table(pages)),
         ]
-        blocks += [f"![{p.removesuffix('.png')}]({NAME}/{STEM}-{p})" for p in self.pictures if p != WORST]
+        for name, picture in self.pictures.items():
+            file = f"{NAME}/{STEM}-{name}"
+            blocks.append(f"![{picture.about}]({file})" if picture.shown else f"{file}: {picture.about}")
         blocks.append("\n".join(f"- {name}: {value}" for name, value in facts.items() if value is not None))
         return "\n\n".join(block for block in blocks if block) + "\n"
 
@@ -141,9 +154,9 @@ class Findings:
         for path, text in texts.items():
             with replacing(path) as draft:
                 draft.write_text(text, encoding="utf-8")
-        pictures = {inside / f"{STEM}-{name}": write for name, write in self.pictures.items()}
-        for path, write in pictures.items():
-            write(path)
+        pictures = {inside / f"{STEM}-{name}": picture for name, picture in self.pictures.items()}
+        for path, picture in pictures.items():
+            picture.write(path)
         return [*texts, *pictures]
 
 

@@ -38,7 +38,8 @@ def test_a_model_beside_a_baseline_and_a_folder(checkpoint, drawn, tmp_path, cap
     assert "## Calibration and uncertainty" in text
     assert "No cross-entropy head on the same encoder stands beside these figures" in text
     assert "worst-tiles.png](" not in text
-    assert "![calibration](results/evaluation-calibration.png)" in text
+    assert "](results/evaluation-calibration.png)" in text
+    assert "results/evaluation-worst-tiles.png: the 160 x 160 tiles of " in text
     for name in ("calibration", "worst-tiles"):
         with Image.open(out / "results" / f"evaluation-{name}.png") as picture:
             assert min(picture.size) > 100

@@ -1,17 +1,14 @@
-"""The scores against doxapy 0.9.9 (see `make_dibco_golden.py`), and against published figures."""
+"""The scores against doxapy 0.9.9 (see `make_dibco_golden.py`)."""
 
 from __future__ import annotations
 
 import json
-import statistics
 from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
 
-from flowkit.data import find_pairs, load_pages
-from flowkit.evaluation.baselines import otsu
 from flowkit.metrics import dibco
 from flowkit.metrics.pseudo_weights import weights
 
@@ -45,16 +42,3 @@ def test_weights_of_drawn_pages_are_those_of_doxapy(name):
     recall, precision = weights(page(f"{name}_truth"))
     assert recall.sum() == pytest.approx(DOXAPY[name]["sum_recall_weights"], rel=1e-12)
     assert precision.sum() == pytest.approx(DOXAPY[name]["sum_precision_weights"], rel=1e-12)
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize(
-    ("year", "published"), [(2016, (86.59, 88.67, 17.79, 5.58)), (2018, (51.45, 53.05, 9.74, 59.07))]
-)
-def test_otsu_has_the_published_scores(data, year, published):
-    scores = [
-        dibco.evaluate(otsu(page.image), page.ink)
-        for page in load_pages(find_pairs([data / "dibco" / str(year)]))
-    ]
-    for name, value in zip(("f_measure", "fps", "psnr", "drd"), published, strict=True):
-        assert round(statistics.fmean(score[name] for score in scores), 2) == value
