@@ -45,7 +45,7 @@ def test_results_take_their_share(grey_flow: ConditionalFlow) -> None:
     picture = read(np.zeros((1500, 1400), np.uint8))
     memory = PROCESS + 50 * ROOM
     free = PageSampler(grey_flow, picture, seed=0, memory=memory)
-    taken = PageSampler(grey_flow, picture, seed=0, memory=memory, results=28 * ROOM)
+    taken = PageSampler(grey_flow, picture, seed=0, memory=memory, results=24 * ROOM)
     assert area(taken) * taken.together < area(free) * free.together
 
 
