@@ -278,7 +278,8 @@ def test_bombs_need_little_memory(name: str, tmp_path: Path) -> None:
     before = peak_of(resource.RUSAGE_SELF), peak_of(resource.RUSAGE_CHILDREN)
     outcome(path)
     assert peak_of(resource.RUSAGE_SELF) - before[0] < 150 * MEGABYTE
-    assert peak_of(resource.RUSAGE_CHILDREN) < max(before[1], 1000 * MEGABYTE)
+    # Linux hands the parent's peak down to the children that it starts
+    assert peak_of(resource.RUSAGE_CHILDREN) < max(*before, 1000 * MEGABYTE) + 50 * MEGABYTE
 
 
 def peak_of(whose: int) -> int:

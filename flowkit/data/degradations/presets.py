@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-# What trained the weights that ship: light, colour, noise, and now and then a page that shines through.
+# The first training of the weights that ship: light, colour, noise, now and then a page that shines through.
 _LIGHT: list[Any] = [
     {"type": "show_through", "probability": 0.3},
     "gamma",
@@ -45,4 +45,26 @@ _ARCHIVE: list[Any] = [
     {"type": "jpeg", "probability": 0.4},
 ]
 
-PRESETS: dict[str, list[Any]] = {"light": _LIGHT, "archive": _ARCHIVE}
+# Real pages, made older than they are: they have paper of their own, so none is laid under them.
+_AGED: list[Any] = [
+    {"type": "fade", "everywhere": [0.0, 0.4], "regions": [0.1, 0.6], "probability": 0.25},
+    {"type": "one_of", "of": ["show_through", "bleed_through"], "probability": 0.45},
+    {"type": "stain", "probability": 0.35},
+    {"type": "stain", "count": [1, 2], "size": [0.02, 0.1], "strength": [0.4, 1.6], "probability": 0.1},
+    {"type": "water_ring", "probability": 0.15},
+    {"type": "foxing", "probability": 0.1},
+    {"type": "panel", "probability": 0.08},
+    {"type": "fold", "probability": 0.12},
+    {"type": "crease", "probability": 0.06},
+    {"type": "uneven_light", "slope": [0.0, 0.3], "probability": 0.6},
+    {"type": "one_of", "of": ["vignette", "gutter_shadow"], "probability": 0.15},
+    {"type": "defocus", "sigma": [0.3, 1.0], "probability": 0.15},
+    "gamma",
+    {"type": "contrast", "contrast": [0.5, 1.15]},
+    "tint",
+    {"type": "grey", "probability": 0.3},
+    {"type": "noise", "probability": 0.8},
+    {"type": "jpeg", "probability": 0.3},
+]
+
+PRESETS: dict[str, list[Any]] = {"light": _LIGHT, "archive": _ARCHIVE, "aged": _AGED}
