@@ -9,7 +9,7 @@ from torch import Tensor
 
 from flowkit.layers.base import FlowLayer, Shape, make_example
 from flowkit.layers.network import ConditionalNetwork, Conditioned, Network
-from flowkit.ops import affine_packed
+from flowkit.ops import affine, affine_packed, log_scale
 from flowkit.ops.scale import Scale, check_eps
 from flowkit.registry import register
 
@@ -63,14 +63,24 @@ class AffineInjector(Conditioned):
         """See `FlowLayer.example`."""
         return make_example(cls, generator, hidden=4)
 
-    def complete(self, projected: Tensor) -> tuple[Tensor]:
-        """[shift | raw scale] (B, 2 C, h, w)."""
-        return (self.network(projected),)
+    def complete(self, projected: Tensor) -> tuple[Tensor, ...]:
+        """[shift | raw scale] (B, 2 C, h, w); without gradients shift and log-scale, which samples share."""
+        parameters = self.network(projected)
+        if self.training or torch.is_grad_enabled():
+            return (parameters,)
+        shift, raw = parameters.chunk(2, dim=1)
+        raw = raw.to(torch.promote_types(raw.dtype, torch.float32))  # autocast may have made it lower
+        return shift, log_scale(raw, self.scale, self.eps)
 
     def forward(self, inputs: Tensor, context: Any = None) -> tuple[Tensor, Tensor]:
         """Shift, then scale."""
-        return affine_packed(inputs, *context, scale=self.scale, eps=self.eps)
+        return self._run(inputs, context, inverse=False)
 
     def inverse(self, inputs: Tensor, context: Any = None) -> tuple[Tensor, Tensor]:
         """Unscale, then unshift."""
-        return affine_packed(inputs, *context, scale=self.scale, eps=self.eps, inverse=True)
+        return self._run(inputs, context, inverse=True)
+
+    def _run(self, inputs: Tensor, context: Any, *, inverse: bool) -> tuple[Tensor, Tensor]:
+        if len(context) == 1:
+            return affine_packed(inputs, *context, scale=self.scale, eps=self.eps, inverse=inverse)
+        return affine(inputs, *context, scale="exp", inverse=inverse)

@@ -85,7 +85,7 @@ class ConditionalNetwork(nn.Module):
         if not self._infers():
             return convolve(self.on_context, features)
         if isinstance(features, Tensor):
-            return _channels_last(self.on_context, features)
+            return _channels_last(features, self.on_context.weight, self.on_context.bias)
         return convolve(self.on_context, features).contiguous(memory_format=torch.channels_last)
 
     def forward(
@@ -96,7 +96,7 @@ class ConditionalNetwork(nn.Module):
         `initialise` says that z1 comes from data: only then may the first training pass set the actnorms.
         """
         if self._infers():
-            return self._infer(conditioned, latent, initialise)
+            return self._infer(conditioned, latent)
         if self.on_latent is not None and latent is not None:
             conditioned = conditioned + convolve(self.on_latent, latent)
         hidden = torch.relu(self._normalise(0, conditioned, initialise))
@@ -107,18 +107,37 @@ class ConditionalNetwork(nn.Module):
         # not in training: what is recomputed there must be what was computed, to the last bit
         return not (self.training or torch.is_grad_enabled()) and self.mix.weight.device.type == "cpu"
 
-    def _infer(self, conditioned: Tensor, latent: Tensor | None, initialise: bool) -> Tensor:
-        """`forward` without gradients, for the caches of a CPU; contiguous, whatever the features are."""
+    def _infer(self, conditioned: Tensor, latent: Tensor | None) -> Tensor:
+        """`forward` without gradients, for the caches of a CPU; contiguous, whatever the features are.
+
+        Norms and gain are folded into weights and biases, which are few; hidden values are many.
+        """
+        scale, bias = self._norm(0)
         if self.on_latent is not None and latent is not None:
             # Hidden values are quickest with channels last, the flow's few channels plane by plane.
-            hidden = _channels_last(self.on_latent, latent).add_(conditioned)
-        else:
+            hidden = _channels_last(latent, *_scaled(self.on_latent, scale, bias))
+            hidden = (
+                hidden.add_(conditioned) if scale is None else hidden.addcmul_(conditioned, _planes(scale))
+            )
+        elif scale is None or bias is None:
             hidden = conditioned.clone()
-        hidden = self._normalise(0, hidden, initialise).relu_()
-        hidden = self._normalise(1, _channels_last(self.mix, hidden), initialise).relu_()
+        else:
+            hidden = torch.addcmul(_planes(bias), conditioned, _planes(scale))
+        hidden = _channels_last(hidden.relu_(), *_scaled(self.mix, *self._norm(1))).relu_()
+        gain = None if self.gain is None else torch.exp(GAIN * self.gain).flatten()
+        weight, bias = _scaled(self.out, gain, None)
         if self.out.kernel_size == (3, 3) and self.out.out_channels <= MOST_NARROW:
-            return apply_gain(_narrow(self.out, hidden), self.gain)
-        return apply_gain(_channels_last(self.out, hidden), self.gain).contiguous()
+            return _narrow(hidden, weight, bias)
+        return _channels_last(hidden, weight, bias).contiguous()
+
+    def _norm(self, index: int) -> tuple[Tensor | None, Tensor | None]:
+        """An actnorm as h * scale + bias, (C,) each; None without one."""
+        if self.norms is None:
+            return None, None
+        norm = self.norms[index]
+        assert isinstance(norm, HiddenNorm)
+        scale = torch.exp(norm.log_scale).flatten()
+        return scale, norm.bias.flatten() * scale
 
     def _normalise(self, index: int, hidden: Tensor, initialise: bool) -> Tensor:
         if self.norms is None:
@@ -175,25 +194,39 @@ def apply_gain(parameters: Tensor, gain: Tensor | None) -> Tensor:
     return parameters if gain is None else parameters * torch.exp(GAIN * gain).to(parameters.dtype)
 
 
-def _channels_last(convolution: nn.Conv2d, inputs: Tensor) -> Tensor:
+def _scaled(
+    convolution: nn.Conv2d, scale: Tensor | None, bias: Tensor | None
+) -> tuple[Tensor, Tensor | None]:
+    """Weight and bias of scale * convolution(h) + bias, for (C,) of each or None."""
+    weight, own = convolution.weight, convolution.bias
+    if scale is not None:
+        weight = weight * scale[:, None, None, None]
+        own = None if own is None else own * scale
+    return weight, own if bias is None else bias if own is None else own + bias
+
+
+def _planes(values: Tensor) -> Tensor:
+    return values[:, None, None]
+
+
+def _channels_last(inputs: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
     """The convolution; its result has channels last, which the weight's format decides."""
-    if convolution.kernel_size == (1, 1):
-        by_cell = F.linear(inputs.permute(0, 2, 3, 1), convolution.weight[:, :, 0, 0], convolution.bias)
-        return by_cell.permute(0, 3, 1, 2)
-    weight = convolution.weight.contiguous(memory_format=torch.channels_last)
-    return F.conv2d(inputs, weight, convolution.bias, padding=convolution.padding)
+    if weight.shape[2:] == (1, 1):
+        return F.linear(inputs.permute(0, 2, 3, 1), weight[:, :, 0, 0], bias).permute(0, 3, 1, 2)
+    weight = weight.contiguous(memory_format=torch.channels_last)
+    return F.conv2d(inputs, weight, bias, padding=weight.shape[2] // 2)
 
 
-def _narrow(convolution: nn.Conv2d, inputs: Tensor) -> Tensor:
+def _narrow(inputs: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
     """A 3x3 convolution to few channels, in half the time.
 
     Processors compute 16 channels as fast as 4, so the kernel's three rows become channels of one 1x3
     convolution, whose planes are then added up, each shifted by its row.
     """
-    weight = torch.cat(convolution.weight.unbind(2)).unsqueeze(2)
+    weight = torch.cat(weight.unbind(2)).unsqueeze(2)
     rows = F.conv2d(inputs, weight.contiguous(memory_format=torch.channels_last), padding=(0, 1))
     above, out, below = rows.contiguous().chunk(3, dim=1)
-    out = out + _bias(convolution)[:, None, None]
+    out = out.clone() if bias is None else out + _planes(bias)
     out[:, :, 1:] += above[:, :, :-1]
     out[:, :, :-1] += below[:, :, 1:]
     return out
