@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -17,6 +18,7 @@ from torch import nn
 
 from flowkit import build, read_recipe
 from flowkit.training import train
+from flowkit.training.state import checkpoints
 
 RECIPE = {
     "version": 1,
@@ -133,4 +135,5 @@ def test_the_processes_stop_together(drawn, tmp_path):
         child.terminate()
         rest = child.stderr.read()
     assert "--resume goes on from there" in rest
-    assert len(list((out / "checkpoints").glob("*.safetensors"))) == 1
+    stopped = int(re.search(r"stopped after step (\d+);", rest)[1])
+    assert checkpoints(out)[-1].name == f"step_{stopped:08d}.safetensors"
