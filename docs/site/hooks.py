@@ -42,7 +42,9 @@ def on_page_markdown(markdown: str, *, page: Page, config: MkDocsConfig, files: 
 
     def moved(link: re.Match[str]) -> str:
         target = posixpath.normpath(posixpath.join(posixpath.dirname(source), link[1]))
-        there = TEXTS.get(target) or (target.removeprefix("docs/") if target.startswith("docs/") else f"{target}.md")
+        there = TEXTS.get(target) or (
+            target.removeprefix("docs/") if target.startswith("docs/") else f"{target}.md"
+        )
         return posixpath.relpath(there, posixpath.dirname(uri) or ".")
 
     return LINK.sub(moved, markdown)
