@@ -34,7 +34,7 @@ def test_the_site_builds_and_has_everything_public(tmp_path, monkeypatch):
     for module in ("material", "mkdocstrings_handlers.python", "latex2mathml"):
         pytest.importorskip(module, reason="needs the extra docs")
     monkeypatch.setenv("NO_MKDOCS_2_WARNING", "1")
-    command = [sys.executable, "-m", "mkdocs", "build", "--strict", "--quiet", "--site-dir", tmp_path]
+    command = [sys.executable, "-m", "mkdocs", "build", "--strict", "--site-dir", tmp_path]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
     assert done.returncode == 0, done.stdout + done.stderr
     inventory = zlib.decompress((tmp_path / "objects.inv").read_bytes().split(b"\n", 4)[4]).decode()

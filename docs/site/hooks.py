@@ -1,8 +1,8 @@
 """What mkdocs has to know beside the pages of docs/: files elsewhere in the repository, and formulas.
 
-The README is the home page; examples, recipes and the project's own files become pages, so that links to
-them, which are written for readers of the repository, work on the site too. Formulas become MathML when the
-site is built, and need no script.
+The README is the home page; examples, recipes, the cards of models and the project's own files become pages,
+so that links to them, which are written for readers of the repository, work on the site too. Formulas become
+MathML when the site is built, and need no script.
 """
 
 from __future__ import annotations
@@ -19,6 +19,9 @@ from mkdocs.structure.pages import Page
 
 ROOT = Path(__file__).parents[2]
 TEXTS = {"README.md": "index.md", "CONTRIBUTING.md": "contributing.md", "CHANGELOG.md": "changelog.md"}
+TEXTS |= {
+    f"flowkit/weights/{card.name}": f"weights/{card.name}" for card in ROOT.glob("flowkit/weights/*.md")
+}
 SHOWN = ("examples/*.py", "examples/*.yaml", "recipes/*.yaml")
 LINK = re.compile(r"(?<=\]\()(?!\w+:|#)([^)#\s]+)")
 FORMULA = re.compile(r'<(span|div) class="arithmatex">\\[(\[](.*?)\\[)\]]</\1>', re.DOTALL)
@@ -38,6 +41,8 @@ def on_files(files: Files, *, config: MkDocsConfig) -> Files:
 def on_page_markdown(markdown: str, *, page: Page, config: MkDocsConfig, files: Files) -> str:
     """Turn links between files of the repository into links between pages."""
     uri = page.file.src_uri
+    if page.file.generated_by and uri not in TEXTS.values():
+        return markdown  # a file's text, as it is
     source = next((text for text, shown in TEXTS.items() if shown == uri), f"docs/{uri}")
 
     def moved(link: re.Match[str]) -> str:
