@@ -68,6 +68,8 @@ def test_layers(capsys: Capture, toys: None) -> None:
         "targets",
         "encoders",
         "layers",
+        "losses",
+        "sources",
         "degradations",
     ]
     assert "\n  toy: A layer with an option of each type.\n      need: int, rate: float = 0.5, " in out
