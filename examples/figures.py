@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from flowkit import load
 from flowkit.data.degrade import degrade
 from flowkit.data.draw import draw_page
 from flowkit.errors import FlowkitError
@@ -27,31 +28,30 @@ def save(path: Path, pictures: list[NDArray[np.uint8]]) -> None:
     """Write them side by side."""
     row = []
     for picture in pictures:
-        row += [np.asarray(Image.fromarray(picture.squeeze()).convert("RGB"))]
-        row += [np.full_like(row[-1][:, :GAP], 255)]
+        colour = np.asarray(Image.fromarray(picture.squeeze()).convert("RGB"))
+        row += [colour, np.full_like(colour[:, :GAP], 255)]
     Image.fromarray(np.hstack(row[:-1])).save(path)
     print(path)
 
 
 def main() -> None:
     """Read the command line, write the figures."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("page", nargs="?", type=Path)
     parser.add_argument("-o", "--out", type=Path, default=Path(), metavar="FOLDER")
-    parser.add_argument("--model", help="a checkpoint that super-resolves")
+    parser.add_argument("--model", metavar="SUPER")
     args = parser.parse_args()
-    rng = np.random.default_rng(4)
+    rng, ink = np.random.default_rng(4), load("binarize")
     try:
         page = read(args.page or degrade(draw_page(480, 160, rng, text_size=24), rng, 1.2)).pixels
-        inks = [binarize(page, temperature=t or None).binary for t in TEMPERATURES]
-        share = binarize(page, samples=SAMPLES).probability
-        grey = (np.uint8(255 * (1.0 - values)) for values in (*inks, share))
-        save(args.out / "figure1.png", [page, *grey])
+        inks = [binarize(page, model=ink, temperature=t or None).binary for t in TEMPERATURES]
+        share = binarize(page, model=ink, samples=SAMPLES).probability
+        save(args.out / "figure1.png", [page, *(np.uint8(255 * (1.0 - p)) for p in (*inks, share))])
         if args.model is not None:
             first, second = (upscale(page, model=args.model, temperature=t).image for t in (0.0, 0.7))
-            low, size = Image.fromarray(page.squeeze()), (first.shape[1], first.shape[0])
+            low, size = Image.fromarray(page.squeeze()), first.shape[1::-1]
             plain = [np.asarray(low.resize(size, way)) for way in (Image.NEAREST, Image.BICUBIC)]
-            save(args.out / "figure2.png", [*plain, first, second])
+            save(args.out / "figure2.png", plain + [first, second])
     except (FlowkitError, OSError) as error:
         parser.error(str(error))
 

@@ -10,12 +10,12 @@ the model doubt; something strange that looks like blank paper, or like very cle
 from __future__ import annotations
 
 import argparse
-from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
+from flowkit import load
 from flowkit.data.degrade import degrade
 from flowkit.data.draw import draw_page
 from flowkit.errors import FlowkitError
@@ -43,14 +43,14 @@ def drawn() -> dict[str, NDArray[np.uint8]]:
 def main() -> None:
     """Read the command line, print a line for each image."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
-    parser.add_argument("images", nargs="*", type=Path, metavar="IMAGE", help="drawn ones, if none is named")
+    parser.add_argument("images", nargs="*", metavar="IMAGE", help="drawn ones, if none is named")
     parser.add_argument("--model", default="binarize")
     args = parser.parse_args()
-    images = {str(path): path for path in args.images} or drawn()
+    images, model = {path: path for path in args.images} or drawn(), load(args.model)
     print(f"{'image':24} {'bits per pixel':>14} {'ink %':>6}")
     try:
         for name, image in images.items():
-            page = binarize(image, model=args.model, likelihood=True)
+            page = binarize(image, model=model, likelihood=True)
             print(f"{name:24} {page.bits_per_dim:14.3f} {100 * page.binary.mean():6.1f}")
     except (FlowkitError, OSError) as error:
         parser.error(str(error))

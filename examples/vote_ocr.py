@@ -10,6 +10,7 @@ from collections import Counter, defaultdict
 
 from rapidfuzz.distance import Levenshtein
 
+from flowkit import load
 from flowkit.evaluation.reading import find_texts, text_of
 from flowkit.metrics.ocr import Tesseract, character_error_rate, normalised
 from flowkit.pages import binarize
@@ -42,14 +43,13 @@ def main() -> None:
     parser.add_argument("--data", required=True, metavar="FOLDER")
     parser.add_argument("--language", default="eng")
     parser.add_argument("--samples", type=int, default=8)
-    parser.add_argument("--lines", type=int, help="read so many")
+    parser.add_argument("--lines", type=int)
     args = parser.parse_args()
-    reader, pairs = Tesseract(args.language), defaultdict(list)
+    reader, model, pairs = Tesseract(args.language), load("binarize"), defaultdict(list)
     for image, _ in find_texts([args.data])[: args.lines]:
-        truth, page = text_of(image), binarize(image, samples=args.samples, keep_samples=True)
-        texts = [normalised(reader.read(ink)) for ink in page.samples]
-        voted, confidence = vote(texts)
-        pairs["T 0"] += [(reader.read(binarize(image).binary), truth)]
+        truth, page = text_of(image), binarize(image, model=model, samples=args.samples, keep_samples=True)
+        voted, confidence = vote(texts := [normalised(reader.read(ink)) for ink in page.samples])
+        pairs["T 0"] += [(reader.read(binarize(image, model=model).binary), truth)]
         pairs["a sample"] += [(text, truth) for text in texts]
         pairs["vote"] += [(voted, truth)]
         print(f"{image.name}: confidence {confidence:.2f}, {voted}")

@@ -13,6 +13,9 @@ import pytest
 from matplotlib.font_manager import findfont
 from PIL import Image, ImageDraw, ImageFont
 
+from flowkit import build
+from flowkit.checkpoint import save
+
 EXAMPLES = Path(__file__).parent.parent / "examples"
 SCRIPTS = sorted(EXAMPLES.glob("*.py"))
 
@@ -75,6 +78,20 @@ def test_both_figures(tmp_path, doubling_checkpoint):
     for name, pictures, size in (("figure1.png", 6, (56, 40)), ("figure2.png", 4, (112, 80))):
         with Image.open(tmp_path / name) as row:
             assert row.size == (pictures * size[0] + (pictures - 1) * 12, size[1])
+
+
+@pytest.mark.slow
+def test_ink_from_low_resolution(tmp_path, drawn, doubling_checkpoint, perturb):
+    one = build(
+        "super_resolve_binarize_x4", overrides=["vars.steps=1", "encoder.widths=[4]", "encoder.scale=2"]
+    )
+    save(perturb(one), tmp_path / "one.safetensors")
+    lines = run(
+        EXAMPLES / "ink_from_low_resolution.py", drawn, "--one", tmp_path / "one.safetensors"
+    ).splitlines()
+    assert [line[:12].strip() for line in lines] == ["", "bicubic", "not reduced", "one flow"]
+    floor, ceiling = (float(line[12:].split()[0]) for line in lines[1:3])
+    assert floor < ceiling
 
 
 def test_a_vote_of_transcripts():
