@@ -59,7 +59,7 @@ setup(
     packages=[*find_packages(include=["flowkit", "flowkit.*"]), "flowkit.recipes"],
     package_dir={"flowkit.recipes": "recipes"},
     package_data={
-        "flowkit": ["py.typed", "weights/*.safetensors", "csrc/*.cpp", "csrc/*.cu", "csrc/*.h", "csrc/*.cuh"],
+        "flowkit": ["py.typed", "weights/*.*", "csrc/*.cpp", "csrc/*.cu", "csrc/*.h", "csrc/*.cuh"],
         "flowkit.recipes": ["*.yaml"],
     },
     **(compiled(DOORS[door]) if DOORS[door] else {}),

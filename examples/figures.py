@@ -51,7 +51,7 @@ def main() -> None:
             first, second = (upscale(page, model=args.model, temperature=t).image for t in (0.0, 0.7))
             low, size = Image.fromarray(page.squeeze()), first.shape[1::-1]
             plain = [np.asarray(low.resize(size, way)) for way in (Image.NEAREST, Image.BICUBIC)]
-            save(args.out / "figure2.png", plain + [first, second])
+            save(args.out / "figure2.png", [*plain, first, second])
     except (FlowkitError, OSError) as error:
         parser.error(str(error))
 

@@ -93,6 +93,21 @@ class Absolute(Loss):
         return (fit.mode - self.target.embed(fit.y)).abs().flatten(1).mean(1)
 
 
+@register("consistency")
+class Consistency(Loss):
+    """mean |D(v - e(y))|, D the antialiased bicubic reduction by the model's scale.
+
+    How far the image at temperature 0, made small again, is from the image that it was made of (where that
+    is y, reduced, as in training). In units of v: of values in [0, 1].
+    """
+
+    def __call__(self, fit: Fit) -> Tensor:
+        """The mean over the pixels at low resolution (B,)."""
+        error, share = fit.mode - self.target.embed(fit.y), 1 / fit.p.flow.scale
+        small = F.interpolate(error, scale_factor=share, mode="bicubic", antialias=True)
+        return small.abs().flatten(1).mean(1)
+
+
 @register("cross_entropy")
 class CrossEntropy(Loss):
     """mean log2(1 + exp(-s k v)): binary cross-entropy, in bits per pixel, of the image at temperature 0.

@@ -63,6 +63,24 @@ def test_l1_is_the_distance_of_the_image_at_temperature_0(perturb):
     torch.testing.assert_close(found, 2 * (model(image).sample(temperature=0)[0] - y).abs().mean())
 
 
+def test_consistency_is_blind_to_what_the_reduction_does_not_see(perturb):
+    torch.manual_seed(5)
+    encoder = {"type": "unet", "widths": [4], "scale": 2}
+    recipe = {**RECIPE, "target": {"type": "continuous", "noise": "none"}, "encoder": encoder}
+    recipe["flow"] = [{"type": "squeeze", "factor": 4}, {"type": "affine_injector", "hidden": 4}]
+    model = perturb(build(recipe)).double().eval()
+    image = torch.rand(1, 3, 6, 8, dtype=torch.float64)
+    mode = model(image).sample(temperature=0)[0]
+
+    def loss(y):
+        return Objective(model, {"consistency": 3.0})(image, y)[0]
+
+    assert loss(mode) == 0
+    torch.testing.assert_close(loss(mode - 0.25), torch.tensor(0.75, dtype=torch.float64))
+    stripes = 0.25 * (-1.0) ** torch.arange(16, dtype=torch.float64)
+    assert loss(mode + stripes) < 0.15  # as far from the mode; only its ends are seen
+
+
 @pytest.mark.parametrize("name", ["l1", "cross_entropy", "skeleton"])
 def test_losses_at_temperature_0_reach_every_weight(perturb, name):
     model, image, y = example(perturb, {"type": "binary"})

@@ -28,6 +28,26 @@ def test_they_are_small_and_load():
         assert load(name).recipe
 
 
+def test_each_is_listed_and_has_a_card(capsys):
+    assert main(["models"]) == 0
+    listed = capsys.readouterr().out
+    for name, path in shipped_weights().items():
+        assert f"{name}: " in listed
+        assert main(["models", name]) == 0
+        card = capsys.readouterr().out
+        assert card.startswith(f"# {name}\n")
+        for section in ("Data", "Training", "Results", "Licence"):
+            assert f"## {section}\n" in card, f"{path}: {section}"
+
+
+def test_a_card_that_is_not_there(tmp_path, capsys):
+    assert main(["models", "binarise"]) == 2
+    assert 'did you mean "binarize"?' in capsys.readouterr().err
+    (tmp_path / "mine.safetensors").touch()
+    assert main(["models", str(tmp_path / "mine.safetensors")]) == 2
+    assert "mine.md is missing" in capsys.readouterr().err
+
+
 @pytest.mark.slow
 def test_the_command_line_on_the_drawn_page(tmp_path, capsys):
     out, probability = tmp_path / "page_bw.png", tmp_path / "p.png"

@@ -25,6 +25,7 @@ VERBS = (
     "convert",
     "blend",
     "degrade",
+    "models",
     "layers",
     "bench",
     "build-kernels",

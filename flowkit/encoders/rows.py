@@ -32,6 +32,31 @@ def below(upper: Tensor, lower: Tensor) -> Tensor:
     return torch.cat([upper, lower], dim=2)
 
 
+class Window:
+    """A window of some rows that slides down a page with zeros above and below.
+
+    Args:
+        size: its rows; odd. The first one is centred on the page's first row.
+        step: rows from one to the next.
+    """
+
+    def __init__(self, size: int, step: int = 1) -> None:
+        self.size = size
+        self.step = step
+        self.held: Tensor | None = None  # rows that the next window needs
+
+    def push(self, rows: Tensor, *, last: bool) -> Tensor | None:
+        """Take the next rows (B, C, r, W); return those that whole windows see, if there are any."""
+        nothing = rows.new_zeros(rows.shape[0], rows.shape[1], self.size // 2, rows.shape[3])
+        nothing = nothing.contiguous(memory_format=torch.channels_last)  # or the whole would not be
+        rows = below(nothing if self.held is None else self.held, rows)
+        if last:
+            rows = below(rows, nothing)
+        count = max(0, (rows.shape[2] - self.size) // self.step + 1)
+        self.held = rows[:, :, count * self.step :].clone()
+        return rows[:, :, : (count - 1) * self.step + self.size] if count else None
+
+
 class ConvolutionRows:
     """A 3x3 convolution padded by one, of stride 1 or 2, and what is applied to each of its values.
 
@@ -46,22 +71,14 @@ class ConvolutionRows:
         assert convolution.padding == (1, 1)
         self.convolution = convolution
         self.step = convolution.stride[0]
-        self.held: Tensor | None = None  # rows that the next output needs
+        self.window = Window(3, self.step)
 
     def push(self, rows: Tensor, *, last: bool) -> Tensor:
         """(B, C, r, W) -> (B, C', r', W / stride)."""
-        nothing = rows.new_zeros(rows.shape[0], rows.shape[1], 1, rows.shape[3])
-        nothing = nothing.contiguous(memory_format=torch.channels_last)  # or the whole would not be
-        above = nothing if self.held is None else self.held
-        rows = below(above, rows)
-        if last:
-            rows = below(rows, nothing)
-        count = max(0, (rows.shape[2] - 3) // self.step + 1)
-        self.held = rows[:, :, count * self.step :].clone()
-        if count == 0:
+        seen = self.window.push(rows, last=last)
+        if seen is None:
             width = (rows.shape[3] - 1) // self.step + 1
             return rows.new_empty(rows.shape[0], self.convolution.out_channels, 0, width)
-        seen = rows[:, :, : (count - 1) * self.step + 3]
         weight, bias = self.convolution.weight, self.convolution.bias
         out = F.conv2d(seen, weight, bias, stride=self.step, padding=(0, 1))
         for module in self.after:

@@ -76,6 +76,8 @@ class RRDB(Encoder):
             weights), or `trunk`, the trunk's output (SRFlow's released networks).
         unshuffle: side of the squares of pixels that become channels before the trunk; 1 for none. By default
             2 for scale 1, and 1 for all others.
+        enlarged: whether the features at stride 1 are the image itself, enlarged by bicubic interpolation,
+            for the layer `subtract`; otherwise they are the trunk's, as at all other strides.
     """
 
     def __init__(
@@ -89,6 +91,7 @@ class RRDB(Encoder):
         stack: Sequence[int] = (1, 8, 15, 22),
         long_skip: LongSkip = "first",
         unshuffle: int | None = None,
+        enlarged: bool = False,
     ) -> None:
         super().__init__()
         check_image_options(in_channels, scale)
@@ -105,6 +108,7 @@ class RRDB(Encoder):
         self.stride = scale * self.unshuffle
         self.stack = tuple(stack)
         self.long_skip: LongSkip = long_skip
+        self.enlarged = enlarged
         self.width = features
         self.first = nn.Conv2d(in_channels * self.unshuffle**2, features, 3, padding=1)
         self.trunk = nn.ModuleList(ResidualBlock(features, growth) for _ in range(blocks))
@@ -121,6 +125,8 @@ class RRDB(Encoder):
         if stride < 1 or rest or octaves & (octaves - 1):
             raise self._refuse(stride, [finest << octave for octave in range(4)])
         self.strides.add(stride)
+        if self._is_image(stride):
+            return Shape(self.in_channels, stride)
         octave = self.stride // 2
         while octave >= stride:
             if str(octave) not in self.up:
@@ -151,7 +157,17 @@ class RRDB(Encoder):
             # The activation comes last, as in SRFlow: what conditions the flow is what ESRGAN goes on with.
             own[octave] = F.leaky_relu(self.up[str(octave)](finer), SLOPE)
         stack = torch.cat(stacked, dim=1) if stacked else None
-        return {stride: self._at(stride, own, stack) for stride in sorted(self.strides)}
+        return {
+            stride: self._enlarge(image) if self._is_image(stride) else self._at(stride, own, stack)
+            for stride in sorted(self.strides)
+        }
+
+    def _is_image(self, stride: int) -> bool:
+        return self.enlarged and stride == 1
+
+    def _enlarge(self, image: Tensor) -> Tensor:
+        # With `antialias`, which has nothing to do here, the kernel is Pillow's, and ramps stay ramps.
+        return F.interpolate(image, scale_factor=self.scale, mode="bicubic", antialias=True)
 
     def _at(self, stride: int, own: dict[int, Tensor], stack: Tensor | None) -> Features:
         factor = self.stride / stride

@@ -10,6 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from flowkit.encoders.base import Encoder, check_image_options
+from flowkit.encoders.contrast import ContrastRows, LocalContrast
 from flowkit.encoders.rows import ConvolutionRows, ResidualRows, RowStream, SumRows
 from flowkit.errors import ShapeError
 from flowkit.layers import Shape
@@ -48,6 +49,8 @@ class UNet(Encoder):
         scale: target pixels per image pixel: 1, 2, 4, ...
         widths: channels at 1/2, 1/4, 1/8, ... of the image's resolution.
         blocks: residual blocks at each scale, on the way down and on the way up.
+        contrast: sides of windows, in cells of 2x2 pixels, whose mean and deviation the network is given
+            beside the image, see `LocalContrast`.
     """
 
     def __init__(
@@ -57,6 +60,7 @@ class UNet(Encoder):
         scale: int = 1,
         widths: Sequence[int] = (48, 64, 96, 128, 160),
         blocks: int = 1,
+        contrast: Sequence[int] = (),
     ) -> None:
         super().__init__()
         check_image_options(in_channels, scale)
@@ -74,7 +78,8 @@ class UNet(Encoder):
         def stage(width: int) -> nn.Sequential:
             return nn.Sequential(*(Residual(width) for _ in range(blocks)))
 
-        self.stem = nn.Sequential(_conv(4 * in_channels, widths[0], 3), stage(widths[0]))
+        self.contrast = LocalContrast(in_channels, contrast)
+        self.stem = nn.Sequential(_conv(self.contrast.channels, widths[0], 3), stage(widths[0]))
         pairs = list(itertools.pairwise(widths))
         self.down = nn.ModuleList(nn.Sequential(_conv(a, b, 3, stride=2), stage(b)) for a, b in pairs)
         self.lift = nn.ModuleList(nn.Conv2d(b, a, 1) for a, b in pairs)
@@ -91,7 +96,7 @@ class UNet(Encoder):
 
     def forward(self, image: Tensor) -> dict[int, Tensor]:
         """Features at every promised stride."""
-        hidden = self.stem(F.pixel_unshuffle(2 * image - 1, 2))
+        hidden = self.stem(self.contrast(F.pixel_unshuffle(2 * image - 1, 2)))
         skips = [hidden]
         for down in self.down:
             hidden = down(hidden)
@@ -118,7 +123,7 @@ class UNet(Encoder):
         cells = 1 + 2 * blocks  # the stem's convolution, or the one that halves; then the blocks
         way_down = sum(cells * (1 << level) for level in range(1, len(self.widths) + 1))
         way_up = sum((2 * blocks + 2) * (1 << level) for level in range(1, len(self.widths)))
-        return way_down + way_up + 2
+        return self.contrast.reach + way_down + way_up + 2
 
 
 class UNetRows:
@@ -126,6 +131,7 @@ class UNetRows:
 
     def __init__(self, net: UNet) -> None:
         self.net = net
+        self.contrast = ContrastRows(net.contrast)
         self.down = [self._entry(block) for block in (net.stem, *net.down)]
         self.merge = [self._stage(block) for block in net.merge]
         self.sums = [SumRows() for _ in net.merge]
@@ -133,8 +139,8 @@ class UNetRows:
     def push(self, rows: Tensor, *, last: bool) -> dict[int, Tensor]:
         """See `RowStream.push`."""
         levels: dict[int, Tensor] = {}
-        cells = F.pixel_unshuffle(2 * rows - 1, 2).contiguous(memory_format=torch.channels_last)
-        self._level(1, cells, last, levels)
+        cells = self.contrast.push(F.pixel_unshuffle(2 * rows - 1, 2), last=last)
+        self._level(1, cells.contiguous(memory_format=torch.channels_last), last, levels)
         return self.net.at_strides(levels)
 
     def _level(self, level: int, rows: Tensor, last: bool, levels: dict[int, Tensor]) -> Tensor:

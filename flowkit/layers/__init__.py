@@ -13,6 +13,7 @@ from flowkit.layers.permute import Permute, Reverse
 from flowkit.layers.spline import SplineCoupling
 from flowkit.layers.split import ConditionalSplit, Split
 from flowkit.layers.squeeze import Squeeze
+from flowkit.layers.subtract import Subtract
 
 __all__ = [
     "ActNorm",
@@ -34,5 +35,6 @@ __all__ = [
     "SplineCoupling",
     "Split",
     "Squeeze",
+    "Subtract",
     "make_example",
 ]

@@ -5,6 +5,9 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+import torch.nn.functional as F
+from torch import Tensor
+
 from flowkit.checkpoint import MODEL, fill, read_checkpoint
 from flowkit.encoders.rrdb import RRDB
 from flowkit.errors import CheckpointError
@@ -15,6 +18,9 @@ from flowkit.interop.rrdb import load_rrdb
 def start_from(model: ConditionalFlow, source: str | os.PathLike[str]) -> None:
     """Give a model the weights of a flowkit checkpoint of the same model, or its encoder RRDB weights.
 
+    A convolution may read more channels than the checkpoint's, after those: their weights begin at 0, and the
+    model computes what the checkpoint's did.
+
     Raises:
         CheckpointError: the weights do not fit; the first one in question is named.
     """
@@ -22,10 +28,17 @@ def start_from(model: ConditionalFlow, source: str | os.PathLike[str]) -> None:
     if path.suffix == ".safetensors":
         tensors, metadata = read_checkpoint(path, prefix=MODEL)
         if "recipe" in metadata:
-            fill(model, tensors, path)
+            own = model.state_dict()
+            fill(model, {k: _widened(v, own[k]) if k in own else v for k, v in tensors.items()}, path)
             return
     if not isinstance(model.encoder, RRDB):
         raise CheckpointError(
             f"{path}: no flowkit checkpoint, and weights of other programs are for encoders of type rrdb"
         )
     load_rrdb(path, model.encoder)
+
+
+def _widened(kernel: Tensor, own: Tensor) -> Tensor:
+    """A convolution's kernel (O, C, k, k), with zeros for the further channels that `own` reads."""
+    more = own.shape[1] - kernel.shape[1] if kernel.ndim == own.ndim == 4 else 0
+    return F.pad(kernel, (0, 0, 0, 0, 0, more)) if more > 0 else kernel

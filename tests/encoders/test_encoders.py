@@ -12,7 +12,7 @@ from flowkit.errors import ShapeError
 SMALL = {
     "unet": [
         {"widths": (4, 5)},
-        {"widths": (3, 4, 5), "blocks": 2, "in_channels": 1},
+        {"widths": (3, 4, 5), "blocks": 2, "in_channels": 1, "contrast": (3, 7)},
         {"widths": (3, 4), "scale": 3},
     ],
     "rrdb": [
@@ -20,10 +20,11 @@ SMALL = {
         {"scale": 2, "features": 4, "growth": 2, "blocks": 2, "stack": (1,), "long_skip": "trunk"},
         {"scale": 1, "features": 4, "growth": 2, "blocks": 1, "stack": (0,), "unshuffle": 1},
         {"scale": 1, "features": 4, "growth": 2, "blocks": 1, "stack": (0,), "unshuffle": 4},
+        {"scale": 2, "features": 4, "growth": 2, "blocks": 1, "stack": (0,), "enlarged": True},
         {"scale": 3, "features": 4, "growth": 2, "blocks": 1, "stack": (0,)},
     ],
 }
-STRIDES = {"unet": [(2, 4), (4,), (6, 12)], "rrdb": [(2, 4), (1, 2, 4), (2, 1), (2,), (3, 6)]}
+STRIDES = {"unet": [(2, 4), (4,), (6, 12)], "rrdb": [(2, 4), (1, 2, 4), (2, 1), (2,), (2, 1), (3, 6)]}
 CASES = [(n, o, s) for n in registry.names("encoder") for o, s in zip(SMALL[n], STRIDES[n], strict=True)]
 
 
@@ -107,6 +108,17 @@ def test_without_unshuffling_the_image_itself_is_the_trunks_grid():
     torch.testing.assert_close(coarse[:, 4:], fine[:, 4:, ::2, ::2])
 
 
+def test_the_image_itself_can_be_had_enlarged():
+    encoder = RRDB(in_channels=1, scale=2, features=4, growth=2, blocks=1, stack=(), enlarged=True).double()
+    assert [encoder.provide(stride).channels for stride in (1, 2)] == [1, 4]
+    assert not encoder.up
+    ramp = torch.linspace(0, 1, 12, dtype=torch.float64).reshape(1, 1, 1, 12).expand(1, 1, 8, 12)
+    fine = encoder(ramp)[1]
+    assert fine.shape == (1, 1, 16, 24)
+    inner = fine[0, 0, 8, 6:-6]
+    torch.testing.assert_close(inner.diff(), torch.full_like(inner[1:], 1 / 22))  # half of the image's slope
+
+
 def test_rrdb_has_the_published_size():
     encoder = RRDB(scale=4)
     encoder.provide(2)
@@ -126,6 +138,7 @@ def test_rrdb_has_the_published_size():
         (lambda: UNet(in_channels=0), "in_channels must be positive, got 0"),
         (lambda: UNet(widths=()), "widths must be positive"),
         (lambda: UNet(blocks=0), "blocks must be positive, got 0"),
+        (lambda: UNet(contrast=[4]), r"contrast must be odd sides of windows, from 3, got \[4\]"),
         (
             lambda: UNet().provide(1),
             "UNet has no features at stride 1 of the target, only at 2, 4, 8, 16, 32",

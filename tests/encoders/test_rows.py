@@ -10,10 +10,10 @@ import torch
 from flowkit.encoders import RRDB, UNet
 
 
-@pytest.fixture(scope="module")
-def net() -> UNet:
+@pytest.fixture(scope="module", params=[(), (3, 11)], ids=["plain", "contrast"])
+def net(request) -> UNet:
     torch.manual_seed(3)
-    net = UNet(in_channels=1, widths=(3, 4, 5), blocks=2).double()
+    net = UNet(in_channels=1, widths=(3, 4, 5), blocks=2, contrast=request.param).double()
     for stride in (2, 4, 8):
         net.provide(stride)
     for module in net.modules():

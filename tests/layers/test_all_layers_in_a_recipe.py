@@ -15,9 +15,10 @@ version: 1
 name: everything
 vars: {hidden: 4, coupling: {type: spline_coupling, hidden: 4, bins: 4, mask: alternate}}
 target: {type: continuous, channels: 3, noise: none}
-encoder: {type: unet, widths: [4, 8], scale: 1}
+encoder: {type: rrdb, features: 8, growth: 2, blocks: 1, stack: [], scale: 1, enlarged: true}
 flow:
   - {type: logit, eps: 1e-3}
+  - subtract
   - haar
   - actnorm
   - {type: conv1x1, decomposition: plu}
@@ -75,7 +76,7 @@ def test_its_text_builds_it_again():
     model = build(recipe)
     state = model.state_dict()
     build(read_recipe_text(model.recipe)).load_state_dict(state)
-    assert "layers.8.layer.network.on_context.weight" in state
+    assert "layers.9.layer.network.on_context.weight" in state
 
 
 def flow(*steps: object) -> dict[str, object]:

@@ -120,6 +120,27 @@ def test_the_verb_trains_from_given_weights(tiny, drawn, tmp_path, capsys):
     assert all(torch.equal(v, model.state_dict()[k]) for k, v in started.state_dict().items())
 
 
+def test_channels_that_the_checkpoint_does_not_know_change_nothing_at_first(tmp_path):
+    recipe = {
+        "version": 1,
+        "target": {"type": "binary"},
+        "encoder": {"type": "unet", "widths": [3, 4], "in_channels": 1},
+        "flow": ["squeeze", {"type": "affine_coupling", "hidden": 4}],
+    }
+    torch.manual_seed(1)
+    known = build(recipe).eval()
+    for value in known.parameters():
+        torch.nn.init.normal_(value, std=0.3)
+    save(known, tmp_path / "known.safetensors")
+    wider = build({**recipe, "encoder": {**recipe["encoder"], "contrast": [3]}}).eval()
+    start_from(wider, tmp_path / "known.safetensors")
+    image, y = torch.rand(2, 1, 1, 8, 12)
+    torch.testing.assert_close(wider(image).encode(y), known(image).encode(y))
+    with pytest.raises(CheckpointError, match=r"is \(3, 9, 3, 3\), expected \(3, 4, 3, 3\)"):
+        save(wider, tmp_path / "wider.safetensors")
+        start_from(known, tmp_path / "wider.safetensors")
+
+
 def test_an_encoder_starts_from_rrdb_weights(tiny, tmp_path):
     shape = {"type": "rrdb", "features": 4, "growth": 2, "blocks": 1, "stack": [0], "scale": 2}
     recipe = {**tiny, "target": {"type": "continuous"}, "encoder": shape}

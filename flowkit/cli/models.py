@@ -1,0 +1,43 @@
+"""`flowkit models`: the weights that ship, and the card of each."""
+
+from __future__ import annotations
+
+import argparse
+import textwrap
+from pathlib import Path
+
+from flowkit.checkpoint import locate, read_checkpoint, shipped_weights, trained_on
+from flowkit.errors import CheckpointError
+from flowkit.recipe import read_recipe_text
+
+WIDTH = 100
+
+
+def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Declare the verb."""
+    parser = subparsers.add_parser("models", help="list the weights that ship, or print the card of one")
+    parser.add_argument(
+        "name", nargs="?", help="a model: its card says what it was trained on, how, and how well it does"
+    )
+    parser.set_defaults(run=run)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Print the list, or the card."""
+    if args.name is None:
+        for name, path in shipped_weights().items():
+            print(_line(name, path))
+        return 0
+    card = locate(args.name).with_suffix(".md")
+    if not card.is_file():
+        raise CheckpointError(f"{args.name}: has no card, as models that ship have: {card} is missing")
+    print(card.read_text(encoding="utf-8").rstrip())
+    return 0
+
+
+def _line(name: str, path: Path) -> str:
+    tensors, metadata = read_checkpoint(path)
+    recipe = read_recipe_text(metadata["recipe"], origin=str(path))
+    size = f"{sum(v.numel() for v in tensors.values()):,} numbers, {path.stat().st_size / 1e6:.1f} MB"
+    about = f"{name}: {recipe.about} ({size}; trained on {len(trained_on(path))} pages)"
+    return textwrap.fill(about, WIDTH, subsequent_indent="  ")

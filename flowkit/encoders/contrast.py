@@ -1,0 +1,100 @@
+"""What an image is like around each of its pixels: the statistics that classical binarization decides by."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from flowkit.encoders.rows import Queue, Window
+from flowkit.errors import ShapeError
+
+FLOOR = 0.05
+"""What is added to deviations of values in [-1, 1], in quadrature: plain paper's noise stays small."""
+
+
+class LocalContrast(nn.Module):
+    """Cells of 2x2 pixels, and beside them how each differs from its surroundings.
+
+    For a window of w x w cells around a cell, m and v are the mean and the variance of its grey pixels, and
+    s = sqrt(v + 0.05^2); the cell gets its 4 grey pixels as (g - m) / s, and s. Niblack's and Sauvola's
+    thresholds m + k s are linear in these, whatever the light and the contrast; a network that must make them
+    from convolutions learns them slowly. Windows end where the image does.
+
+    Args:
+        channels: of the image.
+        windows: their sides w, in cells; odd.
+    """
+
+    def __init__(self, channels: int, windows: Sequence[int]) -> None:
+        super().__init__()
+        if any(side < 3 or side % 2 == 0 for side in windows):
+            raise ShapeError(f"contrast must be odd sides of windows, from 3, got {list(windows)}")
+        self.windows = tuple(windows)
+        self.image_channels = channels
+        self.channels = 4 * channels + 5 * len(self.windows)
+        self.reach = 2 * (max(self.windows, default=1) // 2)
+
+    def forward(self, cells: Tensor) -> Tensor:
+        """(B, 4 C, h, w), unshuffled values in [-1, 1] -> (B, 4 C + 5 windows, h, w)."""
+        moments = self.moments(cells)
+        return self.joined(
+            cells,
+            [
+                F.avg_pool2d(across(moments, side), (side, 1), 1, (side // 2, 0), count_include_pad=False)
+                for side in self.windows
+            ],
+        )
+
+    def grey(self, cells: Tensor) -> Tensor:
+        """(B, 4 C, h, w) -> the mean of the colours (B, 4, h, w); in float32 at least, for its variance."""
+        cells = cells.to(torch.promote_types(cells.dtype, torch.float32))
+        return cells.reshape(len(cells), self.image_channels, 4, *cells.shape[2:]).mean(1)
+
+    def moments(self, cells: Tensor) -> Tensor:
+        """The mean of a cell's grey pixels and that of their squares, (B, 2, h, w)."""
+        grey = self.grey(cells)
+        return torch.stack([grey.mean(1), grey.square().mean(1)], 1)
+
+    def joined(self, cells: Tensor, moments: Sequence[Tensor]) -> Tensor:
+        """The cells, and what follows from the moments (B, 2, h, w) of each window."""
+        grey = self.grey(cells)
+        parts = [cells]
+        for both in moments:
+            mean, square = both[:, :1], both[:, 1:]
+            deviation = ((square - mean.square()).clamp_min(0) + FLOOR**2).sqrt()
+            parts += [(grey - mean) / deviation, deviation]
+        return torch.cat([part.to(cells.dtype) for part in parts], 1)
+
+
+class ContrastRows:
+    """A page's rows on their way through a `LocalContrast`."""
+
+    def __init__(self, contrast: LocalContrast) -> None:
+        self.contrast = contrast
+        self.cells = Queue()
+        self.windows = [Window(2 * (side // 2) + 1) for side in contrast.windows]
+        self.moments = [Queue() for _ in contrast.windows]
+
+    def push(self, rows: Tensor, *, last: bool) -> Tensor:
+        """(B, 4 C, r, W) -> (B, C', r', W)."""
+        self.cells.put(rows)
+        moments = self.contrast.moments(rows)
+        for side, window, done in zip(self.contrast.windows, self.windows, self.moments, strict=True):
+            pooled = across(moments, side) if rows.shape[2] else moments
+            # Beyond the page there is nothing: zeros, and not counted.
+            seen = window.push(F.pad(pooled, (0, 0, 0, 0, 0, 1), value=1.0), last=last)
+            if seen is not None:
+                sums = F.avg_pool2d(seen, (side, 1), 1)
+                done.put(sums[:, :2] / sums[:, 2:])
+        count = min((len(done) for done in self.moments), default=len(self.cells))
+        if count == 0:
+            return rows.new_empty(rows.shape[0], self.contrast.channels, 0, rows.shape[3])
+        return self.contrast.joined(self.cells.take(count), [done.take(count) for done in self.moments])
+
+
+def across(maps: Tensor, side: int) -> Tensor:
+    """The means of `side` neighbours in each row (B, C, h, w), fewer at its ends."""
+    return F.avg_pool2d(maps, (1, side), 1, (0, side // 2), count_include_pad=False)

@@ -1,0 +1,44 @@
+"""What is left of the data once the features are taken from it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from flowkit.errors import ShapeError
+from flowkit.layers.base import FlowLayer, Shape, make_example, no_log_det
+from flowkit.registry import register
+
+
+@register("subtract")
+class Subtract(FlowLayer):
+    """y = x - u for features u of as many channels; log|det| = 0.
+
+    First in a flow, with an encoder whose features at stride 1 are the image enlarged (`rrdb` with
+    `enlarged: true`), it leaves to the flow what interpolation misses, as VDSR does for regression (Kim et
+    al., arXiv:1511.04587): before any training, the image at temperature 0 is the interpolated one.
+    """
+
+    pointwise = True
+
+    def __init__(self, shape: Shape, context: Shape) -> None:
+        super().__init__(shape, context)
+        if context.channels != shape.channels:
+            raise ShapeError(
+                f"subtract: needs features of {shape.channels} channels, as its input, got {context.channels}"
+            )
+
+    @classmethod
+    def example(cls, generator: torch.Generator) -> tuple[FlowLayer, Tensor, Tensor | None]:
+        """See `FlowLayer.example`."""
+        return make_example(cls, generator, channels=3)
+
+    def forward(self, inputs: Tensor, context: Any = None) -> tuple[Tensor, Tensor]:
+        """Take the features away."""
+        return inputs - context, no_log_det(inputs)
+
+    def inverse(self, inputs: Tensor, context: Any = None) -> tuple[Tensor, Tensor]:
+        """Put them back."""
+        return inputs + context, no_log_det(inputs)
