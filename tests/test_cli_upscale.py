@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 
 from flowkit.cli import main
-from flowkit.pages import upscale
+from flowkit.pages import binarize, upscale
 from flowkit.pages.reading import count_pages, read
 from flowkit.pages.writing import PHOTO_SUFFIXES
 
@@ -68,6 +68,28 @@ def test_folders_documents_samples_and_the_report(
     assert "large/1.tif: 40 x 48, 300 x 200 dpi\n" in capsys.readouterr().out
     assert main(["upscale", "scans", "-o", "large", *options]) == 0
     assert capsys.readouterr().err == "flowkit: 3 of 3 pages are done already (--overwrite does them again)\n"
+
+
+def test_in_focus_and_as_ink(
+    folder: Path, ink_checkpoint: Path, doubling_checkpoint: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    command = ["upscale", "scans/1.png", "-o", "a.png", "--model", str(doubling_checkpoint)]
+    ink = ["--ink-model", str(ink_checkpoint)]
+    plain, focused = (
+        upscale("scans/1.png", model=doubling_checkpoint, focus=focus) for focus in (None, ink_checkpoint)
+    )
+    assert main([*command, "--focus", "ink", *ink]) == 0
+    np.testing.assert_array_equal(read("a.png").pixels, focused.image)
+    assert main([*command, "--binarize", *ink]) == 0
+    assert " % ink\n" in capsys.readouterr().out
+    expected = binarize(plain.image, model=ink_checkpoint).binary
+    found = read("a.png")
+    np.testing.assert_array_equal(found.pixels[..., 0] == 0, expected)
+    assert found.dpi == pytest.approx((300, 200), abs=0.02)
+    assert main(["upscale", "scans/1.png", "-o", "a.jpg", *command[4:], "--binarize"]) == 2
+    assert 'a.jpg: ".jpg", expected .png' in capsys.readouterr().err
+    assert main([*command, "--focus", "ink", "--ink-model", str(doubling_checkpoint)]) == 2
+    assert "its target is continuous" in capsys.readouterr().err
 
 
 def test_what_cannot_be_used(

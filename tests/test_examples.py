@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import re
 import runpy
+import shutil
 import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
-from PIL import Image
+from matplotlib.font_manager import findfont
+from PIL import Image, ImageDraw, ImageFont
 
-from flowkit import load
+from flowkit import build, load
+from flowkit.checkpoint import save
 
 EXAMPLES = Path(__file__).parent.parent / "examples"
 SCRIPTS = sorted(EXAMPLES.glob("*.py"))
@@ -58,6 +62,76 @@ def test_a_layer_of_ones_own():
     assert "layers, " in run(EXAMPLES / "use_custom_layer.py")
     recipe, module = EXAMPLES / "custom_layer.yaml", EXAMPLES / "custom_layer.py"
     assert ": ok, 17 layers" in run("-m", "flowkit", "check", recipe, "--import", module)
+
+
+@pytest.mark.slow
+def test_bits_tell_noise_from_a_page(tmp_path):
+    head, *lines = run(EXAMPLES / "score_pages.py").splitlines()
+    bits = {line[:24].strip(): float(line[24:].split()[0]) for line in lines}
+    assert head.split() == ["image", "bits", "per", "pixel", "ink", "%"]
+    assert bits["blank paper"] < bits["a page"] < bits["a bad page"] < bits["white noise"]
+
+
+@pytest.mark.slow
+def test_readings_are_blended(tmp_path):
+    lines = run(EXAMPLES / "blend_readings.py", "-o", tmp_path / "readings.png").splitlines()
+    dark = [float(line.split(":")[1].split("%")[0]) for line in lines[:-1]]
+    assert dark == sorted(dark)
+    assert (dark[0], dark[-1]) == (0, 100)
+    assert 0 < dark[2] < 100
+    with Image.open(tmp_path / "readings.png") as row:
+        assert row.size == (6 * 128 + 5 * 8, 128)
+
+
+@pytest.mark.slow
+def test_both_figures(tmp_path, doubling_checkpoint):
+    page = tmp_path / "page.png"
+    Image.fromarray(np.random.default_rng(0).integers(0, 256, (40, 56, 3), dtype=np.uint8)).save(page)
+    out = run(EXAMPLES / "figures.py", page, "-o", tmp_path, "--model", doubling_checkpoint)
+    assert out == f"{tmp_path / 'figure1.png'}\n{tmp_path / 'figure2.png'}\n"
+    for name, pictures, size in (("figure1.png", 6, (56, 40)), ("figure2.png", 4, (112, 80))):
+        with Image.open(tmp_path / name) as row:
+            assert row.size == (pictures * size[0] + (pictures - 1) * 12, size[1])
+
+
+@pytest.mark.slow
+def test_ink_from_low_resolution(tmp_path, drawn, doubling_checkpoint, perturb):
+    one = build(
+        "super_resolve_binarize_x4", overrides=["vars.steps=1", "encoder.widths=[4]", "encoder.scale=2"]
+    )
+    save(perturb(one), tmp_path / "one.safetensors")
+    lines = run(
+        EXAMPLES / "ink_from_low_resolution.py", drawn, "--one", tmp_path / "one.safetensors"
+    ).splitlines()
+    assert [line[:12].strip() for line in lines] == ["", "bicubic", "not reduced", "one flow"]
+    floor, ceiling = (float(line[12:].split()[0]) for line in lines[1:3])
+    assert floor < ceiling
+
+
+def test_a_vote_of_transcripts():
+    pytest.importorskip("rapidfuzz")
+    vote = runpy.run_path(str(EXAMPLES / "vote_ocr.py"))["vote"]
+    assert vote(["a cat sat"] * 3) == ("a cat sat", 1)
+    assert vote(["a cat sat", "a cut sat", "o cat sat.", "a cat at"])[0] == "a cat sat"
+    assert vote(["cat", "coat", "coats"])[0] == "coat"
+    text, confidence = vote(["ab", "ac", "ab", "ac", "ab"])
+    assert (text, confidence) == ("ab", (1 + 3 / 5) / 2)
+    assert vote(["", ""]) == ("", 0)
+
+
+@pytest.mark.slow
+def test_ocr_by_vote(tmp_path):
+    if shutil.which("tesseract") is None:
+        pytest.skip("tesseract is not installed")
+    pytest.importorskip("rapidfuzz")
+    text = "The river runs to the north"
+    line = Image.new("L", (560, 60), 235)
+    ImageDraw.Draw(line).text((12, 12), text, 25, ImageFont.truetype(findfont("DejaVu Serif"), 30))
+    line.save(tmp_path / "line.png")
+    (tmp_path / "line.txt").write_text(text)
+    out = run(EXAMPLES / "vote_ocr.py", "--data", tmp_path, "--samples", 3).splitlines()
+    assert out[0].startswith("line.png: confidence ")
+    assert float(out[-1].removeprefix("vote: CER ").removesuffix(" %")) < 20
 
 
 @pytest.mark.slow

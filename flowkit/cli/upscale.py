@@ -5,10 +5,11 @@ from __future__ import annotations
 import argparse
 from typing import Any
 
+from flowkit.checkpoint import locate
 from flowkit.cli.options import positive
 from flowkit.cli.pages import Verb, add_places, add_run, common, described, run
-from flowkit.pages.batch.work import Upscaling
-from flowkit.pages.writing import PHOTO_SUFFIXES
+from flowkit.pages.batch.work import Record, Upscaling
+from flowkit.pages.writing import PHOTO_SUFFIXES, SUFFIXES
 
 
 def add_parser(subparsers: Any) -> None:
@@ -29,10 +30,29 @@ def add_parser(subparsers: Any) -> None:
         "--samples", type=positive, default=1, metavar="N",
         help="draw N samples; the result is their mean (%(default)s)",
     )  # fmt: skip
+    parser.add_argument(
+        "--focus", choices=("ink",),
+        help="ink: what is far from ink is enlarged by bicubic interpolation: paper gets no texture that "
+        "nobody has seen, and tiles without ink cost next to nothing",
+    )  # fmt: skip
+    parser.add_argument(
+        "--binarize", action="store_true", help="turn the enlarged pages into black and white"
+    )
+    parser.add_argument(
+        "--ink-model", default="binarize", metavar="M",
+        help="of --focus and --binarize: a model that ships with flowkit, or a checkpoint (%(default)s)",
+    )  # fmt: skip
     add_run(parser)
     parser.set_defaults(run=upscale)
 
 
 def upscale(args: argparse.Namespace) -> int:
     """Enlarge every input."""
-    return run(args, Verb(Upscaling(**common(args)), PHOTO_SUFFIXES, {}, described))
+    ink = str(locate(args.ink_model).resolve()) if args.focus or args.binarize else args.ink_model
+    work = Upscaling(**common(args), focus=args.focus is not None, binarize=args.binarize, ink=ink)
+    return run(args, Verb(work, SUFFIXES if args.binarize else PHOTO_SUFFIXES, {}, _describe))
+
+
+def _describe(record: Record) -> str:
+    text = described(record)
+    return f"{text}, {100 * record['ink']:.1f} % ink" if "ink" in record else text

@@ -24,31 +24,43 @@ def crop(pair: Pair, box: Box | None, side: int, scale: int, rng: np.random.Gene
         rng: chooses where.
     """
     target = _at_least(pair.target, side)
-    step = 1 if pair.image is None else scale  # a given image has whole pixels only
+    high = pair.high(scale)
+    step = scale if high is None else 1  # a given image has whole pixels only
     top, left = (
-        step * int(rng.integers(low // step, high // step + 1)) for low, high in _starts(target, box, side)
+        step * int(rng.integers(low // step, last // step + 1)) for low, last in _starts(target, box, side)
     )
     window = np.s_[top : top + side, left : left + side]
-    if pair.image is not None:
-        image = _at_least(pair.image, side // scale)
-        small = tuple(slice(s.start // scale, s.stop // scale) for s in window)
-        return image[small], target[window]
-    return _reduced(target, top, left, side, scale), target[window]
+    if high is not None:
+        return _reduced(_at_least(high, side), top, left, side, scale), target[window]
+    assert pair.image is not None
+    image = _at_least(pair.image, side // scale)
+    small = tuple(slice(s.start // scale, s.stop // scale) for s in window)
+    return image[small], target[window]
 
 
-def zoomed(pieces: Pieces, side: int) -> Pieces:
+def zoomed(pieces: Pieces, side: int, scale: int = 1) -> Pieces:
     """A piece with its ink, bool, scaled to (side, side); a pixel that is half covered is ink.
 
-    The image is antialiased, as a scan at another resolution would be.
+    The image, of sides side/scale, is antialiased, as a scan at another resolution would be.
     """
     image, ink = pieces
+    low = (side // scale, side // scale)
     if ink.shape[0] == side:
         return pieces
     cover = Image.fromarray(ink.astype(np.uint8) * np.uint8(255))
     return (
-        np.asarray(Image.fromarray(image).resize((side, side), Image.Resampling.BICUBIC)),
+        np.asarray(Image.fromarray(image).resize(low, Image.Resampling.BICUBIC)),
         np.asarray(cover.resize((side, side), Image.Resampling.BILINEAR)) >= 128,
     )
+
+
+def ink_of_image(ink: NDArray[np.bool_], scale: int) -> NDArray[np.bool_]:
+    """Where an image at low resolution has ink: pixels that are half covered."""
+    if scale == 1:
+        return ink
+    height, width = (n // scale for n in ink.shape)
+    cover: NDArray[np.float64] = ink.reshape(height, scale, width, scale).mean((1, 3))
+    return cover >= 0.5
 
 
 def turn(array: NDArray[Any], turns: int, mirrored: bool) -> NDArray[Any]:

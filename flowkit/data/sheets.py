@@ -30,7 +30,7 @@ class Task:
         target_channels: of the target: 1 if it is binary, otherwise 3, or 1 for luma.
 
     Raises:
-        DataError: pages cannot be had with these channels, or a binary target has another scale than 1.
+        DataError: pages cannot be had with these channels.
     """
 
     binary: bool
@@ -44,8 +44,8 @@ class Task:
             raise DataError(
                 f"training pages have 3 channels or 1, but encoder.in_channels is {self.image_channels}"
             )
-        if self.binary and (self.scale != 1 or self.target_channels != 1):
-            raise DataError("binary targets are trained at scale 1, with 1 channel")
+        if self.binary and self.target_channels != 1:
+            raise DataError(f"binary targets are trained with 1 channel, got {self.target_channels}")
         if self.target_channels not in (1, 3):
             raise DataError(
                 f"training pages have 3 channels or 1, but target.channels is {self.target_channels}"
@@ -75,7 +75,8 @@ class Pair:
 
     Attributes:
         name: of its file, for messages.
-        image: (h, w, 3), 8 bits; None where it is the target, reduced.
+        image: (h, w, 3), 8 bits, or at the target's resolution (H, W, 3), to be reduced; None where it is the
+            target itself that is reduced.
         target: ink, boolean (H, W); or an image (H, W, 3), 8 bits. H = scale h, W = scale w.
     """
 
@@ -83,9 +84,20 @@ class Pair:
     image: NDArray[np.uint8] | None
     target: NDArray[Any]
 
+    def high(self, scale: int) -> NDArray[Any] | None:
+        """What the image at low resolution is made of; None where there is one already."""
+        if self.image is None:
+            return self.target
+        return self.image if scale > 1 and self.image.shape[:2] == self.target.shape[:2] else None
+
     def whole(self, scale: int) -> Pair:
-        """The same, with an image in any case."""
-        return self if self.image is not None else replace(self, image=reduce(self.target, scale))
+        """The same, with an image at low resolution in any case; its sides are multiples of the scale."""
+        high = self.high(scale)
+        if high is None:
+            return self
+        height, width = (n // scale * scale for n in high.shape[:2])
+        low = reduce(high[:height, :width], scale)
+        return replace(self, image=low, target=self.target[:height, :width])
 
 
 def reduce(target: NDArray[np.uint8], scale: int) -> NDArray[np.uint8]:
@@ -134,7 +146,7 @@ class PairSheet:
     """A file with its truth, or with the image at the other resolution.
 
     Args:
-        image: the model's input.
+        image: the model's input; of ink, it may have the truth's size whatever the scale, and is reduced.
         target: what it should make of it.
         task: says how the target is read.
         threshold: see `read_ink`.
@@ -160,7 +172,8 @@ class PairSheet:
         image = read_rgb(self.image)
         target = read_ink(self.target, self.threshold) if self.task.binary else read_rgb(self.target)
         scale = self.task.scale
-        if target.shape[:2] != (scale * image.shape[0], scale * image.shape[1]):
+        sizes = {scale, 1} if self.task.binary else {scale}
+        if target.shape[:2] not in {(n * image.shape[0], n * image.shape[1]) for n in sizes}:
             times = f", and the scale is {scale}" if scale > 1 else ""
             raise DataError(
                 f"{self.target}: is {size_of(target)}, but {self.image} is {size_of(image)}{times}"

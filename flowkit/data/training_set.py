@@ -12,7 +12,7 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from flowkit.data.cache import Pages, WholePages
-from flowkit.data.crops import Pieces, crop, turn, zoomed
+from flowkit.data.crops import Pieces, crop, ink_of_image, turn, zoomed
 from flowkit.data.degradations import Compose, Degradation, degradations_from
 from flowkit.data.sheets import Endless, Task
 from flowkit.errors import DataError
@@ -114,7 +114,7 @@ class TrainingSet(Dataset[tuple[Tensor, Tensor]]):
             values = self.degrade(
                 values,
                 rng,
-                ink=target if self.task.binary else None,
+                ink=ink_of_image(target, self.task.scale) if self.task.binary else None,
                 other=lambda: self._piece(index, rng)[0].astype(np.float32) / np.float32(255),
             )
         turns, mirrored = int(rng.integers(4)), bool(rng.random() < 0.5)
@@ -150,8 +150,9 @@ class TrainingSet(Dataset[tuple[Tensor, Tensor]]):
             box = boxes[int(rng.integers(len(boxes)))] if boxes else None
         if not self.zoom.any():
             return crop(pair, box, self.patch, self.task.scale, rng)
-        side = round(self.patch / float(np.exp(rng.uniform(*self.zoom))))
-        return zoomed(crop(pair, box, side, self.task.scale, rng), self.patch)
+        scale = self.task.scale
+        side = scale * round(self.patch / scale / float(np.exp(rng.uniform(*self.zoom))))
+        return zoomed(crop(pair, box, side, scale, rng), self.patch, scale)
 
 
 def _shows_ink(target: NDArray[np.generic]) -> bool:

@@ -65,7 +65,9 @@ class RRDB(Encoder):
 
     Args:
         in_channels: channels of the image.
-        scale: target pixels per image pixel: 1, 2, 4, ...
+        scale: target pixels per image pixel. Features are on grids that are 2, 4, ... times as fine or as
+            coarse as the trunk's: of scale 3, at strides 3, 6, 12, ..., for a flow that begins with
+            `{type: squeeze, factor: 3}`.
         features: width of the trunk.
         growth: channels that each convolution of a dense block adds.
         blocks: depth of the trunk.
@@ -117,9 +119,11 @@ class RRDB(Encoder):
         self.reach = (2 + 15 * blocks) * self.unshuffle
 
     def provide(self, stride: int) -> Shape:
-        """Features at any power-of-two stride; finer ones than the trunk's add one convolution per octave."""
-        if stride < 1 or stride & (stride - 1):
-            raise self._refuse(stride, [1, 2, 4, 8])
+        """Features at any octave of the trunk's stride; finer ones add one convolution per octave."""
+        finest = self.stride // (self.stride & -self.stride)  # halved as often as it can be
+        octaves, rest = divmod(stride, finest)
+        if stride < 1 or rest or octaves & (octaves - 1):
+            raise self._refuse(stride, [finest << octave for octave in range(4)])
         self.strides.add(stride)
         if self._is_image(stride):
             return Shape(self.in_channels, stride)

@@ -14,13 +14,14 @@ from PIL import Image
 from flowkit.data import Page
 from flowkit.data.decode import read_rgb, size_of
 from flowkit.data.find import image_files, report
+from flowkit.data.sheets import reduce
 from flowkit.errors import DataError
 from flowkit.evaluation.baselines import Binarizer
 from flowkit.evaluation.drawing import draw
 from flowkit.evaluation.results import Entry
 from flowkit.flow import ConditionalFlow
 from flowkit.metrics.calibration import smoothed
-from flowkit.pages.reading import read
+from flowkit.pages.reading import Picture, read
 
 Ink = NDArray[np.bool_]
 Sets = Mapping[str, Sequence[tuple[Path, Path]]]
@@ -84,7 +85,7 @@ class Model:
     """A flow with a binary target, at all temperatures with all numbers of samples.
 
     Samples are those of `flowkit.pages.binarize` with the same seed, and fewer are the first of more: what
-    16 samples cost, 1, 4 and 16 cost.
+    16 samples cost, 1, 4 and 16 cost. A flow of a scale gets the page reduced by it, as in training.
 
     Args:
         name: in the tables.
@@ -103,16 +104,24 @@ class Model:
 
     def run(self, page: Page) -> Iterator[Outcome]:
         """See `Contestant`; holds all samples of the page, a byte for every pixel of each."""
-        drawn = draw(self.flow, read(page.name), self.most, self.seed)
+        height, width = page.image.shape[:2]
+        drawn = draw(self.flow, self._picture(page), self.most, self.seed)
         for entry in self.entries:
             assert entry.temperature is not None and entry.samples is not None
             n = entry.samples
-            samples = drawn[entry.temperature][:n, 0]
+            samples = drawn[entry.temperature][:n, 0, :height, :width]
             votes = samples.sum(0, dtype=np.int32)
             if n == 1:
                 yield Outcome(entry, samples[0])
             else:
                 yield Outcome(entry, 2 * votes >= n, smoothed(votes, n), samples)
+
+    def _picture(self, page: Page) -> Picture:
+        scale = self.flow.scale
+        if scale == 1:
+            return read(page.name)
+        missing = [(0, -n % scale) for n in page.image.shape[:2]]
+        return Picture(reduce(np.pad(page.image, [*missing, (0, 0)], mode="edge"), scale))
 
 
 class Folder:

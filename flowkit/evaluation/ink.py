@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
 
+from flowkit.bench.report import Cell
 from flowkit.data import load_pages
 from flowkit.data.fingerprint import fingerprint
 from flowkit.errors import DataError
@@ -17,7 +18,8 @@ from flowkit.evaluation.results import Entry, Row
 from flowkit.evaluation.task import Job, page_names
 from flowkit.evaluation.tiles import PICTURE, SIDE, WorstTiles
 from flowkit.evaluation.uncertainty import BAND, REVIEWED, Uncertainty, pooled
-from flowkit.metrics import dibco
+from flowkit.metrics import components, dibco
+from flowkit.metrics.components import Components
 from flowkit.training.pictures import write_picture
 
 ABOUT = (
@@ -28,6 +30,10 @@ ABOUT = (
     f"{SIDE} x {SIDE} tiles with the most doubt; at most: in those with the most errors.",
     "In interval: pages whose amount of ink, and number of connected components, lies between the least and "
     "the greatest of the samples; nominal: how often the truth would, were it one more sample.",
+)
+CONNECTED = (
+    "Pieces of ink, touching at corners being one, in percent of the truth's: broken, in two or more pieces; "
+    "merged, in a piece with another; lost, without a pixel; made up, pieces without ink of the truth.",
 )
 HEADLESS = "No cross-entropy head on the same encoder stands beside these figures: none was given (--head)."
 
@@ -54,6 +60,7 @@ class InkEvaluation:
         self.entries: Sequence[Entry] = tuple(dict.fromkeys(entries))
         self.rows: list[Row] = []
         self.uncertainty: dict[tuple[str, Entry], Uncertainty] = {}
+        self.components: dict[tuple[str, Entry], Components] = {}
         self.worst = WorstTiles()
 
     def jobs(self) -> list[Job]:
@@ -77,8 +84,10 @@ class InkEvaluation:
             for outcome in contestant.run(page):
                 if not rows:
                     self.worst.add(f"{set_name}/{name}", page.image, outcome.ink, page.ink)
+                key = set_name, outcome.entry
+                met = components.compare(outcome.ink, truth.ink)
+                self.components[key] = self.components.get(key, Components()) + met
                 if outcome.probability is not None:
-                    key = set_name, outcome.entry
                     self.uncertainty.setdefault(key, Uncertainty()).add(outcome, truth)
                 rows.append(Row(set_name, name, outcome.entry, dibco.evaluate(outcome.ink, truth)))
         self.rows += rows
@@ -102,9 +111,20 @@ class InkEvaluation:
         found.pictures["worst-tiles.png"] = Picture(
             lambda path: write_picture(path, self.worst.sheet()), tiles, shown=False
         )
+        found.parts.append(Part("Connected components", self._connected(), CONNECTED))
         if self.uncertainty:
             self._add_uncertainty(found)
         return found
+
+    def _connected(self) -> list[dict[str, Cell]]:
+        rows: list[dict[str, Cell]] = []
+        for (set_name, entry), sums in self.components.items():
+            row: dict[str, Cell] = {"set": set_name, "by": str(entry), "components": sums.truth}
+            for name, value in sums._asdict().items():
+                if name != "truth":
+                    row[f"{name.replace('_', ' ')} %"] = 100 * value / max(1, sums.truth)
+            rows.append(row)
+        return rows
 
     def _add_uncertainty(self, found: Findings) -> None:
         entries = dict.fromkeys(entry for _, entry in self.uncertainty)

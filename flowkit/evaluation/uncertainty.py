@@ -7,21 +7,20 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import ndimage
 
 from flowkit.bench.report import Cell
 from flowkit.evaluation.contestants import Outcome
 from flowkit.evaluation.tiles import tile_sums
 from flowkit.metrics import calibration
 from flowkit.metrics.calibration import Forecast, Interval, RiskCoverage
-from flowkit.metrics.dibco import Ink, Truth
+from flowkit.metrics.components import count
+from flowkit.metrics.dibco import Truth
 
 BAND = 3.0
 """Pixels: the band around contours is what lies within this distance of them, on either side."""
 
 REVIEWED = 0.1
 COVERAGES = (0.95, 0.98)
-_EIGHT = np.ones((3, 3), int)
 
 
 @dataclass
@@ -58,7 +57,7 @@ class Uncertainty:
             self.inside.append(
                 (
                     widest.holds([int(ink.sum()) for ink in outcome.samples], int(truth.ink.sum())),
-                    widest.holds([components(ink) for ink in outcome.samples], components(truth.ink)),
+                    widest.holds([count(ink) for ink in outcome.samples], count(truth.ink)),
                 )
             )
 
@@ -110,11 +109,6 @@ def pooled(parts: Iterable[Uncertainty]) -> Uncertainty:
     for part in parts:
         together += part
     return together
-
-
-def components(ink: Ink) -> int:
-    """How many pieces of ink there are, touching at corners being one."""
-    return int(ndimage.label(ink, _EIGHT)[1])
 
 
 def _band(p: NDArray[np.floating], truth: Truth) -> Forecast | None:

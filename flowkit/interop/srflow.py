@@ -139,6 +139,8 @@ def _layout(state: Mapping[str, Tensor], encoder: Weights, stack: Sequence[int])
 
 
 def _check_options(encoder: Weights, scale: int, stack: Sequence[int]) -> None:
+    if scale < 1 or scale & (scale - 1):
+        raise CheckpointError(f"{WHAT}: scale must be 1, 2, 4, 8, ..., got {scale}")
     # SRFlow's encoder has two upsamplings for its image head, and one more per octave from 8x on.
     own = 2**encoder.ups
     if "conv_last.weight" in encoder.tensors and own != max(4, scale):

@@ -133,7 +133,7 @@ class PageSampler:
         """
         with _inference(self.model):
             features = self.features.of(tile)
-        rows, cols = map(self._on_page, tile, self.picture.size)
+        rows, cols = self.place(tile)
         margins = Margins(
             *(
                 self.model.scale * margin
@@ -149,6 +149,11 @@ class PageSampler:
                 cores = self.decoder(features, latents, margins)
             for y in cores:
                 yield Piece(rows, cols, y[0, :, : rows.stop - rows.start, : cols.stop - cols.start].cpu())
+
+    def place(self, tile: Tile) -> tuple[slice, slice]:
+        """Rows and columns of the target that a tile's core fills."""
+        rows, cols = map(self._on_page, tile, self.picture.size)
+        return rows, cols
 
     def log_prob(self, part: Tile, y: Tensor) -> float:
         """log p of a target (1, C, h, w) in this part's window, in nats, as if the page ended there.

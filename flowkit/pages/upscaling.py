@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from os import PathLike
 
@@ -14,11 +15,13 @@ from torch import Tensor
 from flowkit.flow import ConditionalFlow
 from flowkit.pages.budget import MEMORY
 from flowkit.pages.decision import Sampling, check_sampling
+from flowkit.pages.focus import ink_mask
 from flowkit.pages.models import Model, flow_for
 from flowkit.pages.progress import Progress, counted
 from flowkit.pages.reading import MAX_PIXELS, ImageLike, Picture, luma, read
 from flowkit.pages.resolution import Dpi, scaled
 from flowkit.pages.sampling import PageSampler
+from flowkit.pages.tiles import Tile
 from flowkit.pages.writing import write_picture
 from flowkit.targets import Continuous
 
@@ -63,6 +66,7 @@ def upscale(
     max_pixels: int = MAX_PIXELS,
     progress: Progress | None = None,
     keep_samples: bool = False,
+    focus: Model | None = None,
 ) -> UpscaledPage:
     """Enlarge a page of any size by a model's scale (1 for a model that restores).
 
@@ -78,6 +82,9 @@ def upscale(
         max_pixels: files that hold more are refused before they are decoded.
         progress: called with the steps done and the steps in all.
         keep_samples: keep the samples themselves.
+        focus: a model of ink, such as `binarize`: what is far from ink is enlarged by bicubic interpolation
+            (see `flowkit.pages.focus`), so that paper gets no texture that nobody has seen, and tiles without
+            ink cost next to nothing.
 
     Raises:
         ImageError: the image cannot be read.
@@ -90,14 +97,21 @@ def upscale(
     flow = load_continuous(model)
     height, width = (side * flow.scale for side in picture.size)
     bytes_per_pixel = picture.pixels.shape[2] * (1 + (samples if keep_samples else 0))
-    sampler = PageSampler(flow, picture, seed=seed, memory=memory, results=height * width * bytes_per_pixel)
-    return enlarge(sampler, sampling, keep=keep_samples, progress=progress)
+    mask = None if focus is None else ink_mask(picture, focus, seed=seed, memory=memory)
+    results = height * width * bytes_per_pixel + (0 if mask is None else mask.pixels.nbytes)
+    sampler = PageSampler(flow, picture, seed=seed, memory=memory, results=results)
+    return enlarge(sampler, sampling, keep=keep_samples, mask=mask, progress=progress)
 
 
 def enlarge(
-    sampler: PageSampler, sampling: Sampling, *, keep: bool = False, progress: Progress | None = None
+    sampler: PageSampler,
+    sampling: Sampling,
+    *,
+    keep: bool = False,
+    mask: Picture | None = None,
+    progress: Progress | None = None,
 ) -> UpscaledPage:
-    """`upscale` for a page that is read, and cut."""
+    """`upscale` for a page that is read, and cut; a mask is grey of its size, 0 where no flow is wanted."""
     picture, scale = sampler.picture, sampler.model.scale
     images: list[int | None] = [*range(sampling.samples)] or [None]
     shape = (*sampler.size, picture.pixels.shape[2])
@@ -105,9 +119,9 @@ def enlarge(
     kept = np.empty((len(images), *shape), np.uint8) if keep else None
     step = counted(progress, len(sampler.tiles) * len(images))
     for tile in sampler.tiles:
+        rows, cols = sampler.place(tile)
         mean: Tensor | None = None
-        for index, (rows, cols, y) in enumerate(sampler.draw(tile, images, sampling.temperature)):
-            values = _as_the_page(y.float(), picture, rows, cols, scale).clamp(0, 1)
+        for index, values in enumerate(_drawn(sampler, tile, images, sampling.temperature, mask)):
             if kept is not None:
                 kept[index, rows, cols] = _levels(values)
             share = values / len(images)
@@ -120,6 +134,26 @@ def enlarge(
     return UpscaledPage(image, kept, scaled(picture.dpi, scale), picture.notes)
 
 
+def _drawn(
+    sampler: PageSampler, tile: Tile, images: list[int | None], temperature: float, mask: Picture | None
+) -> Iterator[Tensor]:
+    """A tile's core of each of these samples, in the page's channels: (C, h, w) of values in [0, 1]."""
+    picture, scale = sampler.picture, sampler.model.scale
+    rows, cols = sampler.place(tile)
+    share = plain = None
+    if mask is not None:
+        share = _bicubic(mask, rows, cols, scale, 1).clamp(0, 1)
+        plain = _bicubic(picture, rows, cols, scale, picture.pixels.shape[2])
+        if not share.any():
+            yield from [plain.clamp(0, 1)] * len(images)
+            return
+    for piece in sampler.draw(tile, images, temperature):
+        values = _as_the_page(piece.y.float(), picture, rows, cols, scale)
+        if share is not None and plain is not None:
+            values = torch.lerp(plain, values, share)
+        yield values.clamp(0, 1)
+
+
 def _as_the_page(y: Tensor, picture: Picture, rows: slice, cols: slice, scale: int) -> Tensor:
     """What a model put out for rows x cols of the target, in the page's channels: (C, h, w)."""
     channels = picture.pixels.shape[2]
@@ -128,19 +162,24 @@ def _as_the_page(y: Tensor, picture: Picture, rows: slice, cols: slice, scale: i
     if channels == 1:
         return luma(y)
     # The eye takes its detail from the luma; what is left of the colours is smooth.
+    colours = _bicubic(picture, rows, cols, scale, 3)
+    return y + colours - luma(colours)
+
+
+def _bicubic(picture: Picture, rows: slice, cols: slice, scale: int, channels: int) -> Tensor:
+    """Rows x cols of the page enlarged by bicubic interpolation, not clipped: (channels, h, w)."""
     around = [
         slice(max(0, span.start // scale - BICUBIC), min(length, span.stop // scale + BICUBIC))
         for span, length in zip((rows, cols), picture.size, strict=True)
     ]
-    colours = picture.window(around[0], around[1], 3)[0]
-    difference = (colours - luma(colours)).unsqueeze(0)
+    values = picture.window(around[0], around[1], channels)
     if scale > 1:
-        difference = F.interpolate(difference, scale_factor=scale, mode="bicubic", align_corners=False)
+        values = F.interpolate(values, scale_factor=scale, mode="bicubic", align_corners=False)
     inner = [
         slice(span.start - scale * window.start, span.stop - scale * window.start)
         for span, window in zip((rows, cols), around, strict=True)
     ]
-    return y + difference[0, :, inner[0], inner[1]]
+    return values[0, :, inner[0], inner[1]]
 
 
 def _levels(values: Tensor) -> NDArray[np.uint8]:

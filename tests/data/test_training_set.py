@@ -129,6 +129,32 @@ def test_low_resolution_is_cut_from_the_reduced_page(pixels):
     assert len(seen) > 10
 
 
+@pytest.mark.parametrize("zoom", [(1.0, 1.0), (0.5, 2.0)])
+def test_ink_at_high_resolution_of_an_image_at_low(tmp_path, write, zoom):
+    ink = np.zeros((101, 138), bool)  # no multiples of 4
+    ink[20:80, 30:60] = ink[50:60, 30:120] = True
+    write(tmp_path / "img" / "a.png", np.repeat(np.where(ink, 0, 255).astype(np.uint8)[..., None], 3, 2))
+    write(tmp_path / "gt" / "a.png", np.where(ink, 0, 255).astype(np.uint8))
+    options = {"task": Task(True, scale=4, multiple=2), "patch": 32, "seed": 1, "length": 12}
+    for low, high in training_set([tmp_path], **options, degrade=lambda v, rng, **k: v, zoom=zoom):
+        assert (low.shape, high.shape) == ((3, 8, 8), (1, 32, 32))
+        cover = 1 - high.reshape(8, 4, 8, 4).mean((1, 3))
+        assert (low[0] - cover).abs().mean() < 0.1  # one is bicubic, the other the mean of squares
+    pair = Pair("a", np.zeros((9, 14, 3), np.uint8), np.zeros((9, 14), bool)).whole(4)
+    assert (pair.image.shape, pair.target.shape) == ((2, 3, 3), (8, 12))
+
+
+def test_degradations_see_the_ink_that_the_image_shows(paired):
+    seen = []
+
+    def look(values, rng, *, ink, other):
+        seen.append((values.shape[:2], ink.shape, other().shape[:2]))
+        return values
+
+    training_set([paired], task=Task(True, scale=2), patch=16, seed=0, length=1, degrade=look)[0]
+    assert seen == [((8, 8), (8, 8), (8, 8))]
+
+
 def test_weights_are_shares_of_the_samples(tmp_path, write):
     for name, level in (("dark", 40), ("light", 200)):
         write(tmp_path / name / "a.png", np.full((64, 64, 3), level, np.uint8))
@@ -187,8 +213,8 @@ def test_patches_and_channels_that_do_not_fit(paired):
         Task(True, image_channels=2)
     with pytest.raises(DataError, match="target.channels is 4"):
         Task(False, target_channels=4)
-    with pytest.raises(DataError, match="scale 1, with 1 channel"):
-        Task(True, scale=2)
+    with pytest.raises(DataError, match="with 1 channel, got 3"):
+        Task(True, target_channels=3)
 
 
 def test_the_validation_pages_are_whole(paired):

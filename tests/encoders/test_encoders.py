@@ -10,16 +10,21 @@ from flowkit.encoders import RRDB, UNet
 from flowkit.errors import ShapeError
 
 SMALL = {
-    "unet": [{"widths": (4, 5)}, {"widths": (3, 4, 5), "blocks": 2, "in_channels": 1, "contrast": (3, 7)}],
+    "unet": [
+        {"widths": (4, 5)},
+        {"widths": (3, 4, 5), "blocks": 2, "in_channels": 1, "contrast": (3, 7)},
+        {"widths": (3, 4), "scale": 3},
+    ],
     "rrdb": [
         {"scale": 1, "features": 4, "growth": 2, "blocks": 1, "stack": (0,)},
         {"scale": 2, "features": 4, "growth": 2, "blocks": 2, "stack": (1,), "long_skip": "trunk"},
         {"scale": 1, "features": 4, "growth": 2, "blocks": 1, "stack": (0,), "unshuffle": 1},
         {"scale": 1, "features": 4, "growth": 2, "blocks": 1, "stack": (0,), "unshuffle": 4},
         {"scale": 2, "features": 4, "growth": 2, "blocks": 1, "stack": (0,), "enlarged": True},
+        {"scale": 3, "features": 4, "growth": 2, "blocks": 1, "stack": (0,)},
     ],
 }
-STRIDES = {"unet": [(2, 4), (4,)], "rrdb": [(2, 4), (1, 2, 4), (2, 1), (2,), (2, 1)]}
+STRIDES = {"unet": [(2, 4), (4,), (6, 12)], "rrdb": [(2, 4), (1, 2, 4), (2, 1), (2,), (2, 1), (3, 6)]}
 CASES = [(n, o, s) for n in registry.names("encoder") for o, s in zip(SMALL[n], STRIDES[n], strict=True)]
 
 
@@ -125,7 +130,11 @@ def test_rrdb_has_the_published_size():
 @pytest.mark.parametrize(
     ("make_it", "message"),
     [
-        (lambda: UNet(scale=3), "scale must be 1, 2, 4, 8, ..., got 3"),
+        (lambda: UNet(scale=0), "scale must be 1 or more, got 0"),
+        (
+            lambda: RRDB(scale=6).provide(2),
+            "RRDB has no features at stride 2 of the target, only at 3, 6, 12, 24",
+        ),
         (lambda: UNet(in_channels=0), "in_channels must be positive, got 0"),
         (lambda: UNet(widths=()), "widths must be positive"),
         (lambda: UNet(blocks=0), "blocks must be positive, got 0"),

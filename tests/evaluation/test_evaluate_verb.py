@@ -12,6 +12,7 @@ from flowkit.cli import main
 from flowkit.data import find_pairs, load_pages
 from flowkit.evaluation.baselines import otsu
 from flowkit.metrics import dibco
+from flowkit.metrics.components import count
 
 
 def scores_of(out) -> dict[tuple[str, str], dict[str, float]]:
@@ -36,6 +37,16 @@ def test_a_model_beside_a_baseline_and_a_folder(checkpoint, drawn, tmp_path, cap
     assert found[str(drawn), "otsu"]["fps"] == pytest.approx(expected)
     text = (out / "results.md").read_text()
     assert "## Calibration and uncertainty" in text
+    data = json.loads((out / "results" / "evaluation.json").read_text())
+    [connected] = [part for part in data["parts"] if part["title"] == "Connected components"]
+    assert [row["by"] for row in connected["rows"]][-2:] == ["otsu", str(folder)]
+    truth = sum(count(page.ink) for page in pages)
+    assert connected["rows"][-1] == {
+        "set": str(drawn),
+        "by": str(folder),
+        "components": truth,
+        **dict.fromkeys(("broken %", "merged %", "lost %", "made up %"), 0.0),
+    }
     assert "No cross-entropy head on the same encoder stands beside these figures" in text
     assert "worst-tiles.png](" not in text
     assert "](results/evaluation-calibration.png)" in text
@@ -118,7 +129,7 @@ def test_a_cross_entropy_head_stands_beside(
     assert f"{head}: trained by cross-entropy; log-odds " in text
     assert "fitted on pages that it was not trained on (1)." in text
     assert "No cross-entropy head" not in text
-    [part] = json.loads((out / "results" / "evaluation.json").read_text())["parts"]
+    *_, part = json.loads((out / "results" / "evaluation.json").read_text())["parts"]
     assert [row["by"] for row in part["rows"]] == [f"{model}, T 1, 2 samples", str(head)]
     capsys.readouterr()
     # the pages that it is fitted on are as good as trained on

@@ -5,8 +5,9 @@ import pytest
 
 from flowkit.evaluation.contestants import Outcome
 from flowkit.evaluation.results import Entry
-from flowkit.evaluation.uncertainty import Uncertainty, components, pooled
+from flowkit.evaluation.uncertainty import Uncertainty, pooled
 from flowkit.metrics.calibration import smoothed
+from flowkit.metrics.components import count
 from flowkit.metrics.dibco import Truth
 
 
@@ -92,5 +93,5 @@ def test_pages_are_pooled(truth):
 
 
 def test_components_touch_at_corners():
-    assert components(np.eye(4, dtype=bool)) == 1
-    assert components(np.array([[True, False, True]])) == 2
+    assert count(np.eye(4, dtype=bool)) == 1
+    assert count(np.array([[True, False, True]])) == 2

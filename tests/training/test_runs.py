@@ -189,6 +189,8 @@ def test_shipped_recipes_train_a_step(drawn, tmp_path):
         "binarize": {**rrdb, "train.patch": 32},
         "binarize_small": {"encoder.widths": [4, 4], "train.patch": 32},
         "super_resolve_x4": {**rrdb, "train.patch": 32},
+        "super_resolve_x8": {**rrdb, "train.patch": 32},
+        "super_resolve_binarize_x4": {"encoder.widths": [4, 4], "train.patch": 32},
     }.items():
         recipe = read_recipe(name, {**small, **more})
         model = train(recipe, [drawn], tmp_path / name, quiet=True, workers=0)

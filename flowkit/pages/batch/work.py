@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 import time
 from abc import ABC, abstractmethod
@@ -10,6 +11,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
+from flowkit.checkpoint import locate
 from flowkit.errors import FlowkitError, ImageError, OutputError
 from flowkit.files import make_folder
 from flowkit.flow import ConditionalFlow
@@ -132,10 +134,22 @@ class Binarizing(Work):
 
 @dataclass(frozen=True)
 class Upscaling(Work):
-    """Pages made larger."""
+    """Pages made larger.
+
+    Attributes:
+        focus: whether what is far from ink is enlarged without the model.
+        binarize: whether the result is the ink of the enlarged page.
+        ink: the model that either of them uses.
+    """
+
+    focus: bool = False
+    binarize: bool = False
+    ink: str = "binarize"
 
     def load(self) -> ConditionalFlow:
         """See `Work.load`."""
+        if self._needs_ink:
+            _ink_model(self.ink)
         return load_continuous(self.model)
 
     def settings(self) -> Record:
@@ -146,16 +160,36 @@ class Upscaling(Work):
             "seed": self.seed,
             "temperature": drawn.temperature,
             "samples": self.samples,
+            **{name: True for name in ("focus", "binarize") if getattr(self, name)},
+            **({"ink_model_sha256": identity(locate(self.ink))["sha256"]} if self._needs_ink else {}),
         }
 
     def do(self, flow: ConditionalFlow, picture: Picture, sheet: Sheet, progress: Progress) -> Record:
         """See `Work.do`."""
-        page = upscale(picture, model=flow, **self._common(sheet, progress))
+        ink = _ink_model(self.ink) if self._needs_ink else None
+        page = upscale(
+            picture, model=flow, focus=ink if self.focus else None, **self._common(sheet, progress)
+        )
         if page.samples is not None:
             for path, sample in zip(sheet.samples, page.samples, strict=True):
                 write_picture(path, sample, page.dpi)
-        page.save(sheet.out)
-        return {**_size(page.image.shape, page.dpi), "notes": page.notes}
+        record = {**_size(page.image.shape, page.dpi), "notes": page.notes}
+        if not self.binarize or ink is None:
+            page.save(sheet.out)
+            return record
+        large = Picture(page.image.reshape(*page.image.shape[:2], -1), page.dpi)
+        found = binarize(large, model=ink, memory=self.memory)
+        found.save(sheet.out)
+        return {**record, "ink": float(found.binary.mean())}
+
+    @property
+    def _needs_ink(self) -> bool:
+        return self.focus or self.binarize
+
+
+@functools.lru_cache(maxsize=1)
+def _ink_model(name: str) -> ConditionalFlow:
+    return load_binary(name)
 
 
 def attempt(page: PageWork, sheet: Sheet, progress: Progress) -> Record:

@@ -1,0 +1,45 @@
+"""Where a page is worth super-resolving: around what may be ink. The rest is paper, and holds no detail."""
+
+from __future__ import annotations
+
+import numpy as np
+from scipy import ndimage
+
+from flowkit.errors import CheckpointError
+from flowkit.pages.binary import binarize, load_binary
+from flowkit.pages.budget import MEMORY
+from flowkit.pages.models import Model
+from flowkit.pages.reading import Picture
+
+SAMPLES = 8
+LEAST = 0.25
+"""Of P(ink): faint strokes count, a speck in a single sample does not."""
+
+AROUND = 6
+"""Pixels around ink that belong to it: its edge, and the shadow that its edge has in a scan."""
+
+FADE = 2
+"""Pixels on either side over which the one way passes into the other, so that no border shows."""
+
+
+def ink_mask(picture: Picture, model: Model = "binarize", *, seed: int = 0, memory: int = MEMORY) -> Picture:
+    """What is near ink: grey of the page's size, 255 at ink, 0 where no ink is within AROUND + FADE pixels.
+
+    Args:
+        picture: the page.
+        model: with a binary target, at scale 1; P(ink) is the share of its samples.
+        seed: of the samples.
+        memory: bytes that the process may need at its highest.
+
+    Raises:
+        CheckpointError: the model cannot be loaded, has another target, or enlarges.
+        MemoryLimitError: the page does not fit into `memory`.
+    """
+    flow = load_binary(model)
+    if flow.scale != 1:
+        raise CheckpointError(f"the model of ink enlarges {flow.scale} times, expected scale 1")
+    votes = binarize(picture, model=flow, samples=SAMPLES, seed=seed, memory=memory).votes
+    assert votes is not None
+    near = ndimage.maximum_filter(votes >= LEAST * SAMPLES, 2 * AROUND + 1)
+    levels = ndimage.uniform_filter(near.astype(np.uint8) * np.uint8(255), 2 * FADE + 1, mode="nearest")
+    return Picture(levels[..., None])
