@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import runpy
 import shutil
 import subprocess
@@ -10,10 +11,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from matplotlib.font_manager import findfont
 from PIL import Image, ImageDraw, ImageFont
 
-from flowkit import build
+from flowkit import build, load
 from flowkit.checkpoint import save
 
 EXAMPLES = Path(__file__).parent.parent / "examples"
@@ -24,6 +26,18 @@ def run(*args: object) -> str:
     done = subprocess.run([sys.executable, *map(str, args)], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     return done.stdout
+
+
+@pytest.fixture
+def run_here(monkeypatch, capsys):
+    """Run a script in this process, which has imported torch already; what it printed."""
+
+    def run(script: str, *args: object) -> str:
+        monkeypatch.setattr(sys, "argv", [script, *map(str, args)])
+        runpy.run_path(str(EXAMPLES / script), run_name="__main__")
+        return capsys.readouterr().out
+
+    return run
 
 
 @pytest.mark.parametrize("script", SCRIPTS, ids=lambda p: p.name)
@@ -122,3 +136,44 @@ def test_ocr_by_vote(tmp_path):
 def test_small_runs_reach_their_bounds(script, tmp_path):
     assert "(bound " in run(EXAMPLES / script, tmp_path / "run")  # it fails where the bound is not reached
     assert (tmp_path / "run" / "samples.png").is_file()
+
+
+def test_quickstart(run_here):
+    lines = run_here("quickstart.py").splitlines()
+    assert any("decoded again: True" in line for line in lines)
+    bits = [float(line.split()[0]) for line in lines[-3:]]
+    assert 0 < bits[0] < bits[2]  # the truth, and the truth upside down
+
+
+def test_evaluate_a_page(run_here):
+    out = run_here("evaluate_page.py", "--width", 120, "--height", 80, "--samples", 4)
+    assert {line.split()[0] for line in out.splitlines() if line[:1].isalpha()} >= {"flowkit", "otsu"}
+    assert "expected calibration error" in out
+
+
+def test_other_libraries(run_here):
+    lines = run_here("other_libraries.py").splitlines()
+    ours, theirs, others = ([float(n) for n in re.findall(r"-\d+\.\d+", line)] for line in lines[1:4])
+    assert len(ours) == 2
+    torch.testing.assert_close(torch.tensor([theirs, others]), torch.tensor([ours, ours]))
+    assert "bits per dimension" in lines[-1]
+
+
+def test_super_resolve_by_a_flow(run_here, doubling_checkpoint, tmp_path):
+    out = run_here("super_resolve.py", doubling_checkpoint, "-o", tmp_path / "row.png", "--samples", 2)
+    assert "80 x 48 to 160 x 96, 2 samples" in out
+    with Image.open(tmp_path / "row.png") as row:
+        assert row.size == (7 * (160 + 8), 96)
+
+
+def test_import_srflow(run_here, tmp_path, monkeypatch):
+    monkeypatch.syspath_prepend(EXAMPLES.parent / "tests" / "interop")
+    from srflow_formulas import STACK, make_state
+
+    torch.save(make_state(scale=4, levels=2, steps=1), tmp_path / "srflow.pth")
+    places = ["-o", tmp_path / "row.png", "--save", tmp_path / "model.safetensors"]
+    out = run_here("import_srflow.py", tmp_path / "srflow.pth", "--stack", *STACK, *places)
+    assert "decode(encode(y)) is y to" in out
+    assert load(tmp_path / "model.safetensors").scale == 4
+    with Image.open(tmp_path / "row.png") as row:
+        assert row.size == (4 * 192, 96)

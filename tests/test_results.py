@@ -34,6 +34,24 @@ def test_the_readme_says_what_was_found():
         assert re.search(rf"{means[year]:.1f} on DIBCO {year}", readme), year
 
 
+def test_the_readmes_other_figures_are_those_of_the_tables():
+    readme = (DOCS.parent / "README.md").read_text()
+    models, pages = (
+        {
+            tuple(row[key] for key in keys): row
+            for row in json.loads((DOCS / "results" / name).read_text())["rows"]
+        }
+        for name, keys in (("model-cpu.json", ("what", "variant")), ("pages-cpu.json", ("method",)))
+    )
+    ours, naive = (models["16 samples", by]["s"] for by in ("flowkit", "naive"))
+    assert f"take {ours:.3g} s, and {naive:.3g} s where" in readme
+    kept = [models[f"training step of 4, K = {k}", "flowkit"]["kept MiB"] for k in (16, 64)]
+    plain = models["training step of 4", "naive"]["kept MiB"]
+    assert "{:.0f} MiB kept at 16 steps a level, {:.0f} MiB at 64".format(*kept) in readme
+    assert f"(the naive way: {plain:,.0f} MiB at 16)" in readme
+    assert f"16 samples, {pages['16 samples',]['peak MB']:.0f} MB at most" in readme
+
+
 def test_every_column_is_defined():
     text = (DOCS / "evaluation.md").read_text()
     truth = np.eye(8, dtype=bool)

@@ -5,12 +5,12 @@ from __future__ import annotations
 import argparse
 import textwrap
 
-from flowkit import registry
+from flowkit import losses, registry
 from flowkit.cli.options import add_import, prepare
-from flowkit.data import degradations
+from flowkit.data import Source, degradations
 from flowkit.recipe.options import type_name
 
-KINDS = ("target", "encoder", "layer", degradations.Degradation.kind)
+KINDS = ("target", "encoder", "layer", losses.KIND, Source.kind, degradations.Degradation.kind)
 WIDTH = 100
 
 
@@ -26,7 +26,7 @@ def run(args: argparse.Namespace) -> int:
     """Print the registry."""
     prepare(args)
     for kind in [args.kind] if args.kind else KINDS:
-        print(f"{kind}s")
+        print(f"{kind}es" if kind.endswith("s") else f"{kind}s")
         for name in registry.names(kind):
             print(_entry(kind, name))
     return 0
