@@ -58,8 +58,7 @@ class Job:
             self.model.recompute = self.options.recompute
         task = Task.of(self.model)
         task.check_patch(self.options.patch)
-        if init is not None:
-            start_from(self.model, init)
+        self.seen_before = frozenset() if init is None else start_from(self.model, init)
         if processes.world > 1 and processes.device.type == "cuda":
             # Statistics are of the whole step, as those of actnorm; torch does not declare its types.
             nn.SyncBatchNorm.convert_sync_batchnorm(self.model)  # type: ignore[no-untyped-call]

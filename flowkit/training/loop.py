@@ -95,7 +95,7 @@ class Run:
         self.options = job.options
         self.processes: Processes = job.processes
         self.average = Average(job.model, self.options.ema)
-        self.keeper = Keeper(out, job.recipe, self.options.keep, job.data.fingerprints)
+        self.keeper = Keeper(out, job.recipe, self.options.keep, job.data.fingerprints, job.seen_before)
         self.progress = Progress()
         if resume:
             self.progress = self.keeper.restore(job.stepper, self.average)

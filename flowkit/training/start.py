@@ -8,15 +8,18 @@ from pathlib import Path
 import torch.nn.functional as F
 from torch import Tensor
 
-from flowkit.checkpoint import MODEL, fill, read_checkpoint
+from flowkit.checkpoint import MODEL, fill, read_checkpoint, trained_on
 from flowkit.encoders.rrdb import RRDB
 from flowkit.errors import CheckpointError
 from flowkit.flow import ConditionalFlow
 from flowkit.interop.rrdb import load_rrdb
 
 
-def start_from(model: ConditionalFlow, source: str | os.PathLike[str]) -> None:
+def start_from(model: ConditionalFlow, source: str | os.PathLike[str]) -> frozenset[str]:
     """Give a model the weights of a flowkit checkpoint of the same model, or its encoder RRDB weights.
+
+    Returns the fingerprints of the pages that they were trained on, so far as they say so: what is trained
+    from them has seen those pages, too.
 
     A convolution may read more channels than the checkpoint's, after those: their weights begin at 0, and the
     model computes what the checkpoint's did.
@@ -30,12 +33,13 @@ def start_from(model: ConditionalFlow, source: str | os.PathLike[str]) -> None:
         if "recipe" in metadata:
             own = model.state_dict()
             fill(model, {k: _widened(v, own[k]) if k in own else v for k, v in tensors.items()}, path)
-            return
+            return trained_on(path)
     if not isinstance(model.encoder, RRDB):
         raise CheckpointError(
             f"{path}: no flowkit checkpoint, and weights of other programs are for encoders of type rrdb"
         )
     load_rrdb(path, model.encoder)
+    return frozenset()
 
 
 def _widened(kernel: Tensor, own: Tensor) -> Tensor:

@@ -24,6 +24,7 @@ from flowkit.training.step import Stepper
 CHECKPOINTS = "checkpoints"  # the latest; in each, everything that going on needs
 BEST = "best.safetensors"  # the checkpoint that the validation pages liked best
 MODEL = "model.safetensors"  # the averaged weights, in float16, for use
+RUN_PAGES = "run_pages"  # metadata of a checkpoint: fingerprints of the pages of this run alone
 RECENT = 200  # steps over which steps that were not finite are counted
 
 Tensors = dict[str, Tensor]
@@ -61,13 +62,17 @@ class Keeper:
         recipe: of the model.
         keep: how many of the latest checkpoints stay.
         pages: fingerprints of the training pages; they go into every file, so that nobody evaluates on them.
+        before: of the pages that the weights were trained on before this run; they go there as well.
     """
 
-    def __init__(self, out: Path, recipe: Recipe, keep: int, pages: Iterable[str]) -> None:
+    def __init__(
+        self, out: Path, recipe: Recipe, keep: int, pages: Iterable[str], before: Iterable[str] = ()
+    ) -> None:
         self.out = out
         self.recipe = recipe
         self.keep = keep
         self.pages = sorted(pages)
+        self.before = frozenset(before)
 
     def save(self, stepper: Stepper, average: Average, progress: Progress, *, best: bool = False) -> None:
         """Write a checkpoint, and the model for use; then remove what is older than the latest `keep`.
@@ -80,7 +85,8 @@ class Keeper:
         tensors |= {f"optimizer/{name}": value for name, value in stepper.slots().items()}
         metadata = self._metadata(progress)
         path = self.out / CHECKPOINTS / f"step_{progress.step:08d}.safetensors"
-        _write(path, tensors, {**metadata, "progress": json.dumps(asdict(progress))})
+        run = {"progress": json.dumps(asdict(progress)), RUN_PAGES: json.dumps(self.pages)}
+        _write(path, tensors, metadata | run)
         if best:
             _copy(path, self.out / BEST)
         self.save_model(average, progress)
@@ -104,7 +110,9 @@ class Keeper:
         if _model_of(before) != _model_of(self.recipe):
             raise CheckpointError(f"{path}: is of another model; only the `train` section may have changed")
         try:
-            self._check_pages(path, json.loads(metadata[TRAIN_PAGES]))
+            pages = json.loads(metadata[RUN_PAGES])
+            self._check_pages(path, pages)
+            self.before = frozenset(json.loads(metadata[TRAIN_PAGES])) - set(pages)
             stepper.model.load_state_dict(_under("raw/", tensors))
             average.load(_under("model/", tensors))
             stepper.load(_under("optimizer/", tensors))
@@ -136,7 +144,7 @@ class Keeper:
         return {
             "recipe": self.recipe.text(),
             "step": str(progress.step),
-            TRAIN_PAGES: json.dumps(self.pages),
+            TRAIN_PAGES: json.dumps(sorted(self.before.union(self.pages))),
         }
 
     def _check_pages(self, path: Path, before: list[str]) -> None:

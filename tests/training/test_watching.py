@@ -6,8 +6,10 @@ import sys
 
 import pytest
 import torch
+from PIL import Image
 
 from flowkit import build, save
+from flowkit.checkpoint import trained_on
 from flowkit.cli import main
 from flowkit.errors import CheckpointError, FlowkitError
 from flowkit.recipe import read_recipe
@@ -112,6 +114,22 @@ def test_the_verb_trains_from_given_weights(tiny, drawn, tmp_path, capsys):
     assert main([*command, "--out", str(tmp_path / "other"), "--set", "vars.steps=2"]) == 2
     assert 'weight "layers.4.bias" is missing' in capsys.readouterr().err
     assert not (tmp_path / "other").exists()
+    first = trained_on(tmp_path / "run" / "model.safetensors")
+    more = tmp_path / "more"
+    for side in ("img", "gt"):
+        (more / side).mkdir(parents=True)
+        with Image.open(drawn / side / "0.png") as image:
+            image.transpose(Image.Transpose.ROTATE_90).save(more / side / "0.png")
+    command[command.index(str(drawn))] = str(more)
+    command[command.index(str(weights))] = str(tmp_path / "run" / "model.safetensors")
+    for steps, resume in ((1, []), (2, ["--resume"])):
+        again = [*command, "--out", str(tmp_path / "again"), "--set", f"train.steps={steps}"]
+        if resume:
+            del again[again.index("--init") : again.index("--init") + 2]
+        assert main([*again, *resume]) == 0
+        seen = trained_on(tmp_path / "again" / "model.safetensors")
+        assert seen > first
+        assert len(seen) == len(first) + 1
     for value in model.parameters():
         torch.nn.init.constant_(value, 0.5)
     save(model, weights)
