@@ -32,8 +32,8 @@ RECIPE = {
             ],
         },
     ],
-    "train": {"steps": 200, "batch": 4, "patch": 96, "lr": 4e-3, "warmup": 20, "ema": 0.98}
-    | {"validate_every": 100, "validation_windows": 24},
+    "train": {"steps": 120, "batch": 4, "patch": 64, "lr": 4e-3, "warmup": 10, "ema": 0.98}
+    | {"validate_every": 60, "validation_windows": 12},
 }
 PAGES = {"type": "drawn", "pages": 10, "width": 400, "height": 300, "degradations": "light"}
 

@@ -28,8 +28,8 @@ RECIPE = {
     "target": {"type": "continuous", "channels": 3},
     "encoder": {"type": "rrdb", "scale": 2, "features": 16, "growth": 8, "blocks": 2, "stack": [0]},
     "flow": [{"repeat": 2, "steps": LEVEL, "between": ["split"]}],
-    "train": {"steps": 200, "batch": 4, "patch": 64, "lr": 2e-3, "warmup": 20, "ema": 0.98}
-    | {"validate_every": 100, "validation_windows": 24, "losses": {"nll": 1.0, "l1": 0.5}},
+    "train": {"steps": 90, "batch": 4, "patch": 48, "lr": 2e-3, "warmup": 10, "ema": 0.98}
+    | {"validate_every": 45, "validation_windows": 12, "losses": {"nll": 1.0, "l1": 0.5}},
 }
 PAGES = {"type": "drawn", "pages": 10, "width": 400, "height": 300, "degradations": []}
 

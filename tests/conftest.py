@@ -16,6 +16,7 @@ from flowkit.data.draw import draw_page
 from flowkit.recipe import build
 
 torch.set_num_threads(1)  # tests are small: threads would only wait for one another
+os.environ.setdefault("OMP_NUM_THREADS", "1")  # in the processes that tests start, too
 
 
 def _perturb(module: nn.Module, seed: int = 0, amount: float = 0.2) -> nn.Module:

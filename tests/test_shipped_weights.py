@@ -72,8 +72,9 @@ def test_dibco_2011_at_temperature_0(data):
     try:
         model = load("binarize")
         pages = load_pages(find_pairs([data / "dibco" / "2011"]))
-        scores = [dibco.evaluate(binarize(page.image, model=model).binary, page.ink) for page in pages]
+        found = [(binarize(page.image, model=model).binary, page.ink) for page in pages]
     finally:
         torch.set_num_threads(1)
-    assert len(scores) == 16
-    assert statistics.fmean(score["f_measure"] for score in scores) >= 90
+    assert len(found) == 16
+    # the F-measure alone: the other scores of 16 pages take as long as the pages
+    assert statistics.fmean(200 * (a & b).sum() / (a.sum() + b.sum()) for a, b in found) >= 90

@@ -20,6 +20,7 @@ from flowkit.evaluation.tiles import PICTURE, SIDE, WorstTiles
 from flowkit.evaluation.uncertainty import BAND, REVIEWED, Uncertainty, pooled
 from flowkit.metrics import components, dibco
 from flowkit.metrics.components import Components
+from flowkit.pages.review import TILE
 from flowkit.training.pictures import write_picture
 
 ABOUT = (
@@ -30,6 +31,8 @@ ABOUT = (
     f"{SIDE} x {SIDE} tiles with the most doubt; at most: in those with the most errors.",
     "In interval: pages whose amount of ink, and number of connected components, lies between the least and "
     "the greatest of the samples; nominal: how often the truth would, were it one more sample.",
+    "Review of pages, of tiles: Spearman's rank correlation of the review score of pages, and of their "
+    f"{TILE} x {TILE} tiles, with what it is to foretell, 1 - the F-measure.",
 )
 CONNECTED = (
     "Pieces of ink, touching at corners being one, in percent of the truth's: broken, in two or more pieces; "

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from flowkit.bench.report import Cell
 from flowkit.evaluation.contestants import Outcome
+from flowkit.evaluation.reviewed import Reviewed, correlations
 from flowkit.evaluation.tiles import tile_sums
 from flowkit.metrics import calibration
 from flowkit.metrics.calibration import Forecast, Interval, RiskCoverage
@@ -34,6 +35,7 @@ class Uncertainty:
         errors: wrong pixels of every tile.
         inside: for every page with samples, whether the widest interval of their ink, and of their number of
             8-connected components, holds the truth's.
+        reviewed: the review scores of these pages, and what they should be.
         samples: of each page; None if the probabilities were not made of any.
     """
 
@@ -42,6 +44,7 @@ class Uncertainty:
     doubt: list[NDArray[np.float64]] = field(default_factory=list)
     errors: list[NDArray[np.float64]] = field(default_factory=list)
     inside: list[tuple[bool, bool]] = field(default_factory=list)
+    reviewed: list[Reviewed] = field(default_factory=list)
     samples: int | None = None
 
     def add(self, outcome: Outcome, truth: Truth) -> None:
@@ -53,6 +56,7 @@ class Uncertainty:
         self.errors.append(tile_sums(outcome.ink ^ truth.ink))
         if outcome.samples is not None:
             self.samples = len(outcome.samples)
+            self.reviewed.append(Reviewed.of(outcome.ink, outcome.samples, truth.ink))
             widest = Interval(self.samples, 1)
             self.inside.append(
                 (
@@ -66,6 +70,7 @@ class Uncertainty:
         self.doubt += other.doubt
         self.errors += other.errors
         self.inside += other.inside
+        self.reviewed += other.reviewed
         self.samples = other.samples
         return self
 
@@ -96,6 +101,8 @@ class Uncertainty:
             for i, name in enumerate(("ink", "components")):
                 row[f"{name} in interval %"] = 100 * float(np.mean([page[i] for page in self.inside]))
             row["nominal %"] = 100 * Interval(self.samples, 1).nominal
+            for name, correlation in zip(("pages", "tiles"), correlations(self.reviewed), strict=True):
+                row[f"review of {name}"] = correlation
         return row
 
     def _pool(self, everywhere: Forecast | None, band: Forecast | None) -> None:

@@ -29,7 +29,7 @@ PROCESS = 400_000_000
 
 PROBE = 64  # side of the small window
 
-SLACK = 1.3
+SLACK = 1.5
 """What PyTorch's libraries need beside the tensors that can be seen, and the allocator's gaps."""
 
 
@@ -47,7 +47,7 @@ class Needs(NamedTuple):
 
     def of(self, *, window: int, together: int, kept: int, width: int) -> int:
         """Of a page `width` wide, for windows of so many pixels and features of `kept` rows."""
-        tile = window * (self.window + (together - 1) * self.sample)
+        tile = window * (self.window + self.features + (together - 1) * self.sample)
         return math.ceil(SLACK * (tile + width * (self.stream + kept * self.features)))
 
 
@@ -84,7 +84,12 @@ def _measured(model: ConditionalFlow, decoder: Decoder, band: int) -> Needs:
     one, two = peak(lambda: decoder(features, latents(1))), peak(lambda: decoder(features, latents(2)))
     rows = image.new_zeros(1, model.in_channels, band, side)
     count = math.ceil(model.encoder.reach / band) + 2  # until all that it holds back is full
-    streaming = peak(lambda: [stream.push(rows, last=False) for _ in range(count)])
+
+    def through_stream() -> None:
+        for left in range(count, 0, -1):
+            stream.push(rows, last=left == 1)  # when all that was held back comes at once
+
+    streaming = peak(through_stream)
     kept = sum(maps.nbytes for maps in features.values())
     return Needs(one / side**2, (two - one) / side**2, kept / side**2, streaming / side)
 

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from flowkit.encoders import Encoder, RowStream
 from flowkit.layers.features import Features
+from flowkit.pages.heap import give_back
 from flowkit.pages.tiles import Span, Tile, round_up
 
 BAND = 128
@@ -67,9 +68,10 @@ class StreamedFeatures:
         """See `PageFeatures.of`."""
         if any(tile.rows.first < first for first in self.first.values()):
             self._start()
+        self._forget(tile.rows.first)  # before more comes, or two rows of tiles would be in memory
         while not self._reached(tile.rows.last):
             self._advance()
-        self._forget(tile.rows.first)
+            self._forget(tile.rows.first)
         return {stride: self._cut(tile, stride, blocks) for stride, blocks in self.blocks.items()}
 
     def _cut(self, tile: Tile, stride: int, blocks: list[Tensor]) -> Tensor:
@@ -102,6 +104,8 @@ class StreamedFeatures:
         height, width = self.size
         stop = min(height, self.read + band(width, self.encoder.multiple))
         rows = self.window(Span(self.read, stop, self.read, stop), Span(0, width, 0, width))
+        if stop == height:  # all that the stream held back comes at once
+            give_back()
         ready = self.stream.push(rows, last=stop == height)
         self.read = stop
         for stride, rows_ready in ready.items():
@@ -112,6 +116,10 @@ class StreamedFeatures:
 
     def _forget(self, first: int) -> None:
         for stride, blocks in self.blocks.items():
-            while (below := self.first[stride] + blocks[0].shape[2] * stride // self.encoder.scale) <= first:
+            while blocks and (below := self._below(stride, blocks[0])) <= first:
                 del blocks[0]
                 self.first[stride] = below
+
+    def _below(self, stride: int, block: Tensor) -> int:
+        """The image row below a stride's first block."""
+        return self.first[stride] + block.shape[2] * stride // self.encoder.scale

@@ -117,7 +117,8 @@ class PageSampler:
             window = max(
                 (tile.rows.last - tile.rows.first) * (tile.cols.last - tile.cols.first) for tile in self.tiles
             )
-            least = fixed + needed.of(window=window, together=self.together, kept=highest + rows, width=width)
+            kept = highest + 2 * rows  # a part of a band above the tiles, and one below
+            least = fixed + needed.of(window=window, together=self.together, kept=kept, width=width)
             if least <= memory:
                 return
         raise MemoryLimitError(

@@ -58,7 +58,8 @@ def test_the_naive_way_comes_to_the_same(recipe, network, perturb):
 
 
 @pytest.mark.slow
-def test_a_table_of_whole_models(recipe, tmp_path, capsys):
+def test_a_table_of_whole_models(recipe, tmp_path, monkeypatch):
+    monkeypatch.setattr("flowkit.bench.model.SIDE", 64)  # but in the processes of its own
     command = [
         "bench",
         "model",

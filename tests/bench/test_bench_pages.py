@@ -47,3 +47,16 @@ def test_the_table_has_every_method_on_every_page(in_this_process, tmp_path, cap
 def test_sizes_that_are_none(size, capsys):
     assert main(["bench", "pages", "--pages", size]) == 2
     assert f'expected sizes such as 2480x3508, got "{size}"' in capsys.readouterr().err
+
+
+def test_large_pages_are_no_reason_to_warn(in_this_process, monkeypatch):
+    measured = pages._measured
+
+    def limited(*args):
+        with monkeypatch.context() as patch:
+            patch.setattr("PIL.Image.MAX_IMAGE_PIXELS", 1000)
+            return measured(*args)
+
+    monkeypatch.setattr(pages, "_measured", limited)
+    command = ["bench", "pages", "--pages", "40x30", "--samples", "--rounds", "1"]
+    assert main([*command, "--threads", str(torch.get_num_threads())]) == 0

@@ -5,6 +5,7 @@ import pytest
 
 from flowkit.evaluation.contestants import Outcome
 from flowkit.evaluation.results import Entry
+from flowkit.evaluation.reviewed import Reviewed
 from flowkit.evaluation.uncertainty import Uncertainty, pooled
 from flowkit.metrics.calibration import smoothed
 from flowkit.metrics.components import count
@@ -95,3 +96,26 @@ def test_pages_are_pooled(truth):
 def test_components_touch_at_corners():
     assert count(np.eye(4, dtype=bool)) == 1
     assert count(np.array([[True, False, True]])) == 2
+
+
+def test_review_scores_are_held_against_the_truth(truth):
+    samples = np.stack([truth] * 4)
+    samples[:, 40:45, 30:50] = False  # certain, and wrong: 100 of 800 pixels of ink
+    reviewed = Reviewed.of(samples[0], samples, truth)
+    assert reviewed.expected.score == 0
+    assert reviewed.actual.score == pytest.approx(100 / (2 * 700 + 100))
+
+
+@pytest.mark.parametrize(("blamed", "expected"), [((0, 1, 2), 1.0), ((2, 1, 0), -1.0), ((0, 0, 0), np.nan)])
+def test_review_scores_rank_pages_as_their_errors_do(blamed, expected):
+    truth = np.zeros((90, 70), bool)
+    truth[10:20] = True
+    found = Uncertainty()
+    for wrong, doubted in enumerate(blamed):
+        samples = np.stack([truth] * 5)
+        samples[:, 10 : 10 + wrong] = False  # what no sample has
+        samples[:2, 30 : 30 + 3 * doubted] = True  # what some have, and the majority has not
+        found.add(outcome(samples), Truth(truth))
+    row = found.row()
+    assert row["review of pages"] == pytest.approx(expected, nan_ok=True)
+    assert row["review of tiles"] == row["review of pages"] or expected is np.nan  # each page is one tile

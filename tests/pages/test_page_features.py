@@ -41,3 +41,27 @@ def test_windows_are_cut_from_the_whole_page(kind, net, page):
             inner = [slice((s.start - s.first) // 2, (s.stop - s.first) // 2) for s in tile]
             rows, cols = (slice(s.start // 2, s.stop // 2) for s in tile)
             torch.testing.assert_close(found[:, :, *inner], whole[:, :, rows, cols], rtol=1e-12, atol=1e-12)
+
+
+def test_a_stream_keeps_no_more_rows_than_are_planned_for(net, page, monkeypatch):
+    monkeypatch.setattr("flowkit.pages.features.BAND", 8)
+
+    def window(rows: Span, cols: Span) -> torch.Tensor:
+        return page[:, :, rows.first : rows.last, cols.first : cols.last]
+
+    features, cut = StreamedFeatures(net, *SIZE, window), tiles(*SIZE, core=32, margin=6, step=2)
+    held = []
+    advance = features._advance
+
+    def watched() -> None:
+        advance()
+        held.append(2 * sum(block.shape[2] for block in features.blocks[2]))
+
+    monkeypatch.setattr(features, "_advance", watched)
+    highest = max(tile.rows.last - tile.rows.first for tile in cut)
+    with torch.no_grad():
+        for tile in cut:
+            features.of(tile)
+    *before, end = held
+    assert max(before) <= highest + 2 * 8
+    assert end <= highest + 2 * 8 + net.reach

@@ -43,7 +43,7 @@ def test_a_page_is_cut_alike_on_every_run(grey_flow: ConditionalFlow) -> None:
 
 def test_results_take_their_share(grey_flow: ConditionalFlow) -> None:
     picture = read(np.zeros((1500, 1400), np.uint8))
-    memory = PROCESS + 50 * ROOM
+    memory = PROCESS + 60 * ROOM
     free = PageSampler(grey_flow, picture, seed=0, memory=memory)
     taken = PageSampler(grey_flow, picture, seed=0, memory=memory, results=24 * ROOM)
     assert area(taken) * taken.together < area(free) * free.together

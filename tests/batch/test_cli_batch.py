@@ -1,65 +1,18 @@
-"""`flowkit binarize` on many pages: trees and lists in, documents out, and runs that are broken off."""
+"""`flowkit binarize` on many pages: trees and lists in, documents out."""
 
 from __future__ import annotations
 
 import io
-import json
 import os
-import signal
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
-from PIL import Image
+from scans import PAGES, document, report, scan, tree
 
-from flowkit.cli import main
 from flowkit.pages.reading import count_pages, read
-
-PAGES = 6
-
-
-def scan(seed: int, height: int = 24, width: int = 20) -> Image.Image:
-    rng = np.random.default_rng(seed)
-    return Image.fromarray(rng.integers(0, 256, (height + seed, width, 3), dtype=np.uint8))
-
-
-@pytest.fixture
-def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A working folder with a tree of scans and a document."""
-    monkeypatch.chdir(tmp_path)
-    for i, place in enumerate(["1.png", "b/2.png", "b/c/3.tif", "b/c/.hidden.png", "b/notes.txt"]):
-        path = Path("scans", place)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        if path.suffix == ".txt":
-            path.touch()
-        else:
-            scan(i).save(path, dpi=(300, 300))
-    document(Path("scans/book.tif"), PAGES - 3)
-    return tmp_path
-
-
-def document(path: Path, pages: int) -> None:
-    first, *rest = [scan(10 + i) for i in range(pages)]
-    first.save(path, save_all=True, append_images=rest, **{"dpi": (200, 200)})
-
-
-def tree(folder: str | Path) -> dict[str, bytes]:
-    """Every file but reports, and its content."""
-    files = sorted(path for path in Path(folder).rglob("*") if path.is_file())
-    return {str(p.relative_to(folder)): p.read_bytes() for p in files if not p.name.startswith("report.")}
-
-
-def report(folder: str = "out") -> list[dict[str, Any]]:
-    return [json.loads(line) for line in Path(folder, "report.jsonl").read_text().splitlines()]
-
-
-@pytest.fixture
-def binarize(ink_checkpoint: Path) -> Callable[..., int]:
-    return lambda *arguments: main(["binarize", *map(str, arguments), "--model", str(ink_checkpoint)])
-
 
 TREE = ["1.png", "b/2.png", "b/c/3.png", "book-001.png", "book-002.png", "book-003.png"]
 
@@ -257,122 +210,6 @@ def test_a_page_of_errors_that_nobody_foresaw(
     err = capsys.readouterr().err
     assert "  scans/1.png: does not fit into memory\n" in err
     assert "  scans/b/2.png: RuntimeError: two\\nlines\n" in err
-
-
-def kill_in(monkeypatch: pytest.MonkeyPatch, where: str, call: int, after: bool) -> None:
-    """SIGKILL this process at the n-th call of a function, before it or right after."""
-    module, _, name = where.rpartition(".")
-    owner: Any = sys.modules.get(module)
-    if owner is None:  # a method
-        module, _, cls = module.rpartition(".")
-        owner = getattr(sys.modules[module], cls)
-    inner, calls = getattr(owner, name), iter(range(1, 1000))
-
-    def deadly(*args: Any, **options: Any) -> Any:
-        mine = next(calls) == call
-        if mine and not after:
-            os.kill(os.getpid(), signal.SIGKILL)
-        result = inner(*args, **options)
-        if mine:
-            os.kill(os.getpid(), signal.SIGKILL)
-        return result
-
-    monkeypatch.setattr(owner, name, deadly)
-
-
-PAGE_ENDS = [
-    ("pathlib.Path.replace", False),  # a draft is complete
-    ("pathlib.Path.replace", True),  # a page is there, and nothing says so
-    ("flowkit.pages.batch.report.Report.add", True),
-    ("PIL.Image.Image.save", True),
-]
-BINDING_ENDS = [("flowkit.pages.batch.run.bind", False), ("flowkit.pages.batch.run.bind", True)]
-ENDS = [
-    *[(suffix, *end) for suffix in ("png", "tif", "pdf") for end in PAGE_ENDS],
-    *[(suffix, *end) for suffix in ("tif", "pdf") for end in BINDING_ENDS],
-    ("tif", "flowkit.pages.binding._bind_tiff", True),  # a document's draft is complete
-    ("pdf", "flowkit.pages.pdf.bind", True),
-]
-
-
-@pytest.mark.parametrize(("suffix", "where", "after"), ENDS)
-def test_killed_and_run_again(
-    suffix: str,
-    where: str,
-    after: bool,
-    folder: Path,
-    binarize: Callable[..., int],
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    for name in ("b/4.png", "b/5.png"):
-        scan(len(name)).save(Path("scans", name))
-    options = ["scans", "--format", suffix, "--samples", "2", "--probability"]
-    assert binarize(*options, "whole_p", "-o", "whole") == 0
-    child = os.fork()
-    if not child:
-        try:
-            kill_in(monkeypatch, where, 1 if "bind" in where else 7, after)
-            binarize(*options, "p", "-o", "out")
-        finally:
-            os._exit(1)
-    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == -signal.SIGKILL
-    done = {(r["output"], r["page"]) for r in report()}
-    assert done
-    assert binarize(*options, "p", "-o", "out") == 0
-    assert tree("out") == tree("whole")
-    assert tree("p") == tree("whole_p")
-    again = [(r["output"], r["page"]) for r in report()]
-    assert len(again) == len(set(again)) == len(report("whole"))  # none twice: what was done stayed
-
-
-def test_two_runs_do_not_write_to_one_folder(
-    folder: Path, binarize: Callable[..., int], capsys: pytest.CaptureFixture[str]
-) -> None:
-    from flowkit.pages.batch.report import opened
-
-    Path("out").mkdir()
-    with opened(Path("out")):
-        assert binarize("scans", "-o", "out") == 2
-    assert capsys.readouterr().err == "flowkit: out: another run is writing to this folder\n"
-    assert binarize("scans", "-o", "out") == 0
-
-
-@pytest.mark.parametrize("out", ["/proc/out", "scans/1.png/out", "none/out"])
-def test_places_that_cannot_be_written_to(
-    out: str, folder: Path, binarize: Callable[..., int], capsys: pytest.CaptureFixture[str]
-) -> None:
-    before = tree(".")
-    assert binarize("scans", "-o", out) == 2
-    assert capsys.readouterr().err.startswith(f"flowkit: {Path(out).parent}: ")
-    assert tree(".") == before
-
-
-@pytest.mark.slow
-def test_jobs_give_the_same_and_outlive_a_worker(
-    folder: Path, binarize: Callable[..., int], capsys: pytest.CaptureFixture[str]
-) -> None:
-    assert binarize("scans", "-o", "one", "--samples", "2") == 0
-    scan(3).save("scans/deadly.png")
-    Path("deadly.py").write_text(
-        "import os, signal\n"
-        "from flowkit.pages.batch import work\n"
-        "read = work.read\n"
-        "def deadly(path, **options):\n"
-        "    if path.name == 'deadly.png':\n"
-        "        os.kill(os.getpid(), signal.SIGKILL)\n"
-        "    return read(path, **options)\n"
-        "if work.read.__module__ != __name__ and os.environ.get('DEADLY') != str(os.getpid()):\n"
-        "    work.read = deadly\n"
-    )
-    os.environ["DEADLY"] = str(os.getpid())
-    try:
-        options = ["scans", "-o", "two", "--samples", "2", "--jobs", "2", "--import", "deadly.py"]
-        assert binarize(*options) == 1
-    finally:
-        del os.environ["DEADLY"]
-    why = "scans/deadly.png: the process that worked on it was killed (SIGKILL, out of memory?)"
-    assert capsys.readouterr().err.splitlines()[-2:] == ["flowkit: 1 of 7 pages failed:", f"  {why}"]
-    assert tree("two") == tree("one")
 
 
 def test_a_web_page_shows_the_worst_first(folder: Path, binarize: Callable[..., int]) -> None:

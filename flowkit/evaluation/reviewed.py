@@ -1,0 +1,45 @@
+"""The review score against what a person with the truth at hand would say."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import ArrayLike
+from scipy import stats
+
+from flowkit.metrics.dibco import Ink
+from flowkit.pages.review import Review, review
+
+
+class Reviewed(NamedTuple):
+    """A page: the review score of its samples, and the one that samples would give that are the truth.
+
+    The second is 1 - the F-measure of the page, and of every tile, up to the ink that is taken for granted.
+    """
+
+    expected: Review
+    actual: Review
+
+    @classmethod
+    def of(cls, ink: Ink, samples: Ink, truth: Ink) -> Reviewed:
+        """Of a result (H, W) that was made from samples (N, H, W), two or more."""
+        votes = samples.sum(0, dtype=np.uint16)
+        return cls(review(ink, votes, len(samples), None), review(ink, truth.astype(np.uint8), 1, None))
+
+
+def correlations(pages: Sequence[Reviewed]) -> tuple[float, float]:
+    """Spearman's rank correlation of expected and actual scores, of pages and of all their tiles; NaN where
+    there is nothing to rank.
+    """
+    by_page = [(page.expected.score, page.actual.score) for page in pages]
+    by_tile = np.concatenate([np.stack([side.tiles.ravel() for side in page], 1) for page in pages])
+    return _spearman(by_page), _spearman(by_tile)
+
+
+def _spearman(pairs: ArrayLike) -> float:
+    expected, actual = np.asarray(pairs, np.float64).T
+    if len(expected) < 3 or np.ptp(expected) == 0 or np.ptp(actual) == 0:
+        return float("nan")
+    return float(stats.spearmanr(expected, actual).statistic)

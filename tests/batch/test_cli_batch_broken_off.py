@@ -1,0 +1,129 @@
+"""Runs of `flowkit binarize` that are killed, lose a process, or are not to begin."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from scans import report, scan, tree
+
+
+def kill_in(monkeypatch: pytest.MonkeyPatch, where: str, call: int, after: bool) -> None:
+    """SIGKILL this process at the n-th call of a function, before it or right after."""
+    module, _, name = where.rpartition(".")
+    owner: Any = sys.modules.get(module)
+    if owner is None:  # a method
+        module, _, cls = module.rpartition(".")
+        owner = getattr(sys.modules[module], cls)
+    inner, calls = getattr(owner, name), iter(range(1, 1000))
+
+    def deadly(*args: Any, **options: Any) -> Any:
+        mine = next(calls) == call
+        if mine and not after:
+            os.kill(os.getpid(), signal.SIGKILL)
+        result = inner(*args, **options)
+        if mine:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return result
+
+    monkeypatch.setattr(owner, name, deadly)
+
+
+PAGE_ENDS = [
+    ("pathlib.Path.replace", False),  # a draft is complete
+    ("pathlib.Path.replace", True),  # a page is there, and nothing says so
+    ("flowkit.pages.batch.report.Report.add", True),
+    ("PIL.Image.Image.save", True),
+]
+BINDING_ENDS = [("flowkit.pages.batch.run.bind", False), ("flowkit.pages.batch.run.bind", True)]
+ENDS = [
+    *[(suffix, *end) for suffix in ("png", "tif", "pdf") for end in PAGE_ENDS],
+    *[(suffix, *end) for suffix in ("tif", "pdf") for end in BINDING_ENDS],
+    ("tif", "flowkit.pages.binding._bind_tiff", True),  # a document's draft is complete
+    ("pdf", "flowkit.pages.pdf.bind", True),
+]
+
+
+@pytest.mark.parametrize(("suffix", "where", "after"), ENDS)
+def test_killed_and_run_again(
+    suffix: str,
+    where: str,
+    after: bool,
+    folder: Path,
+    binarize: Callable[..., int],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    for name in ("b/4.png", "b/5.png"):
+        scan(len(name)).save(Path("scans", name))
+    options = ["scans", "--format", suffix, "--samples", "2", "--probability"]
+    assert binarize(*options, "whole_p", "-o", "whole") == 0
+    child = os.fork()
+    if not child:
+        try:
+            kill_in(monkeypatch, where, 1 if "bind" in where else 7, after)
+            binarize(*options, "p", "-o", "out")
+        finally:
+            os._exit(1)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == -signal.SIGKILL
+    done = {(r["output"], r["page"]) for r in report()}
+    assert done
+    assert binarize(*options, "p", "-o", "out") == 0
+    assert tree("out") == tree("whole")
+    assert tree("p") == tree("whole_p")
+    again = [(r["output"], r["page"]) for r in report()]
+    assert len(again) == len(set(again)) == len(report("whole"))  # none twice: what was done stayed
+
+
+def test_two_runs_do_not_write_to_one_folder(
+    folder: Path, binarize: Callable[..., int], capsys: pytest.CaptureFixture[str]
+) -> None:
+    from flowkit.pages.batch.report import opened
+
+    Path("out").mkdir()
+    with opened(Path("out")):
+        assert binarize("scans", "-o", "out") == 2
+    assert capsys.readouterr().err == "flowkit: out: another run is writing to this folder\n"
+    assert binarize("scans", "-o", "out") == 0
+
+
+@pytest.mark.parametrize("out", ["/proc/out", "scans/1.png/out", "none/out"])
+def test_places_that_cannot_be_written_to(
+    out: str, folder: Path, binarize: Callable[..., int], capsys: pytest.CaptureFixture[str]
+) -> None:
+    before = tree(".")
+    assert binarize("scans", "-o", out) == 2
+    assert capsys.readouterr().err.startswith(f"flowkit: {Path(out).parent}: ")
+    assert tree(".") == before
+
+
+@pytest.mark.slow
+def test_jobs_give_the_same_and_outlive_a_worker(
+    folder: Path, binarize: Callable[..., int], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert binarize("scans", "-o", "one", "--samples", "2") == 0
+    scan(3).save("scans/deadly.png")
+    Path("deadly.py").write_text(
+        "import os, signal\n"
+        "from flowkit.pages.batch import work\n"
+        "read = work.read\n"
+        "def deadly(path, **options):\n"
+        "    if path.name == 'deadly.png':\n"
+        "        os.kill(os.getpid(), signal.SIGKILL)\n"
+        "    return read(path, **options)\n"
+        "if work.read.__module__ != __name__ and os.environ.get('DEADLY') != str(os.getpid()):\n"
+        "    work.read = deadly\n"
+    )
+    os.environ["DEADLY"] = str(os.getpid())
+    try:
+        options = ["scans", "-o", "two", "--samples", "2", "--jobs", "2", "--import", "deadly.py"]
+        assert binarize(*options) == 1
+    finally:
+        del os.environ["DEADLY"]
+    why = "scans/deadly.png: the process that worked on it was killed (SIGKILL, out of memory?)"
+    assert capsys.readouterr().err.splitlines()[-2:] == ["flowkit: 1 of 7 pages failed:", f"  {why}"]
+    assert tree("two") == tree("one")
