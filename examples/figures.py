@@ -1,9 +1,9 @@
 """Figures 1 and 2 of the paper, redrawn: binarizations over temperatures, and super-resolution at 0.7.
 
-python examples/figures.py [PAGE] [-o FOLDER] [--model SUPER.safetensors]
+python examples/figures.py [PAGE] [-o FOLDER] [--model SUPER]
 
 figure1.png: the page (by default a drawn one), its binarizations at rising temperatures, P(ink); figure2.png,
-of a model that super-resolves: the page as it is, by bicubic interpolation, at temperatures 0 and 0.7.
+of a model that super-resolves (by default, the one that ships): the page as it is, by bicubic interpolation, at temperatures 0 and 0.7.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("page", nargs="?", type=Path)
     parser.add_argument("-o", "--out", type=Path, default=Path(), metavar="FOLDER")
-    parser.add_argument("--model", metavar="SUPER")
+    parser.add_argument("--model", metavar="SUPER", default="super-resolve-x4")
     args = parser.parse_args()
     rng, ink = np.random.default_rng(4), load("binarize")
     try:
@@ -47,11 +47,10 @@ def main() -> None:
         inks = [binarize(page, model=ink, temperature=t or None).binary for t in TEMPERATURES]
         share = binarize(page, model=ink, samples=SAMPLES).probability
         save(args.out / "figure1.png", [page, *(np.uint8(255 * (1.0 - p)) for p in (*inks, share))])
-        if args.model is not None:
-            first, second = (upscale(page, model=args.model, temperature=t).image for t in (0.0, 0.7))
-            low, size = Image.fromarray(page.squeeze()), first.shape[1::-1]
-            plain = [np.asarray(low.resize(size, way)) for way in (Image.NEAREST, Image.BICUBIC)]
-            save(args.out / "figure2.png", [*plain, first, second])
+        first, second = (upscale(page, model=args.model, temperature=t).image for t in (0.0, 0.7))
+        low, size = Image.fromarray(page.squeeze()), first.shape[1::-1]
+        plain = [np.asarray(low.resize(size, way)) for way in (Image.NEAREST, Image.BICUBIC)]
+        save(args.out / "figure2.png", [*plain, first, second])
     except (FlowkitError, OSError) as error:
         parser.error(str(error))
 

@@ -1,7 +1,7 @@
 """Enlarge a drawn scrap of page by a flow: small, bicubic, two samples, mean, where samples differ, truth.
 
-python examples/train_super_resolution.py runs/sr          # a small model, in minutes
-python examples/super_resolve.py runs/sr/model.safetensors [-o OUT.png] [--temperature 0.8]
+python examples/super_resolve.py [MODEL] [-o OUT.png] [--temperature 0.8]
+python examples/train_super_resolution.py runs/sr          # a small model of one's own, in minutes
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ GAP = 8  # pixels of white between the panels
 NEAREST, BICUBIC = Image.Resampling.NEAREST, Image.Resampling.BICUBIC
 
 
-def panels(model: Path, temperature: float, samples: int) -> Image.Image:
+def panels(model: str, temperature: float, samples: int) -> Image.Image:
     """The pictures in a row: the last is the standard deviation over the samples, eight times as bright."""
     flow = load(model)
     page, _ = drawn_pair(np.random.default_rng(3), 96, 160, [])
@@ -40,7 +40,7 @@ def panels(model: Path, temperature: float, samples: int) -> Image.Image:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
-    parser.add_argument("model", type=Path)
+    parser.add_argument("model", nargs="?", default="super-resolve-x4")
     parser.add_argument("-o", "--out", type=Path, default=Path("super_resolved.png"))
     parser.add_argument("--temperature", type=float, default=0.8)
     parser.add_argument("--samples", type=int, default=4)

@@ -14,8 +14,10 @@ from flowkit import load
 from flowkit.checkpoint import shipped_weights
 from flowkit.cli import main
 from flowkit.data import find_pairs, load_pages
+from flowkit.data.degrade import drawn_pair
 from flowkit.metrics import dibco
-from flowkit.pages import binarize
+from flowkit.metrics.super_resolution import consistency, psnr
+from flowkit.pages import binarize, upscale
 
 EXAMPLES = Path(__file__).parent.parent / "examples"
 
@@ -64,6 +66,17 @@ def test_the_command_line_on_the_drawn_page(tmp_path, capsys):
     p = np.asarray(Image.open(probability))
     assert p[truth].mean() > 200
     assert p[~truth].mean() < 20
+
+
+def test_super_resolution_of_a_drawn_page_beats_interpolation():
+    page, _ = drawn_pair(np.random.default_rng(21), 160, 320, [])
+    high = Image.fromarray(page).convert("L")
+    low = high.resize((80, 40), Image.Resampling.BICUBIC)
+    made = upscale(low, model="super-resolve-x4").image
+    floor = np.asarray(low.resize(high.size, Image.Resampling.BICUBIC))
+    truth = np.asarray(high)
+    assert psnr(made, truth) > psnr(floor, truth) + 2
+    assert consistency(made, np.asarray(low), 4) > consistency(floor, np.asarray(low), 4) + 5
 
 
 @pytest.mark.slow

@@ -39,7 +39,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     parser.add_argument(
         "--init",
         metavar="FILE",
-        help="start from these weights: a checkpoint of the same model, or an RRDB's",
+        help="start from these weights: a checkpoint of the same model, a model that ships, or an RRDB's",
     )
     parser.add_argument("--resume", action="store_true", help="go on from the last checkpoint in RUN")
     parser.add_argument(

@@ -21,7 +21,10 @@ def add_parser(subparsers: Any) -> None:
         "printed; exit status 0: done, 1: some pages failed, 2: wrong use, or the only page failed.",
     )
     add_places(parser, PHOTO_SUFFIXES)
-    parser.add_argument("--model", required=True, metavar="M", help="a checkpoint")
+    parser.add_argument(
+        "--model", default="super-resolve-x4", metavar="M",
+        help="a model that ships with flowkit, or a checkpoint (%(default)s)",
+    )  # fmt: skip
     parser.add_argument(
         "--temperature", type=float, metavar="T",
         help="of samples; 1: as the model believes them (default: 0, or 1 with several samples)",

@@ -58,7 +58,7 @@ class UpscaledPage:
 def upscale(
     image: ImageLike,
     *,
-    model: Model,
+    model: Model = "super-resolve-x4",
     temperature: float | None = None,
     samples: int = 1,
     seed: int = 0,

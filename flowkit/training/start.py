@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import os
-from pathlib import Path
 
 import torch.nn.functional as F
 from torch import Tensor
 
-from flowkit.checkpoint import MODEL, fill, read_checkpoint, trained_on
+from flowkit.checkpoint import MODEL, fill, locate, read_checkpoint, trained_on
 from flowkit.encoders.rrdb import RRDB
 from flowkit.errors import CheckpointError
 from flowkit.flow import ConditionalFlow
@@ -18,8 +17,8 @@ from flowkit.interop.rrdb import load_rrdb
 def start_from(model: ConditionalFlow, source: str | os.PathLike[str]) -> frozenset[str]:
     """Give a model the weights of a flowkit checkpoint of the same model, or its encoder RRDB weights.
 
-    Returns the fingerprints of the pages that they were trained on, so far as they say so: what is trained
-    from them has seen those pages, too.
+    A name stands for weights that ship, as for `load`. Returns the fingerprints of the pages that the weights
+    were trained on, so far as they say so: what is trained from them has seen those pages, too.
 
     A convolution may read more channels than the checkpoint's, after those: their weights begin at 0, and the
     model computes what the checkpoint's did.
@@ -27,7 +26,7 @@ def start_from(model: ConditionalFlow, source: str | os.PathLike[str]) -> frozen
     Raises:
         CheckpointError: the weights do not fit; the first one in question is named.
     """
-    path = Path(source)
+    path = locate(source)
     if path.suffix == ".safetensors":
         tensors, metadata = read_checkpoint(path, prefix=MODEL)
         if "recipe" in metadata:
