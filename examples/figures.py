@@ -3,7 +3,7 @@
 python examples/figures.py [PAGE] [-o FOLDER] [--model SUPER]
 
 figure1.png: the page (by default a drawn one), its binarizations at rising temperatures, P(ink); figure2.png,
-of a model that super-resolves (by default, the one that ships): the page as it is, by bicubic interpolation, at temperatures 0 and 0.7.
+of a model that super-resolves: the page as it is, by bicubic interpolation, at temperatures 0 and 0.7.
 """
 
 from __future__ import annotations

@@ -24,7 +24,7 @@ from flowkit.pages.tiles import round_up
 MEMORY = 2_000_000_000
 """Bytes that a process may need for a page, unless its user says otherwise."""
 
-PROCESS = 400_000_000
+PROCESS = 420_000_000
 """What Python, PyTorch and its libraries take before any work is done."""
 
 PROBE = 64  # side of the small window
