@@ -22,7 +22,7 @@ from flowkit.layers.network import Conditioned, condition
 from flowkit.path import to_latents
 
 WORTHWHILE = 8  # steps; a shallower flow keeps everything
-KEPT = 5.2  # times the features' size: as much is kept of starts and of first convolutions' outputs
+KEPT = 4.6  # times the features' size: as much is kept of starts and of first convolutions' outputs
 SEGMENTS = 64  # whose starts are kept, at most; a deeper flow has longer segments ...
 LEAST = 24  # ... and so has one whose starts would take more than half of what is kept, down to so many
 READERS = 2  # layers that read features, at most, in one step
