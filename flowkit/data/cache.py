@@ -10,7 +10,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from flowkit.data.sheets import Pair, Sheet
+from flowkit.data.sheets import Kernel, Pair, Sheet
 
 # Pages lie in few blocks, because each block costs every process a file descriptor. The first are small,
 # because a small set should not take much memory.
@@ -25,6 +25,16 @@ class _Place:
     start: int
     shape: tuple[int, ...]
     dtype: str
+
+
+@dataclass(frozen=True)
+class _Kept:
+    """A `Pair` whose arrays lie in slabs."""
+
+    name: str
+    image: _Place | None
+    target: _Place
+    kernels: tuple[Kernel, ...]
 
 
 @dataclass
@@ -45,7 +55,7 @@ class PageCache:
     used: int = 0
     _slabs: list[Tensor] = field(default_factory=list, repr=False)
     _free: list[int] = field(default_factory=list, repr=False)  # per slab: where its free end starts
-    _pages: dict[int, tuple[str, _Place | None, _Place]] = field(default_factory=dict, repr=False)
+    _pages: dict[int, _Kept] = field(default_factory=dict, repr=False)
 
     def __len__(self) -> int:
         return len(self._pages)
@@ -60,15 +70,17 @@ class PageCache:
         if self.used + size > self.budget or not self._room(size):
             return False
         places = [self._write(array) for array in arrays]
-        self._pages[number] = (pair.name, None if pair.image is None else places[0], places[-1])
+        image = None if pair.image is None else places[0]
+        self._pages[number] = _Kept(pair.name, image, places[-1], pair.kernels)
         return True
 
     def get(self, number: int) -> Pair | None:
         """A page that was kept; its arrays are views, and cannot be written to."""
         if number not in self._pages:
             return None
-        name, image, target = self._pages[number]
-        return Pair(name, None if image is None else self._read(image), self._read(target))
+        kept = self._pages[number]
+        image = None if kept.image is None else self._read(kept.image)
+        return Pair(kept.name, image, self._read(kept.target), kept.kernels)
 
     def _room(self, size: int) -> bool:
         """Whether the last slab has `size` bytes left, or a new one could be had."""

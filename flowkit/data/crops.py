@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from flowkit.data.sheets import Box, Pair, reduce
+from flowkit.data.sheets import KERNEL_REACH, Box, Kernel, Pair, reduce
 
 Pieces = tuple[NDArray[np.uint8], NDArray[Any]]  # image and target
 
@@ -31,7 +31,9 @@ def crop(pair: Pair, box: Box | None, side: int, scale: int, rng: np.random.Gene
     )
     window = np.s_[top : top + side, left : left + side]
     if high is not None:
-        return _reduced(_at_least(high, side), top, left, side, scale), target[window]
+        # one kernel asks for no choice: what it is trained with stays what it was
+        which = int(rng.integers(len(pair.kernels))) if len(pair.kernels) > 1 else 0
+        return _reduced(_at_least(high, side), top, left, side, scale, pair.kernels[which]), target[window]
     assert pair.image is not None
     image = _at_least(pair.image, side // scale)
     small = tuple(slice(s.start // scale, s.stop // scale) for s in window)
@@ -69,16 +71,18 @@ def turn(array: NDArray[Any], turns: int, mirrored: bool) -> NDArray[Any]:
     return np.ascontiguousarray(turned[:, ::-1] if mirrored else turned)
 
 
-def _reduced(target: NDArray[Any], top: int, left: int, side: int, scale: int) -> NDArray[np.uint8]:
+def _reduced(
+    target: NDArray[Any], top: int, left: int, side: int, scale: int, kernel: Kernel
+) -> NDArray[np.uint8]:
     """The piece at low resolution, as it would be cut from the page at low resolution."""
-    margin = 2 * scale  # as far as the bicubic kernel reaches
+    margin = KERNEL_REACH * scale
     above, before = (min(margin, start // scale * scale) for start in (top, left))
     height, width = target.shape[:2]
     below, after = (
         min(margin, (n - start - side) // scale * scale) for n, start in ((height, top), (width, left))
     )
     around = target[top - above : top + side + below, left - before : left + side + after]
-    low = reduce(np.ascontiguousarray(around), scale)
+    low = reduce(np.ascontiguousarray(around), scale, kernel)
     first_row, first_col = above // scale, before // scale
     return low[first_row : first_row + side // scale, first_col : first_col + side // scale]
 

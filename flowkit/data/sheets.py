@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, Protocol, runtime_checkable
+from typing import Any, Literal, Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,6 +16,11 @@ from flowkit.flow import ConditionalFlow
 from flowkit.targets import Binary
 
 Box = tuple[int, int, int, int]  # left, top, right, bottom, in pixels of the target
+
+Kernel = Literal["bicubic", "bilinear", "box", "hamming", "lanczos"]
+"""Pillow's: what an image is reduced by, antialiased."""
+
+KERNEL_REACH = 3  # pixels of low resolution: the widest kernel's, Lanczos'
 
 
 @dataclass(frozen=True)
@@ -78,11 +83,13 @@ class Pair:
         image: (h, w, 3), 8 bits, or at the target's resolution (H, W, 3), to be reduced; None where it is the
             target itself that is reduced.
         target: ink, boolean (H, W); or an image (H, W, 3), 8 bits. H = scale h, W = scale w.
+        kernels: what patches are reduced by, each by one of them; the whole page by the first.
     """
 
     name: str
     image: NDArray[np.uint8] | None
     target: NDArray[Any]
+    kernels: tuple[Kernel, ...] = ("bicubic",)
 
     def high(self, scale: int) -> NDArray[Any] | None:
         """What the image at low resolution is made of; None where there is one already."""
@@ -96,14 +103,14 @@ class Pair:
         if high is None:
             return self
         height, width = (n // scale * scale for n in high.shape[:2])
-        low = reduce(high[:height, :width], scale)
+        low = reduce(high[:height, :width], scale, self.kernels[0])
         return replace(self, image=low, target=self.target[:height, :width])
 
 
-def reduce(target: NDArray[np.uint8], scale: int) -> NDArray[np.uint8]:
-    """An image of sides 1/scale, by antialiased bicubic interpolation (Pillow's)."""
+def reduce(target: NDArray[np.uint8], scale: int, kernel: Kernel = "bicubic") -> NDArray[np.uint8]:
+    """An image of sides 1/scale."""
     size = (target.shape[1] // scale, target.shape[0] // scale)
-    return np.asarray(Image.fromarray(target).resize(size, Image.Resampling.BICUBIC))
+    return np.asarray(Image.fromarray(target).resize(size, Image.Resampling[kernel.upper()]))
 
 
 class Sheet(Protocol):
@@ -190,12 +197,14 @@ class HighSheet:
         task: says what the scale is.
         boxes: where patches are taken from.
         size: width and height that the boxes are meant for; None if there are none.
+        kernels: what patches are reduced by.
     """
 
     file: Path
     task: Task
     boxes: tuple[Box, ...] = ()
     size: tuple[int, int] | None = field(default=None)
+    kernels: tuple[Kernel, ...] = ("bicubic",)
 
     @property
     def name(self) -> str:
@@ -216,4 +225,4 @@ class HighSheet:
         height, width = (n // scale * scale for n in image.shape[:2])
         if not height or not width:
             raise DataError(f"{self.file}: is {size_of(image)}, less than {scale} x {scale}")
-        return Pair(self.name, None, image[:height, :width])
+        return Pair(self.name, None, image[:height, :width], self.kernels)

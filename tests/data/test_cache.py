@@ -15,11 +15,11 @@ def page(size: int, seed: int = 0) -> Pair:
 
 def test_what_is_kept_comes_back():
     cache = PageCache(10_000)
-    pairs = [page(7, 0), Pair("high", None, page(9, 1).image), page(4, 2)]
+    pairs = [page(7, 0), Pair("high", None, page(9, 1).image, ("box", "lanczos")), page(4, 2)]
     assert all(cache.put(n, pair) for n, pair in enumerate(pairs))
     for n, pair in enumerate(pairs):
         kept = cache.get(n)
-        assert kept.name == pair.name
+        assert (kept.name, kept.kernels) == (pair.name, pair.kernels)
         assert np.array_equal(kept.target, pair.target)
         assert kept.target.dtype == pair.target.dtype
         assert (kept.image is None) == (pair.image is None)

@@ -91,6 +91,23 @@ def test_low_resolution_from_a_folder(tmp_path, pixels, write):
     assert "no truth of this name" in wrong(X4, "super_resolution", **options)
 
 
+def test_kernels_of_low_resolution(tmp_path, pixels, write):
+    write(tmp_path / "a.png", pixels(40, 60, 0))
+    path = str(tmp_path)
+    [sheet] = find(X4, "super_resolution", path=path, kernels=["hamming", "box"])
+    assert sheet.read().kernels == ("hamming", "box")
+    assert "wants one at least" in wrong(X4, "super_resolution", path=path, kernels=[])
+    assert "not given" in wrong(X4, "super_resolution", path=path, low=path, kernels=["box"])
+    with pytest.raises(DataError, match="kernels.*cubic"):
+        training_set(
+            [{"type": "super_resolution", "path": path, "kernels": ["cubic"]}],
+            task=X4,
+            patch=16,
+            seed=0,
+            length=1,
+        )
+
+
 def test_images_smaller_than_one_low_pixel(tmp_path, pixels, write):
     write(tmp_path / "a.png", pixels(3, 60, 0))
     [sheet] = find(X4, "super_resolution", path=str(tmp_path))

@@ -129,6 +129,22 @@ def test_low_resolution_is_cut_from_the_reduced_page(pixels):
     assert len(seen) > 10
 
 
+def test_low_resolution_by_several_kernels(pixels):
+    page, rng = pixels(96, 128, 0), np.random.default_rng(0)
+    kernels = ("box", "lanczos", "bilinear")
+    seen = set()
+    for _ in range(30):
+        low, high = crop(Pair("a", None, page, kernels), None, 48, 4, rng)
+        [(top, left)] = np.argwhere((page == high[0, 0]).all(2) & (np.roll(page, -1, 1) == high[0, 1]).all(2))
+        from_there = np.ascontiguousarray(page[top % 4 :, left % 4 :])
+        trimmed = np.ascontiguousarray(from_there[: len(from_there) // 4 * 4, : from_there.shape[1] // 4 * 4])
+        place = np.s_[top // 4 : top // 4 + 12, left // 4 : left // 4 + 12]
+        [kernel] = [k for k in kernels if np.array_equal(reduce(trimmed, 4, k)[place], low)]
+        seen.add(kernel)
+    assert seen == set(kernels)
+    assert np.array_equal(Pair("a", None, page, kernels).whole(4).image, reduce(page, 4, "box"))
+
+
 @pytest.mark.parametrize("zoom", [(1.0, 1.0), (0.5, 2.0)])
 def test_ink_at_high_resolution_of_an_image_at_low(tmp_path, write, zoom):
     ink = np.zeros((101, 138), bool)  # no multiples of 4

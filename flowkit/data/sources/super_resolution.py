@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from flowkit.data.find import find_images, match
-from flowkit.data.sheets import HighSheet, PairSheet, Sheet, Task
+from flowkit.data.sheets import HighSheet, Kernel, PairSheet, Sheet, Task
 from flowkit.data.sources.base import Source
 from flowkit.errors import DataError
 from flowkit.registry import register
@@ -14,19 +14,33 @@ from flowkit.registry import register
 
 @register("super_resolution")
 class SuperResolution(Source):
-    """Images; what they look like at low resolution is made by antialiased bicubic reduction, or given.
+    """Images; what they look like at low resolution is made by antialiased reduction, or given.
 
     Args:
         task: not binary.
         base: of relative paths.
         path: a folder of images at high resolution, or several; all below them count, but for truths.
         low: a folder with the same images at low resolution, called alike, exactly 1/scale as high and wide.
+        kernels: what low resolution is made by: every patch by one of them, drawn at random, and what is
+            validated on by the first.
     """
 
-    def __init__(self, task: Task, base: Path, *, path: str | list[str], low: str | None = None) -> None:
+    def __init__(
+        self,
+        task: Task,
+        base: Path,
+        *,
+        path: str | list[str],
+        low: str | None = None,
+        kernels: list[Kernel] | None = None,
+    ) -> None:
         super().__init__(task, base)
         self.folders = [base / p for p in ([path] if isinstance(path, str) else path)]
         self.low = None if low is None else base / low
+        if kernels is not None and (low is not None or not kernels):
+            why = 'are for low resolution that is made, not given as "low"' if low else "wants one at least"
+            raise DataError(f'source "super_resolution": "kernels" {why}')
+        self.kernels: tuple[Kernel, ...] = tuple(kernels or ("bicubic",))
 
     def find(self) -> Sequence[Sheet]:
         """The images.
@@ -37,7 +51,7 @@ class SuperResolution(Source):
         if self.task.binary:
             raise DataError('source "super_resolution" has no ink; binary targets want "paired" or "drawn"')
         if self.low is None:
-            return [HighSheet(file, self.task) for file in find_images(self.folders)]
+            return [HighSheet(file, self.task, kernels=self.kernels) for file in find_images(self.folders)]
         if len(self.folders) > 1:
             raise DataError('source "super_resolution" takes one folder as "path" where "low" is given')
         pairs = match(self.low, self.folders[0])
