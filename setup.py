@@ -6,6 +6,8 @@ part of it, for the CPU, and for CUDA where torch has it; FLOWKIT_BUILD_EXT=cpu 
 
 import os
 import sys
+import tempfile
+from pathlib import Path
 from types import ModuleType
 
 from setuptools import find_packages, setup
@@ -13,10 +15,9 @@ from setuptools import find_packages, setup
 DOORS = {"": (), "0": (), "cpu": ("cpu",), "1": ("cpu", "cuda")}
 
 
-def compiled(kinds):
+def compiled(kinds, scratch):
     try:
         import torch
-        from torch.utils import cpp_extension
     except ImportError:
         raise SystemExit(
             "FLOWKIT_BUILD_EXT needs the torch that flowkit will run with, which an isolated build does not "
@@ -28,6 +29,9 @@ def compiled(kinds):
     sys.modules["flowkit"] = package
     sys.path.insert(0, "")
     from flowkit.ops import build, build_tools
+
+    os.environ.update(build.environment(kinds[-1], scratch))
+    from torch.utils import cpp_extension
 
     extensions = []
     for kind in kinds:
@@ -42,7 +46,6 @@ def compiled(kinds):
         extensions.append(
             make(f"flowkit.csrc.{plan.module}", sources, extra_compile_args=flags, py_limited_api=True)
         )
-    os.environ["TORCH_CUDA_ARCH_LIST"] = build_tools.cuda_architectures()
     command = cpp_extension.BuildExtension.with_options(no_python_abi_suffix=True)
     return {
         "ext_modules": extensions,
@@ -55,12 +58,13 @@ door = os.environ.get("FLOWKIT_BUILD_EXT", "")
 if door not in DOORS:
     raise SystemExit(f"FLOWKIT_BUILD_EXT must be 1, cpu or 0; got {door!r}")
 
-setup(
-    packages=[*find_packages(include=["flowkit", "flowkit.*"]), "flowkit.recipes"],
-    package_dir={"flowkit.recipes": "recipes"},
-    package_data={
-        "flowkit": ["py.typed", "weights/*.*", "csrc/*.cpp", "csrc/*.cu", "csrc/*.h", "csrc/*.cuh"],
-        "flowkit.recipes": ["*.yaml"],
-    },
-    **(compiled(DOORS[door]) if DOORS[door] else {}),
-)
+with tempfile.TemporaryDirectory() as scratch:
+    setup(
+        packages=[*find_packages(include=["flowkit", "flowkit.*"]), "flowkit.recipes"],
+        package_dir={"flowkit.recipes": "recipes"},
+        package_data={
+            "flowkit": ["py.typed", "weights/*.*", "csrc/*.cpp", "csrc/*.cu", "csrc/*.h", "csrc/*.cuh"],
+            "flowkit.recipes": ["*.yaml"],
+        },
+        **(compiled(DOORS[door], Path(scratch)) if DOORS[door] else {}),
+    )

@@ -120,7 +120,7 @@ def build(plan: Plan) -> Path:
             stdin=subprocess.DEVNULL,
             text=True,
             errors="replace",
-            env=_environment(),
+            env={**os.environ, **environment(plan.kind, private)},
         )
         library = private / f"affine_{plan.kind}.so"
         try:
@@ -132,15 +132,30 @@ def build(plan: Plan) -> Path:
     raise KernelError(f"compilation failed{_first_error(done.stdout)}; all of it: {plan.log}")
 
 
-def _environment() -> dict[str, str]:
-    return {
-        **os.environ,
+def environment(kind: str, scratch: Path) -> dict[str, str]:
+    """Variables by which `torch.utils.cpp_extension`, once they are set and it is imported, finds its tools.
+
+    Args:
+        kind: "cpu" or "cuda".
+        scratch: an empty folder that is there until the build ends.
+    """
+    told = {
         "PATH": build_tools.search_path(),
         "TORCH_CUDA_ARCH_LIST": build_tools.cuda_architectures(),
         "CUDA_VISIBLE_DEVICES": "",  # no card is needed, and none may decide what is built
     }
+    home = build_tools.cuda_home() if kind == "cuda" else None
+    if home is not None:
+        told["CUDA_HOME"] = str(home)
+        if library := build_tools.nameless_cudart(home):
+            (scratch / "libcudart.so").symlink_to(library)
+            others = os.environ.get("LIBRARY_PATH")
+            told["LIBRARY_PATH"] = os.pathsep.join([str(scratch), *([others] if others else [])])
+    return told
 
 
 def _first_error(output: str) -> str:
-    found = re.search(r"^.*\berror\b.*$", output, re.MULTILINE | re.IGNORECASE)
+    # a linker says what is missing in its own words, before the compiler that called it speaks of an error
+    words = r"^.*(?:\berror\b|cannot find|undefined reference).*$"
+    found = re.search(words, output, re.MULTILINE | re.IGNORECASE)
     return f" ({found[0].strip()[:200]})" if found else ""

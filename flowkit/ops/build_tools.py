@@ -12,8 +12,8 @@ from pathlib import Path
 
 import torch
 
-# 8.x cards run 8.0's code, 9.0 its own, later ones compile the PTX when they load it.
-CUDA_ARCHITECTURES = "8.0;9.0+PTX"
+# 8.x cards run 8.0's code, later ones than 9.0 compile the PTX when they load it.
+CUDA_ARCHITECTURES = "7.5;8.0;9.0+PTX"
 USUAL_CUDA = Path("/usr/local/cuda")
 
 
@@ -34,11 +34,39 @@ def ninja() -> str | None:
 
 
 def nvcc() -> str | None:
-    """The CUDA compiler that it will call: of $CUDA_HOME, on PATH, or in the usual place."""
+    """The CUDA compiler that it will call: of $CUDA_HOME, on PATH, in the usual place, or from a wheel."""
     for home in (os.environ.get("CUDA_HOME"), os.environ.get("CUDA_PATH")):
         if home:
             return shutil.which("nvcc", path=str(Path(home, "bin")))
-    return shutil.which("nvcc", path=search_path()) or shutil.which("nvcc", path=str(USUAL_CUDA / "bin"))
+    places = (search_path(), str(USUAL_CUDA / "bin"), *(str(home / "bin") for home in _wheels()))
+    return next(filter(None, (shutil.which("nvcc", path=place) for place in places)), None)
+
+
+def _wheels() -> list[Path]:
+    """Where NVIDIA's wheels of torch's CUDA lie, which share a folder from 13 on."""
+    spec = importlib.util.find_spec("nvidia")
+    major = str(torch.version.cuda).partition(".")[0]
+    return [Path(path, f"cu{major}") for path in (spec and spec.submodule_search_locations) or ()]
+
+
+def cuda_home() -> Path | None:
+    """The folder of nvcc's toolkit, by its own word: what is on PATH may be a link to it, or a script."""
+    command = nvcc()
+    if command is None:
+        return None
+    words = [str(Path(command).resolve()), "--dryrun", "-x", "cu", "-c", os.devnull]
+    try:
+        told = subprocess.run(words, capture_output=True, text=True, timeout=60).stderr
+    except (OSError, subprocess.SubprocessError):
+        return None
+    found = re.search(r"^#\$ _HERE_=(.+)/bin$", told, re.MULTILINE)
+    return Path(found[1]) if found and Path(found[1], "bin", "nvcc").is_file() else None
+
+
+def nameless_cudart(home: Path) -> Path | None:
+    """CUDA's runtime, where a linker would not find it: wheels leave out the name without a version."""
+    libraries = [path for name in ("lib64", "lib") for path in sorted((home / name).glob("libcudart.so*"))]
+    return None if any(path.name == "libcudart.so" for path in libraries) else next(iter(libraries), None)
 
 
 def cuda_architectures() -> str:
@@ -65,13 +93,16 @@ def missing(kind: str) -> str | None:
 
 def _missing_cuda() -> str | None:
     command = nvcc()
-    if command is None:
-        home = os.environ.get("CUDA_HOME") or os.environ.get("CUDA_PATH")
-        return f"no nvcc in {Path(home, 'bin')}" if home else "no nvcc on PATH"
     wanted = str(torch.version.cuda)
+    major = wanted.partition(".")[0]
+    if command is None:
+        if home := os.environ.get("CUDA_HOME") or os.environ.get("CUDA_PATH"):
+            return f"no nvcc in {Path(home, 'bin')}"
+        wheels = f": pip install 'cuda-toolkit[cccl,crt,nvcc,nvvm]=={wanted}.*'" if int(major) >= 13 else ""
+        return f"no nvcc on PATH{wheels}"
     found = cuda_version(command)
     # Within one major version CUDA's runtime is compatible; across them a library does not even load.
-    if found.partition(".")[0] != wanted.partition(".")[0]:
+    if found.partition(".")[0] != major:
         return f"{command} is of CUDA {found}, torch of CUDA {wanted}"
     return None
 

@@ -82,7 +82,8 @@ def test_no_tool(stub, monkeypatch, variable, command, message):
     ("torch_cuda", "nvcc", "home", "message"),
     [
         (None, None, None, "is built without CUDA"),
-        ("13.0", None, None, "no nvcc on PATH"),
+        ("12.8", None, None, "no nvcc on PATH$"),
+        ("13.0", None, None, r"no nvcc on PATH: pip install 'cuda-toolkit\[.*nvcc.*\]==13\.0\.\*'"),
         ("13.0", None, "/nowhere", "no nvcc in /nowhere/bin"),
         ("13.0", "release 12.9, V12.9.86", None, r"nvcc is of CUDA 12\.9, torch of CUDA 13\.0"),
         ("13.0", "", None, r"nvcc is of CUDA unknown, torch of CUDA 13\.0"),
@@ -105,6 +106,57 @@ def test_what_cuda_needs(stub, monkeypatch, torch_cuda, nvcc, home, message):
     else:
         with pytest.raises(KernelError, match=message):
             build.build(build.plan("cuda"))
+
+
+@pytest.mark.parametrize("way", ["itself", "link", "script", "wheel"])
+def test_the_toolkit_is_found_behind_its_compiler(stub, monkeypatch, tmp_path, way):
+    """A link to nvcc or a script that calls it lies in no toolkit's folder; a wheel's is not on PATH."""
+    monkeypatch.setattr(torch.version, "cuda", "13.0")
+    monkeypatch.setattr(build_tools, "USUAL_CUDA", tmp_path / "no-cuda")
+    home = tmp_path / "nvidia" / "cu13"
+    (home / "bin").mkdir(parents=True)
+    nvcc = home / "bin" / "nvcc"
+    # as nvcc does, which believes the path that it is called by
+    nvcc.write_text('#!/bin/sh\necho "#$ _HERE_=$(dirname "$0")" >&2\n')
+    nvcc.chmod(0o755)
+    places = [str(stub.bin), "/usr/bin", "/bin"]
+    monkeypatch.setenv("PATH", os.pathsep.join([str(nvcc.parent), *places] if way == "itself" else places))
+    if way == "link":
+        (stub.bin / "nvcc").symlink_to(nvcc)
+    elif way == "script":
+        stub.fake("nvcc", f'exec {nvcc} "$@"')
+    elif way == "wheel":
+        monkeypatch.setattr(sys, "path", [str(tmp_path), *sys.path])
+        monkeypatch.delitem(sys.modules, "nvidia", raising=False)
+    assert build.environment("cuda", tmp_path)["CUDA_HOME"] == str(home)
+    assert "CUDA_HOME" not in build.environment("cpu", tmp_path)
+
+
+@pytest.mark.parametrize(("library", "linked"), [("libcudart.so.13", True), ("libcudart.so", False)])
+def test_a_runtime_without_the_name_that_linkers_look_for(stub, monkeypatch, tmp_path, library, linked):
+    home = tmp_path / "cuda"
+    scratch = tmp_path / "scratch"
+    for folder in (home / "lib", scratch):
+        folder.mkdir(parents=True)
+    (home / "lib" / library).write_bytes(b"CUDA's runtime")
+    monkeypatch.setattr(build_tools, "cuda_home", lambda: home)
+    monkeypatch.setenv("LIBRARY_PATH", "/others")
+    told = build.environment("cuda", scratch)
+    if linked:
+        assert told["LIBRARY_PATH"].split(os.pathsep) == [str(scratch), "/others"]
+        assert (scratch / "libcudart.so").read_bytes() == b"CUDA's runtime"
+    else:
+        assert "LIBRARY_PATH" not in told
+        assert not list(scratch.iterdir())
+
+
+@pytest.mark.usefixtures("can_compile")
+def test_a_linker_s_error_names_what_is_missing(stub, monkeypatch):
+    linker = "/usr/bin/ld: cannot find -lcudart: No such file or directory"
+    said = f"echo '{linker}'; echo 'collect2: error: ld returned 1 exit status'; exit 1"
+    stub.fake("ninja", f'[ "$1" = --version ] && exit 0; {said}')
+    with pytest.raises(KernelError, match=rf"compilation failed \({linker}\)"):
+        build.build(build.plan("cpu"))
 
 
 def test_a_cache_that_cannot_be_written(stub, monkeypatch):

@@ -6,19 +6,20 @@ import ctypes
 import itertools
 import re
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 import torch
 from torch.utils.cpp_extension import COMMON_NVCC_FLAGS
 
-from flowkit.ops import SCALES, build_tools, sources
+from flowkit.ops import SCALES, build, build_tools, sources
 from flowkit.ops.affine import affine_formula
 
 HERE = Path(__file__).parent
 TORCH = Path(torch.__file__).parent
 LAST, FIRST = torch.channels_last, torch.contiguous_format
-ARCHITECTURES = ("80", "90")
+ARCHITECTURES = ("75", "80", "90")
 
 
 def call(*command: object) -> str:
@@ -207,3 +208,23 @@ def test_nvcc_makes_accesses_of_sixteen_bytes(ptx):
         assert sum("v4" in of for of in stores) >= 1
         assert {of for of in loads if "v4" not in of} <= ({"f32", "f64"} if backward == "1" else set())
         assert {of for of in stores if "v4" not in of} <= (set() if backward == "1" else {"f32", "f64"})
+
+
+LOAD = """
+import sys, torch
+for library in sys.argv[1:]:
+    torch.ops.load_library(library)
+for name in ("flowkit::affine", "flowkit::affine_backward"):
+    print(torch._C._dispatch_has_kernel_for_dispatch_key(name, "CUDA"))
+"""
+
+
+@pytest.mark.slow
+def test_the_whole_library_is_linked_and_loads_where_torch_has_cuda(library, monkeypatch, tmp_path):
+    """It needs no GPU: without one, the kernels are there all the same."""
+    if why := build_tools.missing("cuda"):
+        pytest.skip(f"the CUDA library cannot be built here: {why}")
+    monkeypatch.setenv("FLOWKIT_CACHE", str(tmp_path))
+    built = build.build(build.plan("cuda"))
+    # in a process of its own: what has been loaded stays loaded
+    assert call(sys.executable, "-c", LOAD, library, built) == "True\nTrue\n"
