@@ -165,11 +165,11 @@ def _round(
             if fold is None or root is None:
                 raise FlowkitError("--head wants --head-data: pages to fit its temperature on")
             folders = [str(root / name) for name in fold.train]
-        _add_head(made, wanted.head, head, folders)
+        _add_head(made, wanted, head, folders)
     return made
 
 
-def _add_head(made: Round, name: str, file: str, folders: Sequence[str]) -> None:
+def _add_head(made: Round, wanted: Wanted, file: str, folders: Sequence[str]) -> None:
     seen = trained_on(file)
     if not seen:
         raise FlowkitError(
@@ -188,7 +188,9 @@ def _add_head(made: Round, name: str, file: str, folders: Sequence[str]) -> None
                 f"{file}: its encoder is {_encoder(flow)}, expected that of the model, "
                 f"{_encoder(contestant.flow)}: the same features make the comparison"
             )
-    made.contestants.append(Head(name, flow, held_back))
+    assert wanted.head is not None
+    most = max((numbers[-1] for numbers in wanted.counts.values()), default=1)
+    made.contestants.append(Head(wanted.head, flow, held_back, samples=most, seed=wanted.seed))
     made.trained_on[file] = seen | {marks[pair] for pair in held_back}
 
 
