@@ -9,7 +9,7 @@ from pathlib import Path
 from flowkit.bench.report import Cell
 from flowkit.data import load_pages
 from flowkit.data.fingerprint import fingerprint
-from flowkit.errors import DataError
+from flowkit.errors import DataError, FlowkitError
 from flowkit.evaluation.contestants import Sets
 from flowkit.evaluation.plan import Round, Wanted, rounds
 from flowkit.evaluation.plots import draw_calibration
@@ -58,6 +58,8 @@ class InkEvaluation:
     scores = dibco.SCORES
 
     def __init__(self, wanted: Wanted, allow_train: bool = False) -> None:
+        if wanted.focus is not None:
+            raise FlowkitError("--focus is for super-resolution, and all that is scored here is ink")
         self.wanted = wanted
         self.rounds = rounds(wanted)
         for one in self.rounds:

@@ -6,7 +6,7 @@ import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from flowkit.checkpoint import load, trained_on
 from flowkit.data import find_pairs
@@ -46,6 +46,8 @@ class Wanted:
         seed: of the samples.
         head: a checkpoint.
         head_data: folders with the pages that its temperature is fitted on.
+        focus: "ink" for scores of what is near ink as well, of a model that super-resolves.
+        ink_model: that finds it.
     """
 
     model: str
@@ -57,6 +59,8 @@ class Wanted:
     seed: int = 0
     head: str | None = None
     head_data: Sequence[str] | None = None
+    focus: Literal["ink"] | None = None
+    ink_model: str = "binarize"
 
     @property
     def counts(self) -> dict[float, list[int]]:
