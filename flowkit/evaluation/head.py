@@ -73,7 +73,7 @@ class Head:
     Args:
         name: in the tables.
         flow: binary; its target is replaced, so that it gives v and not the sign of v.
-        held_back: (image, truth) files to fit slope and bias on, none of which it was trained on.
+        held_back: (image, truth) files to fit slope and bias on; its training had none of them.
         samples: of every page, if two or more: each pixel is drawn by itself, which is all that P(ink) says.
         seed: of the samples.
 
@@ -108,7 +108,7 @@ class Head:
         """What was fitted."""
         return [
             f"{self.entries[0]}: trained by cross-entropy; log-odds {self.scaling.slope:.3g} v "
-            f"{self.scaling.bias:+.3g}, fitted on pages that it was not trained on ({self.pages})."
+            f"{self.scaling.bias:+.3g}, fitted on pages that its training held back ({self.pages})."
         ]
 
     def run(self, page: Page) -> Iterator[Outcome]:

@@ -180,7 +180,8 @@ def _add_head(made: Round, wanted: Wanted, file: str, folders: Sequence[str]) ->
             f"{file}: does not say which pages it was trained on, so none are known to be held back"
         )
     marks = {pair: fingerprint(read_rgb(pair[0])) for pair in find_pairs(folders)}
-    held_back = [pair for pair, mark in marks.items() if mark not in seen]
+    last = trained_on(file, last=True)
+    held_back = [pair for pair, mark in marks.items() if mark not in last]
     if not held_back:
         raise FlowkitError(
             f"{file}: was trained on all pages of {', '.join(folders)}; train it with --validation 0.1"
@@ -194,7 +195,11 @@ def _add_head(made: Round, wanted: Wanted, file: str, folders: Sequence[str]) ->
             )
     assert wanted.head is not None
     most = max((numbers[-1] for numbers in wanted.counts.values()), default=1)
-    made.contestants.append(Head(wanted.head, flow, held_back, samples=most, seed=wanted.seed))
+    head = Head(wanted.head, flow, held_back, samples=most, seed=wanted.seed)
+    earlier = sum(marks[pair] in seen for pair in held_back)
+    if earlier:
+        made.notes.append(f"{wanted.head}: {earlier} of the pages held back were seen by earlier trainings.")
+    made.contestants.append(head)
     made.trained_on[file] = seen | {marks[pair] for pair in held_back}
 
 

@@ -48,4 +48,4 @@ def test_its_map_is_the_page_at_temperature_0(checkpoint, drawn):
     assert np.array_equal(outcome.samples[:, sure], np.broadcast_to(outcome.ink[sure], (6, sure.sum())))
     p = np.where(page.ink, outcome.probability, 1 - outcome.probability)
     assert outcome.nats == pytest.approx(-np.log(p).sum())
-    assert "fitted on pages that it was not trained on (1)." in head.notes[0]
+    assert "fitted on pages that its training held back (1)." in head.notes[0]
