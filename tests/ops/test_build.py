@@ -99,6 +99,7 @@ def test_what_cuda_needs(stub, monkeypatch, torch_cuda, nvcc, home, message):
     monkeypatch.setattr(sys, "executable", str(stub.bin / "python"))
     monkeypatch.setenv("PATH", os.pathsep.join([str(stub.bin), "/bin"]) if nvcc else str(stub.bin))
     monkeypatch.setattr(build_tools, "USUAL_CUDA", stub.bin / "no-cuda")
+    monkeypatch.setattr(build_tools, "_wheels", list)
     if home:
         monkeypatch.setenv("CUDA_HOME", home)
     if message is None:
