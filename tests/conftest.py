@@ -15,6 +15,9 @@ from flowkit.data.degrade import degrade
 from flowkit.data.draw import draw_page
 from flowkit.recipe import build
 
+# --doctest-modules would import them as modules too, and fails where two folders' are in one run
+collect_ignore_glob = ["*/conftest.py"]
+
 torch.set_num_threads(1)  # tests are small: threads would only wait for one another
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # in the processes that tests start, too
 
