@@ -23,7 +23,7 @@ NAME = "results"
 STEM = "evaluation"
 """How the names of all files in that folder begin: others may lie there too."""
 
-_DECIMALS = {"nrm": 4, "mpm": 5, "ssim": 4}
+_DECIMALS = {"nrm": 4, "mpm": 5, "ssim": 4, "text_ssim": 4}
 
 
 @dataclass
