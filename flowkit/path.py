@@ -30,7 +30,8 @@ def to_latents(layers: Iterable[FlowLayer], contexts: Iterable[Any], v: Tensor) 
 
 def from_latents(layers: Sequence[FlowLayer], contexts: Sequence[Any], latents: Sequence[Tensor]) -> Tensor:
     """Latent -> data: the inverse of `to_latents`, of the latents in its order and what went on, last."""
-    *left, v = latents
+    left = list(latents)
+    v = left.pop()
     for layer, context in zip(reversed(layers), reversed(contexts), strict=True):
         if layer.latent_channels:
             v = torch.cat([v, left.pop()], dim=1)
