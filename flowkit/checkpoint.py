@@ -19,6 +19,7 @@ from flowkit.flow import ConditionalFlow
 from flowkit.recipe import build, read_recipe_text
 
 TRAIN_PAGES = "train_pages"  # metadata: a JSON list of fingerprints
+RUN_PAGES = "run_pages"  # the same, of the last training alone
 MODEL = "model/"  # the prefix of the weights to use; a training checkpoint holds more beside them
 
 
@@ -44,20 +45,25 @@ def load(name_or_path: str | os.PathLike[str]) -> ConditionalFlow:
     return model.eval()
 
 
-def trained_on(name_or_path: str | os.PathLike[str]) -> frozenset[str]:
+def trained_on(name_or_path: str | os.PathLike[str], *, last: bool = False) -> frozenset[str]:
     """Fingerprints (`flowkit.data.fingerprint`) of the pages that a model was trained on, if it says so.
+
+    Args:
+        name_or_path: as for `load`.
+        last: in its last training alone, where the file tells that from those of the weights it began with.
 
     Raises:
         CheckpointError: as `load`, or the list is damaged.
     """
     path = locate(name_or_path)
     _, metadata = read_checkpoint(path, prefix=TRAIN_PAGES)
+    key = RUN_PAGES if last and RUN_PAGES in metadata else TRAIN_PAGES
     try:
-        pages = json.loads(metadata.get(TRAIN_PAGES, "[]"))
+        pages = json.loads(metadata.get(key, "[]"))
     except ValueError:
         pages = None
     if not isinstance(pages, list):
-        raise CheckpointError(f'{path}: its metadata "{TRAIN_PAGES}" is not a list of fingerprints')
+        raise CheckpointError(f'{path}: its metadata "{key}" is not a list of fingerprints')
     return frozenset(pages)
 
 

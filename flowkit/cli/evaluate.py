@@ -81,6 +81,14 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         help="Tesseract's page segmentation mode: 3 (default) for pages, 7 for single lines",
     )  # fmt: skip
     parser.add_argument(
+        "--focus", choices=("ink",),
+        help="for a model that super-resolves: score what is near the ink of the image by itself, too",
+    )  # fmt: skip
+    parser.add_argument(
+        "--ink-model", default="binarize", metavar="M",
+        help="of --focus: a model that ships with flowkit, or a checkpoint (%(default)s)",
+    )  # fmt: skip
+    parser.add_argument(
         "--allow-train", action="store_true", help="score pages that the model was trained on, too"
     )
     parser.add_argument(

@@ -17,7 +17,7 @@ from flowkit.data.find import image_files, report
 from flowkit.data.sheets import reduce
 from flowkit.errors import DataError
 from flowkit.evaluation.baselines import Binarizer
-from flowkit.evaluation.drawing import draw
+from flowkit.evaluation.drawing import draw, negative_log_density
 from flowkit.evaluation.results import Entry
 from flowkit.flow import ConditionalFlow
 from flowkit.metrics.calibration import smoothed
@@ -38,13 +38,15 @@ class Outcome(NamedTuple):
         entry: whose.
         ink: (H, W).
         probability: P(ink) of every pixel, where there is one.
-        samples: (N, H, W) that the probability was made of.
+        samples: (N, H, W), of the whole page each.
+        nats: -log p(the page's truth | page), where there is a density of whole pages.
     """
 
     entry: Entry
     ink: Ink
     probability: NDArray[np.floating] | None = None
     samples: Ink | None = None
+    nats: float | None = None
 
 
 class Contestant(Protocol):
@@ -105,7 +107,12 @@ class Model:
     def run(self, page: Page) -> Iterator[Outcome]:
         """See `Contestant`; holds all samples of the page, a byte for every pixel of each."""
         height, width = page.image.shape[:2]
-        drawn = draw(self.flow, self._picture(page), self.most, self.seed)
+        picture = self._picture(page)
+        drawn = draw(self.flow, picture, self.most, self.seed)
+        nats = None
+        if any(entry.temperature == 1 and entry.samples != 1 for entry in self.entries):
+            assert page.ink is not None
+            nats = negative_log_density(self.flow, picture, page.ink, self.seed)
         for entry in self.entries:
             assert entry.temperature is not None and entry.samples is not None
             n = entry.samples
@@ -114,7 +121,8 @@ class Model:
             if n == 1:
                 yield Outcome(entry, samples[0])
             else:
-                yield Outcome(entry, 2 * votes >= n, smoothed(votes, n), samples)
+                density = nats if entry.temperature == 1 else None
+                yield Outcome(entry, 2 * votes >= n, smoothed(votes, n), samples, density)
 
     def _picture(self, page: Page) -> Picture:
         scale = self.flow.scale

@@ -1,7 +1,8 @@
-"""Samples of whole pages, at several temperatures at once."""
+"""Samples of whole pages, at several temperatures at once, and the density of their truth."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -9,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from flowkit.flow import ConditionalFlow
+from flowkit.pages.likelihood import bits_per_dim
 from flowkit.pages.reading import Picture
 from flowkit.pages.sampling import PageSampler
 from flowkit.targets import Binary
@@ -36,3 +38,9 @@ def draw(
                 values = y.float().numpy()
                 page[:, rows, cols] = values > 0.5 if binary else values
     return drawn
+
+
+def negative_log_density(flow: ConditionalFlow, picture: Picture, ink: NDArray[np.bool_], seed: int) -> float:
+    """-log p(ink | page) in nats, of all pixels together: an upper bound, by noise of this seed."""
+    bits = bits_per_dim(PageSampler(flow, picture, seed=seed), ink, lambda: None)
+    return bits * math.log(2) * ink.size

@@ -17,6 +17,7 @@ from flowkit.evaluation.contestants import Outcome
 from flowkit.evaluation.drawing import draw
 from flowkit.evaluation.results import Entry
 from flowkit.flow import ConditionalFlow
+from flowkit.metrics.calibration import Forecast, negative_log_likelihood
 from flowkit.pages.reading import read
 from flowkit.targets import Continuous
 
@@ -72,15 +73,27 @@ class Head:
     Args:
         name: in the tables.
         flow: binary; its target is replaced, so that it gives v and not the sign of v.
-        held_back: (image, truth) files to fit slope and bias on, none of which it was trained on.
+        held_back: (image, truth) files to fit slope and bias on; its training had none of them.
+        samples: of every page, if two or more: each pixel is drawn by itself, which is all that P(ink) says.
+        seed: of the samples.
 
     Raises:
         DataError: pages that cannot be read.
     """
 
-    def __init__(self, name: str, flow: ConditionalFlow, held_back: Sequence[tuple[Path, Path]]) -> None:
+    def __init__(
+        self,
+        name: str,
+        flow: ConditionalFlow,
+        held_back: Sequence[tuple[Path, Path]],
+        *,
+        samples: int,
+        seed: int,
+    ) -> None:
         self.entries = (Entry(name),)
         self.flow = flow
+        self.samples = samples
+        self.seed = seed
         flow.target = Continuous(channels=1, noise="none")
         self.pages = len(held_back)
         values, inks = [], []
@@ -95,13 +108,19 @@ class Head:
         """What was fitted."""
         return [
             f"{self.entries[0]}: trained by cross-entropy; log-odds {self.scaling.slope:.3g} v "
-            f"{self.scaling.bias:+.3g}, fitted on pages that it was not trained on ({self.pages})."
+            f"{self.scaling.bias:+.3g}, fitted on pages that its training held back ({self.pages})."
         ]
 
     def run(self, page: Page) -> Iterator[Outcome]:
         """See `Contestant`."""
+        assert page.ink is not None
         probability = self.scaling.probability(self._map(page))
-        yield Outcome(self.entries[0], probability >= 0.5, probability)
+        samples = None
+        if self.samples > 1:
+            rng = np.random.default_rng(self.seed)
+            samples = np.stack([rng.random(probability.shape) < probability for _ in range(self.samples)])
+        nats = page.ink.size * negative_log_likelihood(Forecast.of(probability, page.ink))
+        yield Outcome(self.entries[0], probability >= 0.5, probability, samples, nats)
 
     def _map(self, page: Page) -> NDArray[np.float32]:
         v: NDArray[np.float32] = draw(self.flow, read(page.name), {0.0: 1}, 0)[0.0][0, 0]

@@ -9,7 +9,7 @@ from pathlib import Path
 from flowkit.bench.report import Cell
 from flowkit.data import load_pages
 from flowkit.data.fingerprint import fingerprint
-from flowkit.errors import DataError
+from flowkit.errors import DataError, FlowkitError
 from flowkit.evaluation.contestants import Sets
 from flowkit.evaluation.plan import Round, Wanted, rounds
 from flowkit.evaluation.plots import draw_calibration
@@ -19,18 +19,21 @@ from flowkit.evaluation.task import Job, page_names
 from flowkit.evaluation.tiles import PICTURE, SIDE, WorstTiles
 from flowkit.evaluation.uncertainty import BAND, REVIEWED, Uncertainty, pooled
 from flowkit.metrics import components, dibco
+from flowkit.metrics.calibration import PRIOR
 from flowkit.metrics.components import Components
 from flowkit.pages.review import TILE
 from flowkit.training.pictures import write_picture
 
 ABOUT = (
-    "P(ink) of N samples is (votes + 1) / (N + 2), which by itself costs every certain pixel 1 / (N + 2) of "
-    "ECE; share ECE is that of votes / N.",
+    "Page NLL: -log p(truth | page) in nats per pixel, of all pixels together: of a flow an upper bound, by "
+    "dequantisation; of a head the sum over pixels, which it takes to be independent.",
+    f"P(ink) of N samples is (votes + {PRIOR:g}) / (N + {2 * PRIOR:g}); all figures but the first are of it.",
     f"Band: pixels within {BAND:g} of a contour of the truth.",
     f"Errors in worst tiles: the share of all wrong pixels that lies in the {100 * REVIEWED:g} % of the "
     f"{SIDE} x {SIDE} tiles with the most doubt; at most: in those with the most errors.",
     "In interval: pages whose amount of ink, and number of connected components, lies between the least and "
-    "the greatest of the samples; nominal: how often the truth would, were it one more sample.",
+    "the greatest of the samples; nominal: how often the truth would, were it one more sample. Of a head "
+    "as many samples are drawn, each pixel by itself.",
     "Review of pages, of tiles: Spearman's rank correlation of the review score of pages, and of their "
     f"{TILE} x {TILE} tiles, with what it is to foretell, 1 - the F-measure.",
 )
@@ -55,6 +58,8 @@ class InkEvaluation:
     scores = dibco.SCORES
 
     def __init__(self, wanted: Wanted, allow_train: bool = False) -> None:
+        if wanted.focus is not None:
+            raise FlowkitError("--focus is for super-resolution, and all that is scored here is ink")
         self.wanted = wanted
         self.rounds = rounds(wanted)
         for one in self.rounds:

@@ -6,7 +6,7 @@ import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from flowkit.checkpoint import load, trained_on
 from flowkit.data import find_pairs
@@ -46,6 +46,8 @@ class Wanted:
         seed: of the samples.
         head: a checkpoint.
         head_data: folders with the pages that its temperature is fitted on.
+        focus: "ink" for scores of what is near ink as well, of a model that super-resolves.
+        ink_model: that finds it.
     """
 
     model: str
@@ -57,6 +59,8 @@ class Wanted:
     seed: int = 0
     head: str | None = None
     head_data: Sequence[str] | None = None
+    focus: Literal["ink"] | None = None
+    ink_model: str = "binarize"
 
     @property
     def counts(self) -> dict[float, list[int]]:
@@ -165,18 +169,19 @@ def _round(
             if fold is None or root is None:
                 raise FlowkitError("--head wants --head-data: pages to fit its temperature on")
             folders = [str(root / name) for name in fold.train]
-        _add_head(made, wanted.head, head, folders)
+        _add_head(made, wanted, head, folders)
     return made
 
 
-def _add_head(made: Round, name: str, file: str, folders: Sequence[str]) -> None:
+def _add_head(made: Round, wanted: Wanted, file: str, folders: Sequence[str]) -> None:
     seen = trained_on(file)
     if not seen:
         raise FlowkitError(
             f"{file}: does not say which pages it was trained on, so none are known to be held back"
         )
     marks = {pair: fingerprint(read_rgb(pair[0])) for pair in find_pairs(folders)}
-    held_back = [pair for pair, mark in marks.items() if mark not in seen]
+    last = trained_on(file, last=True)
+    held_back = [pair for pair, mark in marks.items() if mark not in last]
     if not held_back:
         raise FlowkitError(
             f"{file}: was trained on all pages of {', '.join(folders)}; train it with --validation 0.1"
@@ -188,7 +193,13 @@ def _add_head(made: Round, name: str, file: str, folders: Sequence[str]) -> None
                 f"{file}: its encoder is {_encoder(flow)}, expected that of the model, "
                 f"{_encoder(contestant.flow)}: the same features make the comparison"
             )
-    made.contestants.append(Head(name, flow, held_back))
+    assert wanted.head is not None
+    most = max((numbers[-1] for numbers in wanted.counts.values()), default=1)
+    head = Head(wanted.head, flow, held_back, samples=most, seed=wanted.seed)
+    earlier = sum(marks[pair] in seen for pair in held_back)
+    if earlier:
+        made.notes.append(f"{wanted.head}: {earlier} of the pages held back were seen by earlier trainings.")
+    made.contestants.append(head)
     made.trained_on[file] = seen | {marks[pair] for pair in held_back}
 
 

@@ -27,12 +27,18 @@ from flowkit.evaluation.reading import Reader, text_of
 from flowkit.evaluation.report import Findings
 from flowkit.evaluation.results import Entry, Row
 from flowkit.evaluation.task import Job, page_names
+from flowkit.flow import ConditionalFlow
 from flowkit.metrics import super_resolution as metrics
 from flowkit.metrics.super_resolution import Image8
+from flowkit.pages.focus import AROUND, ink_mask, load_ink
 from flowkit.pages.reading import Picture
 
 FLOOR, CEILING = Entry("bicubic"), Entry("high resolution")
 
+IN_FOCUS = (
+    "text_psnr, text_ssim: of what lies within {around} pixels of what {model} takes for ink in the image at "
+    "high resolution, {share:.1f} % of all pixels."
+)
 ABOUT = (
     "Images were reduced {scale} times, as in training (antialiased bicubic), and enlarged again. `bicubic` "
     "is the floor. With N samples a score is the mean over the samples; diversity is the standard deviation "
@@ -68,8 +74,10 @@ class SuperResolution:
         self.entries = (FLOOR, *self.own, *((CEILING,) if reader else ()))
         several = any(entry.samples != 1 for entry in self.own)
         optional = (("diversity", several), ("cer", reader is not None))
-        self.scores = ("psnr", "ssim", "consistency", *(name for name, there in optional if there))
+        text = ("text_psnr", "text_ssim") if wanted.focus else ()
+        self.scores = ("psnr", "ssim", *text, "consistency", *(name for name, there in optional if there))
         self.sets = {str(Path(folder)): find_images([folder]) for folder in wanted.data}
+        self.text: dict[Path, NDArray[np.bool_]] = {}
         self._check({} if allow_train else {wanted.model: trained_on(wanted.model)})
         self.rows: list[Row] = []
 
@@ -84,8 +92,11 @@ class SuperResolution:
     def findings(self) -> Findings:
         """See `Evaluation`."""
         parts = [self.reader.part()] if self.reader else []
-        about = ABOUT.format(scale=self.task.scale)
-        return Findings(f"Evaluation of {self.wanted.model}", self.rows, self.own[0], parts, [about])
+        about = [ABOUT.format(scale=self.task.scale)]
+        if self.text:
+            share = 100 * sum(map(np.sum, self.text.values())) / sum(mask.size for mask in self.text.values())
+            about.append(IN_FOCUS.format(around=AROUND, model=self.wanted.ink_model, share=share))
+        return Findings(f"Evaluation of {self.wanted.model}", self.rows, self.own[0], parts, about)
 
     def _score(self, set_name: str, name: str, file: Path) -> list[Row]:
         high = self._high(file)
@@ -98,7 +109,11 @@ class SuperResolution:
         for entry in self.own:
             assert entry.temperature is not None
             made[entry] = _levels(drawn[entry.temperature][: entry.samples])
-        rows = [Row(set_name, name, entry, self._scores(images, high, low)) for entry, images in made.items()]
+        text = self.text.get(file)
+        rows = [
+            Row(set_name, name, entry, self._scores(images, high, low, text))
+            for entry, images in made.items()
+        ]
         if self.reader is not None:
             truth = text_of(file)
             read = {entry: self.reader.score(set_name, entry, made[entry], truth) for entry in made}
@@ -108,12 +123,17 @@ class SuperResolution:
         self.rows += rows
         return rows
 
-    def _scores(self, images: Image8, high: Image8, low: Image8) -> dict[str, float]:
+    def _scores(
+        self, images: Image8, high: Image8, low: Image8, text: NDArray[np.bool_] | None
+    ) -> dict[str, float]:
         scores = {
             "psnr": fmean(metrics.psnr(image, high) for image in images),
             "ssim": fmean(metrics.ssim(image, high) for image in images),
             "consistency": fmean(metrics.consistency(image, low, self.task.scale) for image in images),
         }
+        if text is not None:
+            scores["text_psnr"] = fmean(metrics.psnr(image, high, text) for image in images)
+            scores["text_ssim"] = fmean(metrics.ssim(image, high, text) for image in images)
         return scores | ({"diversity": metrics.diversity(images)} if len(images) > 1 else {})
 
     def _high(self, file: Path) -> Image8:
@@ -125,12 +145,23 @@ class SuperResolution:
             raise DataError(f"{file}: is {size_of(high)}, SSIM needs {metrics.WINDOW} x {metrics.WINDOW}")
         return high
 
+    def _near_ink(self, file: Path, high: Image8, model: ConditionalFlow) -> NDArray[np.bool_]:
+        near: NDArray[np.bool_] = (
+            ink_mask(Picture(high.reshape(*high.shape[:2], -1)), model).pixels[..., 0] > 127
+        )
+        if not near[metrics.MARGIN : -metrics.MARGIN, metrics.MARGIN : -metrics.MARGIN].any():
+            raise DataError(f"{file}: --focus wants text, and {self.wanted.ink_model} finds no ink")
+        return near
+
     def _check(self, seen: Mapping[str, frozenset[str]]) -> None:
         problems = []
+        ink_model = load_ink(self.wanted.ink_model) if self.wanted.focus else None
         for image in (image for images in self.sets.values() for image in images):
             try:
                 mark = fingerprint(HighSheet(image, self.task).read().target) if seen else ""
-                self._high(image)
+                high = self._high(image)
+                if ink_model is not None:
+                    self.text[image] = self._near_ink(image, high, ink_model)
                 if self.reader is not None:
                     text_of(image)
             except DataError as error:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
@@ -36,7 +37,9 @@ class Uncertainty:
         inside: for every page with samples, whether the widest interval of their ink, and of their number of
             8-connected components, holds the truth's.
         reviewed: the review scores of these pages, and what they should be.
-        samples: of each page; None if the probabilities were not made of any.
+        samples: of each page; None without any.
+        voted: whether the probabilities were made of the samples.
+        nats: -log p of the pages' truths, added up; nan if a page has no density.
     """
 
     everywhere: Forecast | None = None
@@ -46,6 +49,8 @@ class Uncertainty:
     inside: list[tuple[bool, bool]] = field(default_factory=list)
     reviewed: list[Reviewed] = field(default_factory=list)
     samples: int | None = None
+    voted: bool = False
+    nats: float = 0.0
 
     def add(self, outcome: Outcome, truth: Truth) -> None:
         """A page of an entry that has probabilities."""
@@ -54,9 +59,12 @@ class Uncertainty:
         self._pool(Forecast.of(p, truth.ink), _band(p, truth))
         self.doubt.append(tile_sums(np.minimum(p, 1 - p)))
         self.errors.append(tile_sums(outcome.ink ^ truth.ink))
+        self.nats += math.nan if outcome.nats is None else outcome.nats
+        self.voted = outcome.entry.samples is not None
         if outcome.samples is not None:
             self.samples = len(outcome.samples)
-            self.reviewed.append(Reviewed.of(outcome.ink, outcome.samples, truth.ink))
+            if self.voted:
+                self.reviewed.append(Reviewed.of(outcome.ink, outcome.samples, truth.ink))
             widest = Interval(self.samples, 1)
             self.inside.append(
                 (
@@ -72,6 +80,8 @@ class Uncertainty:
         self.inside += other.inside
         self.reviewed += other.reviewed
         self.samples = other.samples
+        self.voted = other.voted
+        self.nats += other.nats
         return self
 
     def row(self) -> dict[str, Cell]:
@@ -81,7 +91,10 @@ class Uncertainty:
         errors = np.concatenate(self.errors).astype(np.int64)
         found = calibration.found_in_worst(np.concatenate(self.doubt), errors, REVIEWED)
         best = calibration.found_in_worst(errors.astype(np.float64), errors, REVIEWED)
-        row: dict[str, Cell] = {
+        row: dict[str, Cell] = {}
+        if not math.isnan(self.nats):
+            row["page NLL"] = self.nats / self.everywhere.pixels
+        row |= {
             "ECE %": 100 * calibration.expected_calibration_error(self.everywhere),
             "NLL": calibration.negative_log_likelihood(self.everywhere),
             "Brier": calibration.brier(self.everywhere),
@@ -95,12 +108,10 @@ class Uncertainty:
         row["errors in worst tiles %"] = 100 * found
         row["at most %"] = 100 * best
         if self.samples is not None:
-            shares = (self.everywhere.p * (self.samples + 2) - 1) / self.samples
-            plain = replace(self.everywhere, p=np.clip(shares, 0, 1))  # which rounding may have left
-            row["share ECE %"] = 100 * calibration.expected_calibration_error(plain)
             for i, name in enumerate(("ink", "components")):
                 row[f"{name} in interval %"] = 100 * float(np.mean([page[i] for page in self.inside]))
             row["nominal %"] = 100 * Interval(self.samples, 1).nominal
+        if self.voted:
             for name, correlation in zip(("pages", "tiles"), correlations(self.reviewed), strict=True):
                 row[f"review of {name}"] = correlation
         return row

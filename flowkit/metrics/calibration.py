@@ -20,16 +20,20 @@ Counts = NDArray[np.int64]
 
 BINS = 15
 
+PRIOR = 0.1
+"""Votes on either side before the first sample; with 1, Laplace's rule, every certain pixel would cost
+log(1 + 1 / N), which is more than all that models are unsure of."""
+
 
 def smoothed(votes: NDArray[np.integer], samples: int) -> Floats:
-    """P(ink) = (votes + 1) / (samples + 2): the share of samples, with Laplace's rule of succession.
+    """P(ink) = (votes + a) / (samples + 2 a), a = `PRIOR`: the mean of Beta(a, a) after these votes.
 
     A plain share of 0 or 1 would have an infinite log-likelihood as soon as it is wrong once.
 
     >>> smoothed(np.array([0, 2, 4]), 4).round(3)
-    array([0.167, 0.5  , 0.833])
+    array([0.024, 0.5  , 0.976])
     """
-    return np.asarray((votes.astype(np.float64) + 1) / (samples + 2))
+    return np.asarray((votes.astype(np.float64) + PRIOR) / (samples + 2 * PRIOR))
 
 
 @dataclass(frozen=True, eq=False)

@@ -12,8 +12,10 @@ from flowkit.data.sheets import reduce
 from flowkit.errors import DataError
 
 Image8 = NDArray[np.uint8]
+Mask = NDArray[np.bool_]
 
 WINDOW, SIGMA = 11, 1.5
+MARGIN = WINDOW // 2
 _LUMA = np.array([0.299, 0.587, 0.114])
 
 
@@ -24,29 +26,32 @@ def luma(image: Image8) -> NDArray[np.float64]:
     return np.asarray(image.astype(np.float64) @ _LUMA)
 
 
-def psnr(image: Image8, truth: Image8) -> float:
-    """10 log10(255^2 / mean (Y - Y_truth)^2) over all pixels, in dB; infinite for equal images.
+def psnr(image: Image8, truth: Image8, where: Mask | None = None) -> float:
+    """10 log10(255^2 / mean (Y - Y_truth)^2) over all pixels, or those in `where`, in dB; infinite for equal
+    images.
 
     >>> black = np.zeros((4, 5), np.uint8)
     >>> round(psnr(black + 51, black), 3)  # a fifth of the range
     13.979
     """
-    _check(image, truth)
-    return _decibel(luma(image) - luma(truth))
+    _check(image, truth, where)
+    difference = luma(image) - luma(truth)
+    return _decibel(difference if where is None else difference[where])
 
 
-def ssim(image: Image8, truth: Image8) -> float:
+def ssim(image: Image8, truth: Image8, where: Mask | None = None) -> float:
     """Structural similarity (Wang, Bovik, Sheikh, Simoncelli, IEEE TIP 13(4), 2004) of luma; 1 at best.
 
     The mean of (2 m_x m_y + C1)(2 s_xy + C2) / ((m_x^2 + m_y^2 + C1)(s_x^2 + s_y^2 + C2)), where means,
     variances and the covariance are weighted by a Gaussian of 11 x 11 pixels and sigma 1.5 whose weights add
     up to 1, C1 = (0.01 x 255)^2 and C2 = (0.03 x 255)^2. As in the authors' code, only windows that lie
-    within the image count; unlike there, large images are not reduced first.
+    within the image count, and of those the ones with their middle in `where`; unlike there, large images are
+    not reduced first.
 
     Raises:
-        DataError: shapes that differ, or less than 11 pixels a side.
+        DataError: shapes that differ, less than 11 pixels a side, or no window to count.
     """
-    _check(image, truth)
+    _check(image, truth, where)
     if min(truth.shape[:2]) < WINDOW:
         raise DataError(f"SSIM needs {WINDOW} x {WINDOW} pixels or more, got {truth.shape[:2]}")
     x, y = luma(image), luma(truth)
@@ -54,7 +59,13 @@ def ssim(image: Image8, truth: Image8) -> float:
     s_x, s_y, s_xy = _mean(x * x) - m_x**2, _mean(y * y) - m_y**2, _mean(x * y) - m_x * m_y
     c1, c2 = (0.01 * 255) ** 2, (0.03 * 255) ** 2
     numerator = (2 * m_x * m_y + c1) * (2 * s_xy + c2)
-    return float((numerator / ((m_x**2 + m_y**2 + c1) * (s_x + s_y + c2))).mean())
+    similarity = numerator / ((m_x**2 + m_y**2 + c1) * (s_x + s_y + c2))
+    if where is None:
+        return float(similarity.mean())
+    counted = similarity[where[MARGIN:-MARGIN, MARGIN:-MARGIN]]
+    if not counted.size:
+        raise DataError("SSIM has no window whose middle counts")
+    return float(counted.mean())
 
 
 def consistency(image: Image8, low: Image8, scale: int) -> float:
@@ -80,21 +91,22 @@ def diversity(samples: NDArray[np.uint8]) -> float:
     return float(samples.std(0, ddof=1, dtype=np.float64).mean())
 
 
-def _check(image: Image8, truth: Image8) -> None:
+def _check(image: Image8, truth: Image8, where: Mask | None) -> None:
     for name, array in (("image", image), ("truth", truth)):
         if array.dtype != np.uint8 or array.ndim not in (2, 3) or not array.size:
             raise DataError(f"{name} must be 8-bit, (H, W) or (H, W, 3), got {array.dtype} {array.shape}")
     if image.shape[:2] != truth.shape[:2]:
         raise DataError(f"image is {image.shape[:2]}, but truth is {truth.shape[:2]}")
+    if where is not None and (where.shape != truth.shape[:2] or not where.any()):
+        raise DataError(f"expected a mask of {truth.shape[:2]} with pixels, got {where.shape}, {where.sum()}")
 
 
 def _mean(values: NDArray[np.float64]) -> NDArray[np.float64]:
-    half = WINDOW // 2
-    weights = np.exp(-0.5 * (np.arange(-half, half + 1) / SIGMA) ** 2)
+    weights = np.exp(-0.5 * (np.arange(-MARGIN, MARGIN + 1) / SIGMA) ** 2)
     weights /= weights.sum()
     for axis in (0, 1):
         values = ndimage.correlate1d(values, weights, axis)
-    return values[half:-half, half:-half]
+    return values[MARGIN:-MARGIN, MARGIN:-MARGIN]
 
 
 def _decibel(difference: NDArray[np.float64]) -> float:

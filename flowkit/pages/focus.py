@@ -6,6 +6,7 @@ import numpy as np
 from scipy import ndimage
 
 from flowkit.errors import CheckpointError
+from flowkit.flow import ConditionalFlow
 from flowkit.pages.binary import binarize, load_binary
 from flowkit.pages.budget import MEMORY
 from flowkit.pages.models import Model
@@ -44,13 +45,22 @@ def ink_mask(
         CheckpointError: the model cannot be loaded, has another target, or enlarges.
         MemoryLimitError: the page does not fit into `memory`.
     """
-    flow = load_binary(model)
-    if flow.scale != 1:
-        raise CheckpointError(f"the model of ink enlarges {flow.scale} times, expected scale 1")
     votes = binarize(
-        picture, model=flow, samples=SAMPLES, seed=seed, memory=memory, precision=precision
+        picture, model=load_ink(model), samples=SAMPLES, seed=seed, memory=memory, precision=precision
     ).votes
     assert votes is not None
     near = ndimage.maximum_filter(votes >= LEAST * SAMPLES, 2 * AROUND + 1)
     levels = ndimage.uniform_filter(near.astype(np.uint8) * np.uint8(255), 2 * FADE + 1, mode="nearest")
     return Picture(levels[..., None])
+
+
+def load_ink(model: Model) -> ConditionalFlow:
+    """The flow that finds ink, of a binary target at scale 1.
+
+    Raises:
+        CheckpointError: it cannot be loaded, or is another.
+    """
+    flow = load_binary(model)
+    if flow.scale != 1:
+        raise CheckpointError(f"the model of ink enlarges {flow.scale} times, expected scale 1")
+    return flow

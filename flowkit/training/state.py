@@ -15,7 +15,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from flowkit.checkpoint import TRAIN_PAGES, pack, read_checkpoint, write_checkpoint
+from flowkit.checkpoint import RUN_PAGES, TRAIN_PAGES, pack, read_checkpoint, write_checkpoint
 from flowkit.errors import CheckpointError, OutputError
 from flowkit.recipe import Recipe, read_recipe_text
 from flowkit.training.average import Average
@@ -24,7 +24,6 @@ from flowkit.training.step import Stepper
 CHECKPOINTS = "checkpoints"  # the latest; in each, everything that going on needs
 BEST = "best.safetensors"  # the checkpoint that the validation pages liked best
 MODEL = "model.safetensors"  # the averaged weights, in float16, for use
-RUN_PAGES = "run_pages"  # metadata of a checkpoint: fingerprints of the pages of this run alone
 RECENT = 200  # steps over which steps that were not finite are counted
 
 Tensors = dict[str, Tensor]
@@ -85,8 +84,7 @@ class Keeper:
         tensors |= {f"optimizer/{name}": value for name, value in stepper.slots().items()}
         metadata = self._metadata(progress)
         path = self.out / CHECKPOINTS / f"step_{progress.step:08d}.safetensors"
-        run = {"progress": json.dumps(asdict(progress)), RUN_PAGES: json.dumps(self.pages)}
-        _write(path, tensors, metadata | run)
+        _write(path, tensors, metadata | {"progress": json.dumps(asdict(progress))})
         if best:
             _copy(path, self.out / BEST)
         self.save_model(average, progress)
@@ -145,6 +143,7 @@ class Keeper:
             "recipe": self.recipe.text(),
             "step": str(progress.step),
             TRAIN_PAGES: json.dumps(sorted(self.before.union(self.pages))),
+            RUN_PAGES: json.dumps(self.pages),
         }
 
     def _check_pages(self, path: Path, before: list[str]) -> None:

@@ -14,7 +14,7 @@ import torch
 from PIL import Image
 
 from flowkit import build
-from flowkit.checkpoint import TRAIN_PAGES, pack, write_checkpoint
+from flowkit.checkpoint import RUN_PAGES, TRAIN_PAGES, pack, write_checkpoint
 from flowkit.data.fingerprint import fingerprint
 from flowkit.evaluation.protocols import OTHERS, YEARS
 
@@ -37,12 +37,14 @@ DOUBLING = {
 
 @pytest.fixture
 def checkpoint(tmp_path, perturb) -> Callable[..., Path]:
-    """Write one; `pages` are the images (H, W, 3) that it says it was trained on."""
+    """Write one; `pages` are the images (H, W, 3) that it says it was trained on, at `last` some of them."""
 
-    def make(recipe=BINARY, name: str = "tiny.safetensors", pages=(), seed: int = 0) -> Path:
+    def make(recipe=BINARY, name: str = "tiny.safetensors", pages=(), seed: int = 0, last=None) -> Path:
         torch.manual_seed(seed)
         model = perturb(build(recipe), seed)
         metadata = {"recipe": model.recipe, TRAIN_PAGES: json.dumps([fingerprint(page) for page in pages])}
+        if last is not None:
+            metadata[RUN_PAGES] = json.dumps([fingerprint(page) for page in last])
         write_checkpoint(tmp_path / name, pack(model.state_dict()), metadata)
         return tmp_path / name
 

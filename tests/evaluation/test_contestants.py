@@ -4,6 +4,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
 from flowkit import load
@@ -42,6 +43,10 @@ def test_a_model_draws_what_binarize_draws(checkpoint, page):
             votes = np.rint(expected.probability * n).astype(int)
             assert np.array_equal(outcome.probability, smoothed(votes, n))
             assert np.array_equal(outcome.samples.sum(0), votes)
+            truth = torch.tensor(page.ink, dtype=torch.float32)
+            image = torch.tensor(page.image).permute(2, 0, 1).float() / 255
+            bits = flow(image[None]).bits_per_dim(truth[None, None])
+            assert outcome.nats == pytest.approx(bits.item() * np.log(2) * page.ink.size, rel=0.02)
     assert not np.array_equal(outcomes[1].ink, outcomes[3].ink)
 
 

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image, ImageDraw, ImageFont
+from scipy import ndimage
 
 from flowkit import load
 from flowkit.cli import main
@@ -61,6 +62,22 @@ def test_scores_are_of_what_the_model_makes_of_the_reduced_image(doubling, lines
     assert "reduced 2 times" in (tmp_path / "out" / "results.md").read_text()
 
 
+def test_scores_of_what_is_near_ink(doubling, lines, tmp_path, capsys):
+    command = ["evaluate", str(doubling), "--data", str(lines), "--quiet", "--focus", "ink"]
+    assert main([*command, "--out", str(tmp_path / "out")]) == 0
+    scores = rows_of(tmp_path / "out")["0.png", FLOOR.by, None, None]
+    high = np.asarray(Image.open(lines / "0.png"))[:50, :360]
+    bicubic = np.asarray(Image.fromarray(reduce(high, 2)).resize((360, 50), Image.Resampling.BICUBIC))
+    near = ndimage.maximum_filter(high[..., 0] < 128, 13)
+    assert 0.2 < near.mean() < 0.8
+    assert scores["text_psnr"] == pytest.approx(metrics.psnr(bicubic, high, near), abs=0.2)
+    assert scores["text_ssim"] == pytest.approx(metrics.ssim(bicubic, high, near), abs=0.02)
+    assert scores["text_psnr"] < scores["psnr"] - 0.5  # paper is easy
+    Image.new("RGB", (60, 50), (160, 160, 160)).save(lines / "blank.png")
+    assert main(command) == 2
+    assert "blank.png: --focus wants text, and binarize finds no ink" in capsys.readouterr().err
+
+
 def test_images_that_were_trained_on_and_options_of_binarization_are_refused(
     checkpoint, doubling_recipe, lines, capsys
 ):
@@ -70,6 +87,8 @@ def test_images_that_were_trained_on_and_options_of_binarization_are_refused(
     assert "1.png: " in capsys.readouterr().err
     assert main(["evaluate", str(file), "--data", str(lines), "--baselines", "otsu"]) == 2
     assert "--baselines is for binarization" in capsys.readouterr().err
+    assert main(["evaluate", "otsu", "--data", str(lines), "--focus", "ink"]) == 2
+    assert "--focus is for super-resolution" in capsys.readouterr().err
 
 
 def test_images_too_small_to_be_scored_are_named(doubling, tmp_path, capsys):

@@ -127,7 +127,7 @@ def test_a_cross_entropy_head_stands_beside(
     assert main([*command, "--head-data", str(drawn), "--out", str(out)]) == 0
     text = (out / "results.md").read_text()
     assert f"{head}: trained by cross-entropy; log-odds " in text
-    assert "fitted on pages that it was not trained on (1)." in text
+    assert "fitted on pages that its training held back (1)." in text
     assert "No cross-entropy head" not in text
     *_, part = json.loads((out / "results" / "evaluation.json").read_text())["parts"]
     assert [row["by"] for row in part["rows"]] == [f"{model}, T 1, 2 samples", str(head)]
@@ -146,6 +146,9 @@ def test_a_cross_entropy_head_stands_beside(
     seen = checkpoint(name="seen.safetensors", pages=images)
     assert main([*command[:-1], str(seen), "--head-data", str(drawn)]) == 2
     assert "train it with --validation 0.1" in capsys.readouterr().err
+    went_on = checkpoint(name="on.safetensors", pages=images, last=images[:1])
+    assert main([*command[:-1], str(went_on), "--head-data", str(drawn)]) == 0
+    assert "1 of the pages held back were seen by earlier trainings" in capsys.readouterr().out
 
 
 def test_a_broken_page_ends_the_run_before_it_begins(checkpoint, drawn, tmp_path, capsys):

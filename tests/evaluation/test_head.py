@@ -32,7 +32,7 @@ def test_nothing_can_be_fitted_on_pages_of_one_colour():
 def test_its_map_is_the_page_at_temperature_0(checkpoint, drawn):
     file = checkpoint()
     pairs = find_pairs([drawn])
-    head = Head("head", load(file), pairs[:1])
+    head = Head("head", load(file), pairs[:1], samples=6, seed=0)
     [page] = load_pages(pairs[1:])
     [outcome] = head.run(page)
     central = binarize(page.name, model=load(file), temperature=0).binary
@@ -43,4 +43,9 @@ def test_its_map_is_the_page_at_temperature_0(checkpoint, drawn):
     odds = head.scaling.slope * v + head.scaling.bias
     clear = np.abs(odds) > 0.01
     assert np.array_equal(outcome.ink[clear], (odds > 0)[clear])
-    assert "fitted on pages that it was not trained on (1)." in head.notes[0]
+    assert outcome.samples.shape == (6, *page.ink.shape)
+    sure = np.abs(odds) > 12
+    assert np.array_equal(outcome.samples[:, sure], np.broadcast_to(outcome.ink[sure], (6, sure.sum())))
+    p = np.where(page.ink, outcome.probability, 1 - outcome.probability)
+    assert outcome.nats == pytest.approx(-np.log(p).sum())
+    assert "fitted on pages that its training held back (1)." in head.notes[0]

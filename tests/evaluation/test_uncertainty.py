@@ -15,7 +15,7 @@ from flowkit.metrics.dibco import Truth
 def outcome(samples: np.ndarray) -> Outcome:
     n = len(samples)
     votes = samples.sum(0)
-    return Outcome(Entry("m", 1.0, n), 2 * votes >= n, smoothed(votes, n), samples)
+    return Outcome(Entry("m", 1.0, n), 2 * votes >= n, smoothed(votes, n), samples, nats=0.25 * votes.size)
 
 
 @pytest.fixture
@@ -30,8 +30,8 @@ def test_samples_that_are_the_truth(truth):
     found = Uncertainty()
     found.add(outcome(np.stack([truth] * 4)), Truth(truth))
     row = found.row()
-    assert row["share ECE %"] == 0
-    assert row["ECE %"] == pytest.approx(100 / 6)  # what smoothing costs
+    assert row["ECE %"] == pytest.approx(100 * 0.1 / 4.2)  # what smoothing costs
+    assert row["page NLL"] == pytest.approx(0.25)
     assert row["AURC"] == row["risk at 95 %"] == row["risk at 98 %"] == 0
     assert row["ink in interval %"] == row["components in interval %"] == 100
     assert row["nominal %"] == pytest.approx(60)
@@ -61,14 +61,15 @@ def test_the_band_is_what_is_near_a_contour(truth):
     samples[:2, 60:65, 5:10] = True  # far from all ink
     far = Uncertainty()
     far.add(outcome(samples), Truth(truth))
-    assert far.row()["band Brier"] == pytest.approx(1 / 36)
-    assert far.row()["Brier"] > 1 / 36
+    certain = (0.1 / 4.2) ** 2
+    assert far.row()["band Brier"] == pytest.approx(certain)
+    assert far.row()["Brier"] > certain
     near = samples.copy()
     near[:2, 60:65, 5:10] = False
     near[:2, 20, 10:80] = True
     beside = Uncertainty()
     beside.add(outcome(near), Truth(truth))
-    assert beside.row()["band Brier"] > 1 / 36
+    assert beside.row()["band Brier"] > certain
 
 
 def test_a_page_without_ink_has_no_band():
@@ -90,7 +91,17 @@ def test_pages_are_pooled(truth):
     assert len(together.inside) == 3
     brier = [part.row()["Brier"] for part in parts]
     assert together.row()["Brier"] == pytest.approx(np.mean(brier))
+    assert together.row()["page NLL"] == pytest.approx(0.25)
     assert parts[0].everywhere.pixels == truth.size  # pooling changes none of its parts
+
+
+def test_what_has_no_density_and_no_votes(truth):
+    found = Uncertainty()
+    head = outcome(np.stack([truth] * 4))._replace(entry=Entry("head"), nats=None)
+    found.add(head, Truth(truth))
+    row = found.row()
+    assert row["components in interval %"] == 100
+    assert not {"page NLL", "review of pages"} & row.keys()
 
 
 def test_components_touch_at_corners():

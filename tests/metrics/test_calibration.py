@@ -139,8 +139,8 @@ def test_what_is_found_in_the_worst_tiles():
 
 def test_smoothed_shares_are_never_certain():
     p = smoothed(np.arange(9), 8)
-    assert p[0] == pytest.approx(0.1)
-    assert p[-1] == pytest.approx(0.9)
+    assert p[0] == pytest.approx(0.1 / 8.2)
+    assert p[-1] == pytest.approx(8.1 / 8.2)
     assert p[4] == 0.5
 
 

@@ -47,6 +47,26 @@ def test_ssim_window_by_window(pair):
     assert metrics.ssim(255 - truth, truth) < 0
 
 
+def test_scores_of_a_part(pair):
+    image, truth = pair
+    where = np.zeros(truth.shape[:2], bool)
+    where[3:17, 9:25] = True
+    # all windows of the piece with 5 more pixels around, or as many as there are, have their middle in it
+    assert metrics.psnr(image, truth, where) == pytest.approx(
+        metrics.psnr(image[3:17, 9:25], truth[3:17, 9:25])
+    )
+    piece = np.s_[:22, 4:30]
+    assert metrics.ssim(image, truth, where) == pytest.approx(metrics.ssim(image[piece], truth[piece]))
+    assert metrics.psnr(image, truth, np.ones_like(where)) == metrics.psnr(image, truth)
+    edge = np.zeros_like(where)
+    edge[0, 0] = True
+    with pytest.raises(DataError, match="no window whose middle counts"):
+        metrics.ssim(image, truth, edge)
+    for wrong in (where[1:], ~np.ones_like(where)):
+        with pytest.raises(DataError, match="expected a mask"):
+            metrics.psnr(image, truth, wrong)
+
+
 def test_an_image_is_consistent_with_what_it_was_reduced_to(pair):
     _, truth = pair
     low = reduce(truth, 4)
