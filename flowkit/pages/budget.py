@@ -29,7 +29,7 @@ PROCESS = 420_000_000
 
 PROBE = 64  # side of the small window
 
-SLACK = 1.3
+SLACK = 1.5
 """What PyTorch's libraries need beside the tensors that can be seen, and the allocator's gaps."""
 
 
