@@ -125,6 +125,8 @@ def bomb() -> bytes:
     ("arguments", "message"),
     [
         (["none.png", "-o", "out.png"], "none.png: no such file"),
+        (["none.png", "-o", "none/out.jpg"], "none.png: no such file"),
+        (["none.png", "-o", "out.png", "--format", "tif"], "none.png: no such file"),
         ([".", "-o", "out.png"], "out.png: is called like a file, expected a folder"),
         (["page.png", "text.png", "-o", "out.pdf"], "out.pdf: is called like a file, expected a folder"),
         (["page.png", "-o", "out.png", "--format", "tif"], "out.png: --format is for folders"),

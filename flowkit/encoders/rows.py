@@ -6,18 +6,24 @@ stream of full-width rows, every layer keeps the few rows that its next ones nee
 
 from __future__ import annotations
 
+from collections import deque
+from collections.abc import Iterator
 from typing import Protocol
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.nn.utils.fusion import fuse_conv_bn_weights
+
+PIECE = 32
+"""Most rows of a grid that are decoded at a time: at the foot of a page much is ready at once."""
 
 
 class RowStream(Protocol):
     """What `Encoder.stream` returns: one page on its way through an encoder."""
 
-    def push(self, rows: Tensor, *, last: bool) -> dict[int, Tensor]:
-        """Take the image's next rows (B, C, r, W); return what is ready at each stride, (B, C', r', W').
+    def push(self, rows: Tensor, *, last: bool) -> dict[int, list[Tensor]]:
+        """Take the image's next rows (B, C, r, W); what is ready: at each stride, pieces (B, C', r', W').
 
         Rows put one below the other, in and out, are the image and the encoder's features. Every call but
         the last takes a multiple of `Encoder.multiple` rows; some give none.
@@ -61,15 +67,21 @@ class ConvolutionRows:
     """A 3x3 convolution padded by one, of stride 1 or 2, and what is applied to each of its values.
 
     Args:
-        block: the convolution, then modules that work value by value (in eval mode).
+        block: the convolution, its normalisation by constants, which goes into the weights, and maybe relu.
     """
 
     def __init__(self, block: nn.Sequential) -> None:
-        convolution, *self.after = block
+        convolution, norm, *self.relu = block
         assert isinstance(convolution, nn.Conv2d)
         assert convolution.kernel_size == (3, 3)
         assert convolution.padding == (1, 1)
-        self.convolution = convolution
+        assert isinstance(norm, nn.BatchNorm2d)
+        assert norm.running_mean is not None
+        assert norm.running_var is not None
+        self.weight, self.bias = fuse_conv_bn_weights(
+            convolution.weight, convolution.bias, norm.running_mean, norm.running_var, norm.eps,
+            norm.weight, norm.bias,
+        )  # fmt: skip
         self.step = convolution.stride[0]
         self.window = Window(3, self.step)
 
@@ -78,32 +90,36 @@ class ConvolutionRows:
         seen = self.window.push(rows, last=last)
         if seen is None:
             width = (rows.shape[3] - 1) // self.step + 1
-            return rows.new_empty(rows.shape[0], self.convolution.out_channels, 0, width)
-        weight, bias = self.convolution.weight, self.convolution.bias
-        out = F.conv2d(seen, weight, bias, stride=self.step, padding=(0, 1))
-        for module in self.after:
-            out = module(out)
-        return out
+            return rows.new_empty(rows.shape[0], len(self.weight), 0, width)
+        out = F.conv2d(seen, self.weight, self.bias, stride=self.step, padding=(0, 1))
+        return out.relu_() if self.relu else out
 
 
 class Queue:
-    """Rows that wait for those of another branch."""
+    """Rows that wait for those of another branch, in blocks as they came: joined, they would be copied."""
 
     def __init__(self) -> None:
-        self.rows: Tensor | None = None
+        self.blocks: deque[Tensor] = deque()
 
     def __len__(self) -> int:
-        return 0 if self.rows is None else self.rows.shape[2]
+        return sum(block.shape[2] for block in self.blocks)
 
     def put(self, rows: Tensor) -> None:
         """Append rows (B, C, r, W)."""
-        self.rows = rows if self.rows is None else below(self.rows, rows)
+        if rows.shape[2]:
+            self.blocks.append(rows)
 
     def take(self, count: int) -> Tensor:
-        """Remove the first `count` rows."""
-        assert self.rows is not None
-        taken, self.rows = self.rows[:, :, :count], self.rows[:, :, count:].clone()
-        return taken
+        """Remove the first `count` rows, 1 or more."""
+        taken = []
+        while count:
+            block = self.blocks.popleft()
+            if block.shape[2] > count:
+                self.blocks.appendleft(block[:, :, count:])
+                block = block[:, :, :count]
+            taken.append(block)
+            count -= block.shape[2]
+        return taken[0] if len(taken) == 1 else torch.cat(taken, dim=2)
 
 
 class ResidualRows:
@@ -118,7 +134,7 @@ class ResidualRows:
         """(B, C, r, W) -> (B, C, r', W)."""
         self.inputs.put(rows)
         out = self.second.push(self.first.push(rows, last=last), last=last)
-        return torch.relu(self.inputs.take(out.shape[2]) + out)
+        return out.add_(self.inputs.take(out.shape[2])).relu_() if out.shape[2] else out
 
 
 class SumRows:
@@ -128,13 +144,12 @@ class SumRows:
         self.fine = Queue()
         self.coarse = Queue()
 
-    def push(self, fine: Tensor, coarse: Tensor) -> Tensor:
-        """(B, C, r, W) and (B, C, r', ceil(W / 2)) -> (B, C, r'', W)."""
-        self.fine.put(fine)
-        if coarse.shape[2]:
+    def pieces(self, *, last: bool) -> Iterator[tuple[Tensor, bool]]:
+        """What is ready, PIECE rows or fewer at a time: (B, C, r, W), and whether the page ends with it."""
+        count = min(len(self.fine), 2 * len(self.coarse))
+        while count >= (1 if last else 2):
+            rows = min(count, PIECE) // 2 * 2 or 1  # halves of doubled cells are left for the next
+            fine, coarse = self.fine.take(rows), self.coarse.take((rows + 1) // 2)
             doubled = F.interpolate(coarse, scale_factor=2, mode="nearest")
-        else:  # which interpolation refuses
-            doubled = coarse.repeat(1, 1, 1, 2)
-        self.coarse.put(doubled[..., : fine.shape[3]])
-        count = min(len(self.fine), len(self.coarse))
-        return self.fine.take(count) + self.coarse.take(count)
+            count -= rows
+            yield fine + doubled[:, :, :rows, : fine.shape[3]], last and not count

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import torch
 import torch.nn.functional as F
@@ -108,10 +108,6 @@ class UNet(Encoder):
             coarse = F.interpolate(self.lift[level - 1](hidden), scale_factor=2, mode="nearest")
             hidden = self.merge[level - 1](skip + coarse[..., : skip.shape[2], : skip.shape[3]])
             levels[level] = hidden
-        return self.at_strides(levels)
-
-    def at_strides(self, levels: dict[int, Tensor]) -> dict[int, Tensor]:
-        """Of the decoder's features at each level, from 1, those that were promised, by their stride."""
         return {stride: levels[(stride // self.scale).bit_length() - 1] for stride in sorted(self.strides)}
 
     def stream(self) -> RowStream:
@@ -136,31 +132,37 @@ class UNetRows:
         self.merge = [self._stage(block) for block in net.merge]
         self.sums = [SumRows() for _ in net.merge]
 
-    def push(self, rows: Tensor, *, last: bool) -> dict[int, Tensor]:
+    def push(self, rows: Tensor, *, last: bool) -> dict[int, list[Tensor]]:
         """See `RowStream.push`."""
-        levels: dict[int, Tensor] = {}
+        ready: dict[int, list[Tensor]] = {stride: [] for stride in sorted(self.net.strides)}
         cells = self.contrast.push(F.pixel_unshuffle(2 * rows - 1, 2), last=last)
-        self._level(1, cells.contiguous(memory_format=torch.channels_last), last, levels)
-        return self.net.at_strides(levels)
+        for _ in self._level(1, cells.contiguous(memory_format=torch.channels_last), last, ready):
+            pass
+        return ready
 
-    def _level(self, level: int, rows: Tensor, last: bool, levels: dict[int, Tensor]) -> Tensor:
+    def _level(
+        self, level: int, rows: Tensor, last: bool, ready: dict[int, list[Tensor]]
+    ) -> Iterator[Tensor]:
+        """The decoder's features of a level, as they are ready, beside their place in `ready`."""
         for part in self.down[level - 1]:
             rows = part.push(rows, last=last)
-        if level < len(self.net.widths):
-            coarse = self._level(level + 1, rows, last, levels)
-            rows = self.sums[level - 1].push(rows, self._lift(level, coarse))
-            for part in self.merge[level - 1]:
-                rows = part.push(rows, last=last)
-        levels[level] = rows
-        return rows
+        deepest = level == len(self.net.widths)
+        for piece in [rows] if deepest else self._merged(level, rows, last, ready):
+            if piece.shape[2]:
+                ready.get(self.net.scale << level, []).append(piece)
+                yield piece
 
-    def _lift(self, level: int, rows: Tensor) -> Tensor:
-        lift = self.net.lift[level - 1]
-        assert isinstance(lift, nn.Conv2d)
-        if rows.shape[2] == 0:
-            return rows.new_empty(rows.shape[0], lift.out_channels, 0, rows.shape[3])
-        lifted: Tensor = lift(rows)
-        return lifted
+    def _merged(
+        self, level: int, rows: Tensor, last: bool, ready: dict[int, list[Tensor]]
+    ) -> Iterator[Tensor]:
+        sums, lift = self.sums[level - 1], self.net.lift[level - 1]
+        sums.fine.put(rows)
+        for coarse in self._level(level + 1, rows, last, ready):
+            sums.coarse.put(lift(coarse))
+        for merged, end in sums.pieces(last=last):
+            for part in self.merge[level - 1]:
+                merged = part.push(merged, last=end)
+            yield merged
 
     def _entry(self, block: nn.Module) -> list[ConvolutionRows | ResidualRows]:
         assert isinstance(block, nn.Sequential)

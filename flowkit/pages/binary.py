@@ -12,6 +12,7 @@ from flowkit.pages.decision import Decision, Sampling, check_sampling
 from flowkit.pages.likelihood import bits_per_dim, parts
 from flowkit.pages.models import Model, flow_for
 from flowkit.pages.page import Page
+from flowkit.pages.precision import Precision
 from flowkit.pages.progress import Progress, counted
 from flowkit.pages.reading import MAX_PIXELS, ImageLike, read
 from flowkit.pages.resolution import scaled
@@ -32,6 +33,7 @@ def binarize(
     progress: Progress | None = None,
     keep_samples: bool = False,
     likelihood: bool = False,
+    precision: Precision = "float32",
 ) -> Page:
     """Tell ink from paper, on a page of any size.
 
@@ -54,8 +56,10 @@ def binarize(
         progress: called with the steps done and the steps in all.
         keep_samples: keep the samples themselves, at a bit per pixel and sample.
         likelihood: also score the result, see `Page.bits_per_dim`; takes about as long as all the rest.
+        precision: of the encoder: `bfloat16` is quicker on devices that compute in it, and nearly the same.
 
     Raises:
+        FlowkitError: the device does not compute in this precision.
         ImageError: the image cannot be read.
         CheckpointError: the model cannot be loaded, or its target is not binary.
         MemoryLimitError: the page does not fit into `memory`.
@@ -67,7 +71,9 @@ def binarize(
     kept = -(-samples // 8) if keep_samples else 0
     bytes_per_pixel = 1 + (1 if sampling.samples < 256 else 2) + kept
     pixels = math.prod(picture.size) * flow.scale**2
-    sampler = PageSampler(flow, picture, seed=seed, memory=memory, results=pixels * bytes_per_pixel)
+    sampler = PageSampler(
+        flow, picture, seed=seed, memory=memory, results=pixels * bytes_per_pixel, precision=precision
+    )
     return draw(sampler, sampling, keep=keep_samples, likelihood=likelihood, progress=progress)
 
 

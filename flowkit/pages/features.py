@@ -108,11 +108,9 @@ class StreamedFeatures:
             give_back()
         ready = self.stream.push(rows, last=stop == height)
         self.read = stop
-        for stride, rows_ready in ready.items():
+        for stride, pieces in ready.items():
             self.first.setdefault(stride, 0)
-            blocks = self.blocks.setdefault(stride, [])
-            if rows_ready.shape[2]:
-                blocks.append(rows_ready)
+            self.blocks.setdefault(stride, []).extend(pieces)
 
     def _forget(self, first: int) -> None:
         for stride, blocks in self.blocks.items():

@@ -10,6 +10,7 @@ from flowkit.flow import ConditionalFlow
 from flowkit.pages.binary import binarize, load_binary
 from flowkit.pages.budget import MEMORY
 from flowkit.pages.models import Model
+from flowkit.pages.precision import Precision
 from flowkit.pages.reading import Picture
 
 SAMPLES = 8
@@ -23,7 +24,14 @@ FADE = 2
 """Pixels on either side over which the one way passes into the other, so that no border shows."""
 
 
-def ink_mask(picture: Picture, model: Model = "binarize", *, seed: int = 0, memory: int = MEMORY) -> Picture:
+def ink_mask(
+    picture: Picture,
+    model: Model = "binarize",
+    *,
+    seed: int = 0,
+    memory: int = MEMORY,
+    precision: Precision = "float32",
+) -> Picture:
     """What is near ink: grey of the page's size, 255 at ink, 0 where no ink is within AROUND + FADE pixels.
 
     Args:
@@ -31,12 +39,15 @@ def ink_mask(picture: Picture, model: Model = "binarize", *, seed: int = 0, memo
         model: with a binary target, at scale 1; P(ink) is the share of its samples.
         seed: of the samples.
         memory: bytes that the process may need at its highest.
+        precision: of the encoder.
 
     Raises:
         CheckpointError: the model cannot be loaded, has another target, or enlarges.
         MemoryLimitError: the page does not fit into `memory`.
     """
-    votes = binarize(picture, model=load_ink(model), samples=SAMPLES, seed=seed, memory=memory).votes
+    votes = binarize(
+        picture, model=load_ink(model), samples=SAMPLES, seed=seed, memory=memory, precision=precision
+    ).votes
     assert votes is not None
     near = ndimage.maximum_filter(votes >= LEAST * SAMPLES, 2 * AROUND + 1)
     levels = ndimage.uniform_filter(near.astype(np.uint8) * np.uint8(255), 2 * FADE + 1, mode="nearest")

@@ -168,10 +168,18 @@ def opened(path: Path) -> Iterator[Image.Image]:
         raise ImageError(f"{path}: cannot be read ({error.strerror or error})") from None
 
 
-def _check_file(path: Path) -> None:
+def check_there(path: Path) -> None:
+    """Raise ImageError where there is nothing of this name."""
     try:
         if not path.exists():
             raise ImageError(f"{path}: no such file")
+    except OSError as error:
+        raise ImageError(f"{path}: cannot be read ({error.strerror or error})") from None
+
+
+def _check_file(path: Path) -> None:
+    check_there(path)
+    try:
         if path.is_dir():
             raise ImageError(f"{path}: is a folder, expected an image")
         if not path.is_file():

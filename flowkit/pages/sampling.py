@@ -15,10 +15,12 @@ from torch import Tensor
 from flowkit.decoding import Decoder, Margins
 from flowkit.errors import MemoryLimitError
 from flowkit.flow import ConditionalFlow
+from flowkit.layers.features import Features, PartlyCoarse
 from flowkit.layers.network import condition
 from flowkit.pages.budget import MEMORY, PROCESS, needs
 from flowkit.pages.features import PageFeatures, StreamedFeatures, WindowFeatures, band
 from flowkit.pages.noise import PageNoise
+from flowkit.pages.precision import Precision, check_precision
 from flowkit.pages.reading import Picture
 from flowkit.pages.tiles import STREAMED_WINDOW, WINDOW, Span, Tile, round_up, tiles
 from flowkit.path import to_latents
@@ -55,8 +57,10 @@ class PageSampler:
         results: of these, what the caller keeps for itself.
         core: largest side of a tile's core, in image pixels, instead of what memory and caches suggest. A
             model with layers that read the whole image takes the page in one piece all the same.
+        precision: of the encoder; the flow is computed in the model's own.
 
     Raises:
+        FlowkitError: the device does not compute in this precision.
         MemoryLimitError: even the smallest tiles need more.
 
     Attributes:
@@ -73,7 +77,10 @@ class PageSampler:
         memory: int = MEMORY,
         results: int = 0,
         core: int | None = None,
+        precision: Precision = "float32",
     ) -> None:
+        check_precision(precision, next(model.parameters()).device.type)
+        self.precision = precision
         self.model = model
         self.picture = picture
         self.size = picture.size[0] * model.scale, picture.size[1] * model.scale
@@ -132,8 +139,7 @@ class PageSampler:
 
         The encoder is quickest in the order of `tiles`.
         """
-        with _inference(self.model):
-            features = self.features.of(tile)
+        features = self._features(tile)
         rows, cols = self.place(tile)
         margins = Margins(
             *(
@@ -164,8 +170,8 @@ class PageSampler:
         layers = [layer for step in self.model.steps() for layer in step]
         index, stride = len(self.model.latents), self.model.scale
         rows, cols = (range(span.first * stride, span.last * stride) for span in part)
+        features = self._features(part)
         with _inference(self.model):
-            features = self.features.of(part)
             noise = self.noise.window(0, index, y.shape[1], rows, cols).unsqueeze(0)
             uniform = torch.special.ndtr(noise).clamp(0, 1 - 1e-7).to(self._like())
             v, log_q = self.model.target.dequantise(y.to(self._like()), uniform)
@@ -189,6 +195,12 @@ class PageSampler:
         )
         return piece.to(self._like()).contiguous(memory_format=torch.channels_last)
 
+    def _features(self, tile: Tile) -> dict[int, Features]:
+        like = self._like()
+        low = self.precision == "bfloat16"
+        with _inference(self.model), torch.autocast(like.device.type, torch.bfloat16, enabled=low):
+            return {stride: _as(like, features) for stride, features in self.features.of(tile).items()}
+
     def _latents(self, tile: Tile, sample: int | None, temperature: float) -> list[Tensor]:
         latents = []
         for index, (channels, stride) in enumerate(self.model.latents):
@@ -206,6 +218,12 @@ class PageSampler:
 
     def _like(self) -> Tensor:
         return next(self.model.parameters())
+
+
+def _as(like: Tensor, features: Features) -> Features:
+    if isinstance(features, PartlyCoarse):
+        return PartlyCoarse(*(part.to(like) for part in features))
+    return features.to(like)
 
 
 @contextmanager

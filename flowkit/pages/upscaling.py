@@ -17,6 +17,7 @@ from flowkit.pages.budget import MEMORY
 from flowkit.pages.decision import Sampling, check_sampling
 from flowkit.pages.focus import ink_mask
 from flowkit.pages.models import Model, flow_for
+from flowkit.pages.precision import Precision
 from flowkit.pages.progress import Progress, counted
 from flowkit.pages.reading import MAX_PIXELS, ImageLike, Picture, luma, read
 from flowkit.pages.resolution import Dpi, scaled
@@ -67,6 +68,7 @@ def upscale(
     progress: Progress | None = None,
     keep_samples: bool = False,
     focus: Model | None = None,
+    precision: Precision = "float32",
 ) -> UpscaledPage:
     """Enlarge a page of any size by a model's scale (1 for a model that restores).
 
@@ -85,8 +87,10 @@ def upscale(
         focus: a model of ink, such as `binarize`: what is far from ink is enlarged by bicubic interpolation
             (see `flowkit.pages.focus`), so that paper gets no texture that nobody has seen, and tiles without
             ink cost next to nothing.
+        precision: of the encoders, see `binarize`.
 
     Raises:
+        FlowkitError: the device does not compute in this precision.
         ImageError: the image cannot be read.
         CheckpointError: the model cannot be loaded, or its target is not continuous with 1 or 3 channels.
         MemoryLimitError: the page does not fit into `memory`.
@@ -97,9 +101,9 @@ def upscale(
     flow = load_continuous(model)
     height, width = (side * flow.scale for side in picture.size)
     bytes_per_pixel = picture.pixels.shape[2] * (1 + (samples if keep_samples else 0))
-    mask = None if focus is None else ink_mask(picture, focus, seed=seed, memory=memory)
+    mask = None if focus is None else ink_mask(picture, focus, seed=seed, memory=memory, precision=precision)
     results = height * width * bytes_per_pixel + (0 if mask is None else mask.pixels.nbytes)
-    sampler = PageSampler(flow, picture, seed=seed, memory=memory, results=results)
+    sampler = PageSampler(flow, picture, seed=seed, memory=memory, results=results, precision=precision)
     return enlarge(sampler, sampling, keep=keep_samples, mask=mask, progress=progress)
 
 

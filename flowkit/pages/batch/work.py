@@ -21,6 +21,7 @@ from flowkit.pages.binary import binarize, load_binary
 from flowkit.pages.budget import MEMORY
 from flowkit.pages.decision import Decision, check_sampling
 from flowkit.pages.page import Page
+from flowkit.pages.precision import Precision, check_precision
 from flowkit.pages.reading import MAX_PIXELS, Picture, read
 from flowkit.pages.resolution import Dpi
 from flowkit.pages.upscaling import load_continuous, upscale
@@ -47,6 +48,7 @@ class Work(ABC):
     seed: int = 0
     memory: int = MEMORY
     max_pixels: int = MAX_PIXELS
+    precision: Precision = "float32"
 
     @abstractmethod
     def load(self) -> ConditionalFlow:
@@ -58,6 +60,7 @@ class Work(ABC):
 
         Raises:
             ValueError: an option is out of its range, or they contradict each other.
+            FlowkitError: this machine does not compute in `precision`.
         """
 
     @abstractmethod
@@ -83,7 +86,12 @@ class Work(ABC):
             "memory": self.memory,
             "progress": progress,
             "keep_samples": bool(sheet.samples),
+            "precision": self.precision,
         }
+
+    def _low(self) -> Record:
+        check_precision(self.precision)
+        return {} if self.precision == "float32" else {"precision": self.precision}
 
 
 @dataclass(frozen=True)
@@ -111,6 +119,7 @@ class Binarizing(Work):
             **(
                 {"likelihood": True} if self.likelihood else {}
             ),  # results without it are not done for one with
+            **self._low(),
         }
 
     def do(self, flow: ConditionalFlow, picture: Picture, sheet: Sheet, progress: Progress) -> Record:
@@ -161,6 +170,7 @@ class Upscaling(Work):
             "temperature": drawn.temperature,
             "samples": self.samples,
             **{name: True for name in ("focus", "binarize") if getattr(self, name)},
+            **self._low(),
             **({"ink_model_sha256": identity(locate(self.ink))["sha256"]} if self._needs_ink else {}),
         }
 
@@ -178,7 +188,7 @@ class Upscaling(Work):
             page.save(sheet.out)
             return record
         large = Picture(page.image.reshape(*page.image.shape[:2], -1), page.dpi)
-        found = binarize(large, model=ink, memory=self.memory)
+        found = binarize(large, model=ink, memory=self.memory, precision=self.precision)
         found.save(sheet.out)
         return {**record, "ink": float(found.binary.mean())}
 

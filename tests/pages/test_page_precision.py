@@ -1,0 +1,91 @@
+"""Encoders in bfloat16: nearly the same pages, and a clear answer where they would be emulated."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from flowkit import ConditionalFlow
+from flowkit.cli import main
+from flowkit.errors import FlowkitError
+from flowkit.layers.features import dense
+from flowkit.pages import binarize, upscale
+from flowkit.pages.precision import check_precision
+from flowkit.pages.reading import read
+from flowkit.pages.sampling import PageSampler
+
+
+@pytest.fixture
+def able(monkeypatch: pytest.MonkeyPatch) -> None:
+    """On any machine: emulated, it is slow and the same."""
+    monkeypatch.setattr("torch.cpu.get_capabilities", lambda: {"avx2": True, "avx512_bf16": True})
+
+
+@pytest.fixture
+def page() -> np.ndarray:
+    return np.random.default_rng(5).integers(0, 256, (70, 52), dtype=np.uint8)
+
+
+@pytest.mark.usefixtures("able")
+@pytest.mark.parametrize("name", ["grey_flow", "colour_flow"])
+def test_only_the_encoder_is_low(name: str, page: np.ndarray, request: pytest.FixtureRequest) -> None:
+    model: ConditionalFlow = request.getfixturevalue(name)
+    exact, low = (
+        PageSampler(model, read(page), seed=0, core=64, precision=precision)
+        for precision in ("float32", "bfloat16")
+    )
+    seen: list[dict] = []
+    for sampler in (exact, low):
+        decoder = sampler.decoder
+        sampler.decoder = lambda features, *rest, of=decoder: seen.append(features) or of(features, *rest)
+        [piece] = sampler.draw(sampler.tiles[0], [0])
+        assert piece.y.dtype == torch.float32
+    for stride, features in seen[0].items():
+        wanted, rounded = dense(features), dense(seen[1][stride])
+        assert rounded.dtype == torch.float32
+        assert 0 < float((rounded - wanted).abs().mean() / wanted.abs().mean()) < 0.02
+
+
+@pytest.mark.usefixtures("able")
+def test_likelihood_and_enlarged_pages(
+    page: np.ndarray, grey_flow: ConditionalFlow, continuous_flow: ConditionalFlow
+) -> None:
+    high, low = (
+        binarize(page, model=grey_flow, likelihood=True, precision=precision).bits_per_dim
+        for precision in ("float32", "bfloat16")
+    )
+    assert low != high
+    assert low == pytest.approx(high, rel=0.1)
+    images = [
+        upscale(page, model=continuous_flow, precision=precision).image.astype(int)
+        for precision in ("float32", "bfloat16")
+    ]
+    assert 0 < np.abs(images[0] - images[1]).mean() < 10
+
+
+def test_where_it_is_emulated_it_is_refused(
+    page: np.ndarray, grey_flow: ConditionalFlow, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("torch.cpu.get_capabilities", lambda: {"avx2": True, "avx512_bf16": False})
+    with pytest.raises(FlowkitError, match="precision bfloat16: this device .* expected float32"):
+        binarize(page, model=grey_flow, precision="bfloat16")
+    with pytest.raises(ValueError, match='float32 or bfloat16, got "half"'):
+        check_precision("half")
+
+
+@pytest.mark.usefixtures("able")
+def test_pages_of_another_precision_are_not_done(
+    page: np.ndarray, ink_checkpoint: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    Image.fromarray(page).save(tmp_path / "page.png")
+    verb = ["binarize", str(tmp_path / "page.png"), "-o", f"{tmp_path}/out/", "--model", str(ink_checkpoint)]
+    for options in ([], ["--precision", "bfloat16"], ["--precision", "bfloat16"]):
+        assert main([*verb, *options]) == 0
+    lines = (tmp_path / "out" / "report.jsonl").read_text().splitlines()
+    assert [json.loads(line).get("precision") for line in lines] == [None, "bfloat16"]
+    assert "1 of 1 pages are done already" in capsys.readouterr().err
