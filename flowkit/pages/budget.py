@@ -24,8 +24,8 @@ from flowkit.pages.tiles import round_up
 MEMORY = 2_000_000_000
 """Bytes that a process may need for a page, unless its user says otherwise."""
 
-PROCESS = 420_000_000
-"""What Python, PyTorch and its libraries take before any work is done."""
+PROCESS = 420_000_000 if torch.version.cuda is None else 760_000_000
+"""What Python, PyTorch and its libraries take before any work; CUDA's are loaded without a GPU, too."""
 
 PROBE = 64  # side of the small window
 
