@@ -9,6 +9,7 @@ import torch
 
 from flowkit.checkpoint import (
     MODEL,
+    RUN_PAGES,
     TRAIN_PAGES,
     fill,
     locate,
@@ -63,6 +64,9 @@ def blend(
         else value
         for name, value in end.items()
     }
-    pages = sorted(trained_on(first) | trained_on(second))
-    says = {**end_says, TRAIN_PAGES: json.dumps(pages)}
+    pages, last = (
+        json.dumps(sorted(trained_on(first, last=which) | trained_on(second, last=which)))
+        for which in (False, True)
+    )
+    says = {**end_says, TRAIN_PAGES: pages, RUN_PAGES: last}
     write_checkpoint(out, pack(mean, dtype=dtype), says)

@@ -7,7 +7,7 @@ import torch
 
 from flowkit import build, load
 from flowkit.blend import blend
-from flowkit.checkpoint import TRAIN_PAGES, pack, read_checkpoint, trained_on, write_checkpoint
+from flowkit.checkpoint import RUN_PAGES, TRAIN_PAGES, pack, read_checkpoint, trained_on, write_checkpoint
 from flowkit.cli import main
 from flowkit.errors import CheckpointError
 
@@ -22,12 +22,13 @@ def recipe(hidden: int = 3) -> dict:
 
 @pytest.fixture
 def checkpoint(tmp_path, perturb):
-    def write(name, seed, pages=(), hidden=3):
+    def write(name, seed, pages=(), hidden=3, last=()):
         model = perturb(build(recipe(hidden)), seed=seed)
         path = tmp_path / name
-        write_checkpoint(
-            path, pack(model.state_dict()), {"recipe": model.recipe, TRAIN_PAGES: json.dumps(pages)}
-        )
+        says = {"recipe": model.recipe, TRAIN_PAGES: json.dumps(pages)}
+        if last:
+            says[RUN_PAGES] = json.dumps(last)
+        write_checkpoint(path, pack(model.state_dict()), says)
         return path, model.state_dict()
 
     return write
@@ -35,13 +36,14 @@ def checkpoint(tmp_path, perturb):
 
 def test_weights_lie_between_and_pages_add_up(checkpoint, tmp_path, capsys):
     (first, before), (second, after) = (
-        checkpoint("a.safetensors", 1, ["p", "q"]),
-        checkpoint("b.safetensors", 2, ["q", "r"]),
+        checkpoint("a.safetensors", 1, ["o", "p"], last=["p"]),
+        checkpoint("b.safetensors", 2, ["q", "r"], last=["r"]),
     )
     out = tmp_path / "c.safetensors"
     assert main(["blend", str(first), str(second), str(out), "--share", "0.75"]) == 0
     assert capsys.readouterr().out == f"{out}: 0.25 {first} + 0.75 {second}\n"
-    assert trained_on(out) == {"p", "q", "r"}
+    assert trained_on(out) == {"o", "p", "q", "r"}
+    assert trained_on(out, last=True) == {"p", "r"}
     found = load(out).state_dict()
     moved = 0
     for name, value in found.items():

@@ -22,7 +22,7 @@ BINS = 15
 
 PRIOR = 0.1
 """Votes on either side before the first sample; with 1, Laplace's rule, every certain pixel would cost
-log(1 + 1 / N), which is more than all that models are unsure of."""
+log(1 + 1 / (N + 1)), which is more than all that models are unsure of."""
 
 
 def smoothed(votes: NDArray[np.integer], samples: int) -> Floats:

@@ -130,6 +130,7 @@ def test_the_verb_trains_from_given_weights(tiny, drawn, tmp_path, capsys):
         seen = trained_on(tmp_path / "again" / "model.safetensors")
         assert seen > first
         assert len(seen) == len(first) + 1
+        assert trained_on(tmp_path / "again" / "model.safetensors", last=True) == seen - first
     for value in model.parameters():
         torch.nn.init.constant_(value, 0.5)
     save(model, weights)
