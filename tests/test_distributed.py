@@ -7,6 +7,7 @@ import os
 import re
 import subprocess
 import sys
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -45,8 +46,18 @@ def batch(size: int):
     return (torch.rand(size, 3, 8, 10, generator=generator, dtype=torch.float64) for _ in range(2))
 
 
+_left: list[object] = []  # groups, kept from being freed: see flowkit.training.processes
+
+
 def half(rank: int, folder: str) -> None:
-    dist.init_process_group("gloo", init_method=f"file://{folder}/rendezvous", rank=rank, world_size=2)
+    dist.init_process_group(
+        "gloo",
+        init_method=f"file://{folder}/rendezvous",
+        rank=rank,
+        world_size=2,
+        timeout=timedelta(minutes=2),
+    )
+    _left.append(dist.group.WORLD)
     try:
         loss = nn.parallel.DistributedDataParallel(Loss())
         image, y = (t[2 * rank : 2 * rank + 2] for t in batch(4))
