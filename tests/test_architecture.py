@@ -23,6 +23,7 @@ FLOORS = (
     "encoders",
     "targets",
     "path",
+    "packing",
     "recompute",
     "flow",
     "decoding",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from flowkit import ConditionalFlow, build, recompute
+from flowkit import ConditionalFlow, build, packing, recompute
 from flowkit.errors import FlowkitError
 
 NETWORK = {"hidden": 4, "network": "srflow"}
@@ -56,7 +56,7 @@ def perturbed(steps: int, perturb, encoder: dict = UNET) -> ConditionalFlow:
 
 
 @pytest.mark.parametrize("encoder", [UNET, RRDB], ids=["unet", "rrdb"])
-@pytest.mark.parametrize("kept", [0, 3, 1000])
+@pytest.mark.parametrize("kept", [0, 3, 18, 1000])
 @pytest.mark.parametrize("segments", [2, 24])
 def test_gradients_are_those_of_the_plain_path(kept, segments, encoder, perturb, monkeypatch):
     monkeypatch.setattr(recompute, "KEPT", kept)
@@ -65,6 +65,36 @@ def test_gradients_are_those_of_the_plain_path(kept, segments, encoder, perturb,
     plain = gradients(model, recomputing=False, calls=2)
     for a, b in zip(plain, gradients(model, recomputing=True, calls=2), strict=True):
         torch.testing.assert_close(a, b, rtol=1e-10, atol=1e-10)
+
+
+def test_all_that_fits_is_kept_and_no_more_is_packed_than_must_be():
+    sizes = {"a": 1.0, "b": 4.0, "c": 4.0, "d": 8.0}
+    for budget, noted in {
+        17: {"a": False, "b": False, "c": False, "d": False},
+        14: {"a": False, "b": False, "c": False, "d": True},
+        11: {"a": False, "b": False, "c": True, "d": True},
+        8.5: {"a": True, "b": True, "c": True, "d": True},
+        6: {"a": True, "b": True, "c": True},
+        0.4: {},
+    }.items():
+        assert recompute._noted(sizes, budget, 0.5) == noted, budget
+
+
+def test_what_is_packed_is_half(perturb, monkeypatch):
+    monkeypatch.setattr(recompute, "KEPT", 38)  # enough for all, if some are packed
+    model = perturbed(8, perturb)
+    image, y = pair()
+    packed = []
+
+    def pack(tensor):
+        layout, *parts = packing.pack(tensor)
+        packed.append(sum(part.nbytes for part in parts) / tensor.nbytes)
+        return layout, *parts
+
+    monkeypatch.setattr(recompute, "pack", pack)
+    model(image).log_prob(y)
+    assert len(packed) > 8
+    assert 0.4 < sum(packed) / len(packed) < 0.6
 
 
 def test_the_first_pass_initialises_once_and_alike():

@@ -14,6 +14,7 @@ from flowkit.flow import ConditionalFlow
 from flowkit.layers import Conv1x1, FlowLayer
 from flowkit.layers.features import Features, dense
 from flowkit.layers.network import ConditionalNetwork
+from flowkit.layers.noted import Noted
 from flowkit.path import from_latents, to_latents
 
 
@@ -69,8 +70,11 @@ class _Concatenating(ConditionalNetwork):
         """The features as they are."""
         return dense(features)
 
-    def forward(self, features: Tensor, latent: Tensor | None = None, *, initialise: bool = True) -> Tensor:
+    def forward(
+        self, features: Tensor | Noted, latent: Tensor | None = None, *, initialise: bool = True
+    ) -> Tensor:
         """As that of `ConditionalNetwork`, from the features."""
+        assert isinstance(features, Tensor)  # notes are for recomputation, of which there is none here
         weight, bias = self.on_context.weight, self.on_context.bias
         if self.on_latent is not None and latent is not None:
             weight = torch.cat([self.on_latent.weight, weight], dim=1)

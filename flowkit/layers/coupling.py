@@ -10,6 +10,7 @@ from torch import Tensor
 from flowkit.layers.base import FlowLayer, Shape, make_example, no_log_det
 from flowkit.layers.masks import Mask, Partition
 from flowkit.layers.network import ConditionalNetwork, Conditioned, Network
+from flowkit.layers.noted import Noted
 from flowkit.ops import affine, affine_packed, log_scale
 from flowkit.ops.scale import Scale, check_eps
 from flowkit.registry import register
@@ -65,7 +66,7 @@ class Coupling(Conditioned):
         """See `FlowLayer.example`."""
         return make_example(cls, generator, hidden=4)
 
-    def complete(self, projected: Tensor) -> tuple[Tensor]:
+    def complete(self, projected: Tensor | Noted) -> tuple[Tensor | Noted]:
         """The image's part of the network's first convolution (B, hidden, h, w), as it is."""
         return (projected,)
 

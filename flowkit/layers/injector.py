@@ -9,6 +9,7 @@ from torch import Tensor
 
 from flowkit.layers.base import FlowLayer, Shape, make_example
 from flowkit.layers.network import ConditionalNetwork, Conditioned, Network
+from flowkit.layers.noted import Noted
 from flowkit.ops import affine, affine_packed, log_scale
 from flowkit.ops.scale import Scale, check_eps
 from flowkit.registry import register
@@ -63,7 +64,7 @@ class AffineInjector(Conditioned):
         """See `FlowLayer.example`."""
         return make_example(cls, generator, hidden=4)
 
-    def complete(self, projected: Tensor) -> tuple[Tensor, ...]:
+    def complete(self, projected: Tensor | Noted) -> tuple[Tensor, ...]:
         """[shift | raw scale] (B, 2 C, h, w); without gradients shift and log-scale, which samples share."""
         parameters = self.network(projected)
         if self.training or torch.is_grad_enabled():

@@ -12,6 +12,7 @@ from flowkit.errors import ShapeError
 from flowkit.layers.actnorm import ActNorm
 from flowkit.layers.base import FlowLayer, Shape
 from flowkit.layers.features import Features, convolve, dense
+from flowkit.layers.noted import Noted, known
 
 Network = Literal["plain", "srflow"]
 
@@ -89,19 +90,37 @@ class ConditionalNetwork(nn.Module):
         return convolve(self.on_context, features).contiguous(memory_format=torch.channels_last)
 
     def forward(
-        self, conditioned: Tensor, latent: Tensor | None = None, *, initialise: bool = True
+        self, conditioned: Tensor | Noted, latent: Tensor | None = None, *, initialise: bool = True
     ) -> Tensor:
         """(A u, z1) -> parameters (B, out, h, w).
 
         `initialise` says that z1 comes from data: only then may the first training pass set the actnorms.
         """
-        if self._infers():
+        if isinstance(conditioned, Noted):
+            hidden = self._noted(conditioned, latent, initialise)
+        elif self._infers():
             return self._infer(conditioned, latent)
-        if self.on_latent is not None and latent is not None:
-            conditioned = conditioned + convolve(self.on_latent, latent)
-        hidden = torch.relu(self._normalise(0, conditioned, initialise))
+        else:
+            hidden = torch.relu(self._normalise(0, self._first(conditioned, latent), initialise))
         hidden = torch.relu(self._normalise(1, convolve(self.mix, hidden), initialise))
         return apply_gain(convolve(self.out, hidden), self.gain)
+
+    def _first(self, conditioned: Tensor, latent: Tensor | None) -> Tensor:
+        """A u + B z1."""
+        if self.on_latent is None or latent is None:
+            return conditioned
+        return conditioned + convolve(self.on_latent, latent)
+
+    def _noted(self, note: Noted, latent: Tensor | None, initialise: bool) -> Tensor:
+        before = self._first(note.projected, latent)
+        if note.hidden is None:
+            note.hidden = torch.relu(self._normalise(0, before, initialise))
+            return note.hidden
+        if self.norms is None:
+            return known(note.hidden, before)
+        norm = self.norms[0]
+        assert isinstance(norm, HiddenNorm)
+        return known(note.hidden, before, norm.log_scale, norm.bias)
 
     def _infers(self) -> bool:
         # not in training: what is recomputed there must be what was computed, to the last bit
@@ -150,8 +169,8 @@ class ConditionalNetwork(nn.Module):
 class Conditioned(FlowLayer):
     """A layer whose `condition` begins with its network's convolution of the features.
 
-    That is by far the dearest part of it, and its output small beside all that follows: what is kept of it
-    in training need not be computed again, see `flowkit.recompute`. To write one, implement `complete`.
+    That is by far the dearest part of it: training keeps what follows from it, and need not compute it again,
+    see `flowkit.recompute`. To write one, implement `complete`.
     """
 
     network: ConditionalNetwork
@@ -164,8 +183,8 @@ class Conditioned(FlowLayer):
         """A u (B, hidden, h, w): the image's part of the network's first convolution."""
         return self.network.condition(features)
 
-    def complete(self, projected: Tensor) -> Any:
-        """What `condition` returns, made of what `project` has."""
+    def complete(self, projected: Tensor | Noted) -> Any:
+        """What `condition` returns, made of what `project` has, which is for `network` alone to read."""
         raise NotImplementedError
 
 

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from flowkit.errors import ShapeError
 from flowkit.layers.base import FlowLayer, Shape, make_example, no_log_det
 from flowkit.layers.network import ConditionalNetwork, Conditioned, apply_gain
+from flowkit.layers.noted import Noted
 from flowkit.ops import affine_packed
 from flowkit.ops.scale import Scale
 from flowkit.registry import register
@@ -135,7 +136,7 @@ class ConditionalSplit(_Split, Conditioned):
         """See `FlowLayer.example`."""
         return make_example(cls, generator, hidden=4)
 
-    def complete(self, projected: Tensor) -> tuple[Tensor]:
+    def complete(self, projected: Tensor | Noted) -> tuple[Tensor | Noted]:
         """`both`: the image's part of the network's first convolution; `features`: [shift | raw scale]."""
         return (projected if self.reads_kept else self.network(projected),)
 
