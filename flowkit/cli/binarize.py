@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import argparse
-from pathlib import Path
 from typing import Any
 
 from flowkit.cli.options import positive
-from flowkit.cli.pages import Verb, add_places, add_run, common, described, run
+from flowkit.cli.pages import add_places, add_run, common, described, run
+from flowkit.cli.planning import Verb
 from flowkit.errors import FlowkitError
 from flowkit.pages.batch.work import Binarizing, Record
 from flowkit.pages.writing import SUFFIXES
@@ -50,13 +50,13 @@ def add_parser(subparsers: Any) -> None:
         "--threshold, --decision mean or --html)",
     )  # fmt: skip
     parser.add_argument(
-        "--probability", type=Path, metavar="MAP",
+        "--probability", metavar="MAP",
         help="also write P(ink) as grey: black paper for certain, white ink for certain; "
         "a .png or .tif, or a folder where OUT is one",
     )  # fmt: skip
     parser.add_argument("--bits", type=int, choices=(8, 16), default=8, help="of --probability (%(default)s)")
     parser.add_argument(
-        "--uncertainty", type=Path, metavar="MAP",
+        "--uncertainty", metavar="MAP",
         help="also write the entropy of P(ink) as a heat map, black 0 bits, white 1 bit; as --probability",
     )  # fmt: skip
     parser.add_argument(

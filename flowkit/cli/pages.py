@@ -4,55 +4,35 @@ from __future__ import annotations
 
 import argparse
 import functools
-import os
 import shutil
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, NamedTuple, get_args
+from typing import Any, get_args
 
 import torch
 
 from flowkit.checkpoint import locate
 from flowkit.cli.memory import keep_freed_memory
 from flowkit.cli.options import add_import, add_threads, natural, positive, prepare, size
+from flowkit.cli.planning import Plan, Verb, planned, shown
 from flowkit.cli.progress import Bar
 from flowkit.errors import FlowkitError, ImageError, OutputError
 from flowkit.files import make_folder
 from flowkit.flow import ConditionalFlow
 from flowkit.pages.batch import on_ray, webpage, workers
 from flowkit.pages.batch.identity import identity
-from flowkit.pages.batch.inputs import find, is_many, is_there
-from flowkit.pages.batch.plan import Document, Places, check, one, tree
+from flowkit.pages.batch.mirror import AtHand, Mirror
+from flowkit.pages.batch.remote import Remote
 from flowkit.pages.batch.report import REPORT, Report, opened
 from flowkit.pages.batch.run import Run
 from flowkit.pages.batch.work import PageWork, Record, Work
 from flowkit.pages.budget import MEMORY
 from flowkit.pages.precision import Precision
-from flowkit.pages.reading import MAX_PIXELS, check_there
-from flowkit.pages.writing import check_folder, check_output
+from flowkit.pages.reading import MAX_PIXELS
 from flowkit.recipe import import_modules, read_recipe_text
-
-MAPS = (".png", ".tif", ".tiff")
-"""Suffixes of what is written beside the pages."""
-
-
-class Verb(NamedTuple):
-    """What is different in each verb.
-
-    Attributes:
-        work: what is done with a page.
-        suffixes: of files that results can be.
-        maps: `Places.maps` as they were given.
-        describe: a result in some words, from its record.
-    """
-
-    work: Work
-    suffixes: tuple[str, ...]
-    maps: Mapping[str, Path]
-    describe: Callable[[Record], str]
 
 
 def add_places(parser: argparse.ArgumentParser, suffixes: tuple[str, ...]) -> None:
@@ -78,7 +58,7 @@ def add_run(parser: argparse.ArgumentParser) -> None:
     """How the work is done."""
     parser.add_argument("--seed", type=natural, default=0, metavar="S", help="of the samples (%(default)s)")
     parser.add_argument(
-        "--save-samples", type=Path, metavar="SAMPLES",
+        "--save-samples", metavar="SAMPLES",
         help="also write every sample, numbered: s.png gives s-01.png, s-02.png, ...; "
         "a folder where OUT is one",
     )  # fmt: skip
@@ -126,170 +106,132 @@ def run(args: argparse.Namespace, verb: Verb) -> int:
         FlowkitError: what cannot be used, and the failure of an only page.
     """
     prepare(args)
+    with Remote() as remote:
+        try:
+            return _run(args, verb, remote)
+        except FlowkitError as error:
+            raise type(error)(remote.named(str(error))) from None
+
+
+def _run(args: argparse.Namespace, verb: Verb, remote: Remote) -> int:
     try:
         settings = verb.work.settings()
     except ValueError as error:
         raise FlowkitError(str(error)) from None
     try:
-        plan = _plan(args, verb)
+        plan = planned(args, verb, remote)
     except (ImageError, OutputError) as error:
-        raise type(error)(shown(str(error))) from None
+        raise type(error)(shown(remote.named(str(error)))) from None
+    say = functools.partial(_say, remote)
     model = verb.work.load()
     settings["model_sha256"] = identity(locate(args.model))["sha256"]
     assert model.recipe is not None  # it was read from a checkpoint
     labels = {"model": args.model, "recipe": read_recipe_text(model.recipe).name}
-    through = _engine(args, verb.work, model)
+    through = _engine(args, verb.work, model, remote.mirror)
     failures = list(plan.problems)
     for problem in failures:
-        _say(problem)
-    with _opened(plan.state) as book:
+        say(problem)
+    with _opened(plan.state, remote) as book:
         left = Run(
-            plan.documents, settings, labels, book, keep=plan.folder is not None, overwrite=args.overwrite
-        )
-        _say_skipped(left, args)
+            plan.documents, settings, labels, book,
+            keep=plan.folder is not None, overwrite=args.overwrite, binding=remote.binding,
+        )  # fmt: skip
+        _say_skipped(left, args.out, say)
         with Bar(left.total, left.total - len(left.todo), quiet=args.quiet) as bar:
             for sheet, record in left.go(functools.partial(through, progress=bar.part)):
                 bar.page()
                 if record["status"] == "failed":
                     failures.append(record["error"])
                     if left.total > 1:
-                        _say(record["error"])
+                        say(record["error"])
                     continue
                 for note in record["notes"]:
-                    _say(f"{sheet.name}: {note}")
+                    say(f"{sheet.name}: {note}")
                 which = "" if sheet.document is None else f" page {record['page']}:"
-                Bar.write(shown(f"{sheet.result}:{which} {verb.describe(record)}"), file=sys.stdout)
+                line = f"{remote.named(str(sheet.result))}:{which} {verb.describe(record)}"
+                Bar.write(shown(line), file=sys.stdout)
                 sys.stdout.flush()
         if args.html:
-            assert book is not None  # `_plan` has seen to it
-            webpage.write(book)
-    return _end(plan, left, failures)
-
-
-class _Plan(NamedTuple):
-    documents: list[Document]
-    folder: Path | None  # for results, where they go into one
-    state: Path | None  # the folder of the report
-    problems: list[str]  # inputs that stand for no page at all
-
-
-def _plan(args: argparse.Namespace, verb: Verb) -> _Plan:
-    """What goes where; raises OutputError for whatever can be known to fail before the work begins."""
-    out, samples = Path(args.out), verb.work.samples
-    places = Places(out, verb.maps, args.save_samples)
-    suffix = "." + (args.format or "png")
-    others = [path for path in (*verb.maps.values(), args.save_samples) if path is not None]
-    if not is_many(args.input):
-        check_there(Path(args.input[0]))  # before anything about OUT: it is the first thing that was typed
-    if not _is_folder(args, verb):
-        if args.html:
-            raise OutputError(f"--html needs a folder for the results, and {out} is a file")
-        check_output(out, suffixes=verb.suffixes)
-        for path in verb.maps.values():
-            check_output(path, suffixes=MAPS)
-        if args.save_samples is not None:
-            check_output(args.save_samples, suffixes=verb.suffixes)
-        document = one(Path(args.input[0]), places, samples)
-        check([document])
-        return _Plan([document], None, document.parts if document.out else None, [])
-    for folder in (out, *others):
-        check_folder(folder if folder.exists() else folder.parent)
-    found, problems = find(args.input, stdin=sys.stdin.buffer.read, leave_out=(out, *others))
-    if not any(is_there(file.source) for file in found):
-        missing = [f"{file.source}: no such file" for file in found]
-        raise FlowkitError("\n".join(map(shown, problems + missing)))
-    documents = tree(found, places, samples, suffix)
-    check(documents)
-    return _Plan(documents, out, out, problems)
-
-
-def _is_folder(args: argparse.Namespace, verb: Verb) -> bool:
-    """Whether OUT is one."""
-    out = Path(args.out)
-    if out.is_dir() or args.out.endswith(os.sep):
-        return True
-    called_like_a_file = out.suffix.lower() in verb.suffixes
-    if is_many(args.input):
-        if called_like_a_file and not out.exists():
-            raise OutputError(f"{out}: is called like a file, expected a folder for what may be many pages")
-        return True
-    if args.format is not None and called_like_a_file:
-        raise OutputError(f"{out}: --format is for folders; a file's format is its suffix")
-    return args.format is not None
+            assert book is not None  # `planned` has seen to it
+            remote.put(webpage.write(book, fetched=remote.fetched))
+    return _end(plan, left, failures, remote, say)
 
 
 @contextmanager
-def _opened(folder: Path | None) -> Iterator[Report | None]:
+def _opened(folder: Path | None, remote: Remote) -> Iterator[Report | None]:
     """The report in a folder that is made where it is not there; None where there is none."""
     if folder is None:
         yield None
         return
     make_folder(folder)
-    with opened(folder) as book:
+    with (
+        remote.keeping(folder / REPORT),
+        opened(folder, named=remote.named, same=remote.is_same) as book,
+    ):
         yield book
 
 
-def _engine(args: argparse.Namespace, work: Work, model: ConditionalFlow) -> Callable[..., Any]:
+def _engine(
+    args: argparse.Namespace, work: Work, model: ConditionalFlow, mirror: Mirror | None
+) -> Callable[..., Any]:
     """What does the pages: this process, others, or a cluster."""
     if args.engine == "local" and args.jobs == 1:
-        return functools.partial(workers.work_through, start=functools.partial(work.begin, model), jobs=1)
+        begin = functools.partial(work.begin, model, _bring(mirror))
+        return functools.partial(workers.work_through, start=begin, jobs=1)
     threads = max(1, torch.get_num_threads() // args.jobs)
     files = [str(Path(name).resolve()) if name.endswith(".py") else name for name in args.modules]
     work = replace(work, model=str(locate(args.model).resolve()))  # wherever the processes are
-    start = functools.partial(_begin, work, tuple(files), threads)
+    start = functools.partial(_begin, work, tuple(files), threads, mirror)
     if args.engine == "local":
         return functools.partial(workers.work_through, start=start, jobs=args.jobs)
     return functools.partial(on_ray.work_through, start=start, jobs=args.jobs, threads=threads)
 
 
-def _begin(work: Work, modules: tuple[str, ...], threads: int) -> PageWork:
+def _begin(work: Work, modules: tuple[str, ...], threads: int, mirror: Mirror | None) -> PageWork:
     """In a process of its own."""
     import_modules(modules)
     torch.set_num_threads(threads)
     keep_freed_memory()
-    return work.begin(work.load())
+    return work.begin(work.load(), _bring(mirror))
 
 
-def _say_skipped(left: Run, args: argparse.Namespace) -> None:
+def _bring(mirror: Mirror | None) -> AtHand | None:
+    return None if mirror is None else AtHand(mirror)
+
+
+def _say_skipped(left: Run, out: str, say: Callable[[str], None]) -> None:
     done = left.total - len(left.todo) - left.kept
     if done:
-        _say(f"{done} of {left.total} pages are done already (--overwrite does them again)")
+        say(f"{done} of {left.total} pages are done already (--overwrite does them again)")
     if left.kept:
-        _say(
-            f"{left.kept} of {left.total} pages are in {args.out} and in no {REPORT}: they stay "
+        say(
+            f"{left.kept} of {left.total} pages are in {out} and in no {REPORT}: they stay "
             "(--overwrite does them again)"
         )
 
 
-def _end(plan: _Plan, left: Run, failures: list[str]) -> int:
+def _end(plan: Plan, left: Run, failures: list[str], remote: Remote, say: Callable[[str], None]) -> int:
     total = left.total + len(plan.problems)
     if plan.folder is None:
         [document] = plan.documents
         if document.out is not None:
             shutil.rmtree(document.parts, ignore_errors=True)
+            if left.unbound:
+                remote.forget(document)
         if failures and total == 1:
-            raise FlowkitError(shown(failures[0]))
+            raise FlowkitError(shown(remote.named(failures[0])))
     if not failures:
         return 0
-    _say(f"{len(failures)} of {total} pages failed:")
+    say(f"{len(failures)} of {total} pages failed:")
     for failure in failures:
-        print(f"  {shown(failure)}", file=sys.stderr)
+        print(f"  {shown(remote.named(failure))}", file=sys.stderr)
     for out in left.unbound:
-        _say(f"{out}: not written, because pages of it failed")
+        say(f"{out}: not written, because pages of it failed")
     return 1
 
 
-def _say(message: str) -> None:
-    Bar.write(f"flowkit: {shown(message)}", file=sys.stderr)
-
-
-def shown(text: str) -> str:
-    """Text on one line that any terminal can take: file names may hold anything.
-
-    >>> shown("a b\\nc\\udcff")
-    'a b\\\\nc\\\\udcff'
-    """
-    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+def _say(remote: Remote, message: str) -> None:
+    Bar.write(f"flowkit: {shown(remote.named(message))}", file=sys.stderr)
 
 
 def common(args: argparse.Namespace) -> dict[str, Any]:

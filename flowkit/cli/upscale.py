@@ -7,7 +7,8 @@ from typing import Any
 
 from flowkit.checkpoint import locate
 from flowkit.cli.options import positive
-from flowkit.cli.pages import Verb, add_places, add_run, common, described, run
+from flowkit.cli.pages import add_places, add_run, common, described, run
+from flowkit.cli.planning import Verb
 from flowkit.pages.batch.work import Record, Upscaling
 from flowkit.pages.writing import PHOTO_SUFFIXES, SUFFIXES
 

@@ -8,6 +8,7 @@ from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path, PurePath
 
+from flowkit.pages.batch.store import bare
 from flowkit.pages.reading import SUFFIXES
 
 LIST = "-"
@@ -28,7 +29,11 @@ class Found:
 
 
 def find(
-    arguments: Iterable[str], *, stdin: Callable[[], bytes], leave_out: Collection[Path] = ()
+    arguments: Iterable[str],
+    *,
+    stdin: Callable[[], bytes],
+    leave_out: Collection[Path] = (),
+    local: Callable[[str], str] = str,
 ) -> tuple[list[Found], list[str]]:
     """The files that arguments stand for, each once, in their order; and what is wrong, one line each.
 
@@ -36,14 +41,15 @@ def find(
     it, sorted, each with its place in the tree; hidden ones are left out, and links are followed unless they
     lead in a circle. A pattern (*, ?, [...], ** for folders at any depth) gives the images that it matches,
     in the tree that begins at its first such character. `-` is a list of paths, one a line or each ended by
-    NUL, whose places are as listed, without a leading / or ..
+    NUL, whose places are as listed, without a protocol, a leading / or ..
 
     Args:
         arguments: as typed.
         stdin: what gives the list.
         leave_out: folders that are not looked into: where results go.
+        local: gives a path of this machine for what is listed.
     """
-    search = _Search({os.path.realpath(folder) for folder in leave_out})
+    search = _Search({os.path.realpath(folder) for folder in leave_out}, local)
     found: dict[str, Found] = {}
     for argument in arguments:
         if argument == LIST:
@@ -85,18 +91,19 @@ def _by_name(path: Path) -> Found:
 
 
 class _Search:
-    def __init__(self, leave_out: set[str]) -> None:
+    def __init__(self, leave_out: set[str], local: Callable[[str], str]) -> None:
         self.leave_out = leave_out
+        self.local = local
         self.problems: list[str] = []
 
     def listed(self, data: bytes) -> Iterator[Found]:
         lines = data.split(b"\0") if b"\0" in data else data.splitlines()
-        paths = [Path(os.fsdecode(line)) for line in lines if line]
-        if not paths:
+        texts = [os.fsdecode(line) for line in lines if line]
+        if not texts:
             self.problems.append(f"{LIST}: no paths on standard input")
-        for path in paths:
-            parts = Path(os.path.normpath(path)).parts
-            place = PurePath(*(part for part in parts if part not in (path.anchor, os.pardir)))
+        for text in texts:
+            path, listed = Path(self.local(text)), Path(os.path.normpath(bare(text)))
+            place = PurePath(*(part for part in listed.parts if part not in (listed.anchor, os.pardir)))
             if _is_folder(path):
                 yield from self.below(path, place)
             else:

@@ -12,7 +12,7 @@ from typing import Any
 
 from flowkit.errors import FlowkitError
 from flowkit.pages.batch.plan import Sheet
-from flowkit.pages.batch.work import PageWork, Progress, Record, attempt, failure
+from flowkit.pages.batch.work import PageWork, Progress, Record, failure
 from flowkit.pages.batch.workers import Start
 
 RETRIES = 3
@@ -24,8 +24,8 @@ def work_through(
 ) -> Iterator[tuple[Sheet, Record]]:
     """Do every page on the cluster that RAY_ADDRESS names, or on one that is started here.
 
-    All machines see the same folders under the same paths. A page that is done twice, because a machine was
-    lost before it could say so, is written twice, each time whole, and is one record.
+    All machines see the same folders under the same paths, or reach the same URLs. A page that is done twice,
+    because a machine was lost before it could say so, is written twice, each time whole, and is one record.
 
     Args:
         sheets: the pages.
@@ -72,7 +72,7 @@ class _OnRay:
         self.page: PageWork = start()
 
     def __call__(self, row: dict[str, Any]) -> dict[str, Any]:
-        record = attempt(self.page, _unpacked(row["sheet"]), lambda *_: None)
+        record = self.page(_unpacked(row["sheet"]), lambda *_: None)
         return {"index": row["index"], "record": json.dumps(record)}
 
 

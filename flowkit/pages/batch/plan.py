@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePath
 
@@ -11,6 +11,9 @@ from flowkit.errors import ImageError, OutputError
 from flowkit.pages.batch.inputs import Found
 from flowkit.pages.reading import count_pages
 from flowkit.pages.writing import BOUND
+
+Count = Callable[[Path], int]
+"""How many pages a file holds; raises ImageError."""
 
 PARTS = ".flowkit-parts"
 """The folder, below the one for results, where pages wait until all of their document are there."""
@@ -116,9 +119,9 @@ class Places:
         )
 
 
-def one(source: Path, places: Places, samples: int) -> Document:
-    """The plan for one file whose results have names."""
-    return _document(source, places, samples, parts_of(places.out))
+def one(source: Path, places: Places, samples: int, *, count: Count = count_pages) -> Document:
+    """The plan for one file whose results have names; `count` is asked for its pages."""
+    return _document(source, places, samples, parts_of(places.out), count)
 
 
 def parts_of(out: Path) -> Path:
@@ -126,23 +129,30 @@ def parts_of(out: Path) -> Path:
     return out.with_name(f".{out.name}.parts")
 
 
-def tree(found: Iterable[Found], folders: Places, samples: int, suffix: str) -> list[Document]:
-    """The plan for files whose results go into folders, each at its place."""
+def tree(
+    found: Iterable[Found], folders: Places, samples: int, suffix: str, *, count: Count = count_pages
+) -> list[Document]:
+    """The plan for files whose results go into folders, each at its place; `count`: see `one`."""
     return [
-        _document(f.source, folders.below(f.place, suffix), samples, folders.out / PARTS / f.place)
+        _document(f.source, folders.below(f.place, suffix), samples, folders.out / PARTS / f.place, count)
         for f in found
     ]
 
 
-def check(documents: Iterable[Document]) -> None:
-    """Raise OutputError where two results would be one file, or a result would overwrite an input."""
+def check(documents: Iterable[Document], *, true_name: Callable[[Path], str] = os.path.realpath) -> None:
+    """Raise OutputError where two results would be one file, or a result would overwrite an input.
+
+    Args:
+        documents: the plan.
+        true_name: gives all names of one file the same.
+    """
     documents = list(documents)
-    inputs = {os.path.realpath(document.sheets[0].source) for document in documents}
+    inputs = {true_name(document.sheets[0].source) for document in documents}
     made: dict[str, Path] = {}
     for document in documents:
         source = document.sheets[0].source
         for path in document.files():
-            if os.path.realpath(path) in inputs:
+            if true_name(path) in inputs:
                 raise OutputError(f"{path}: is an input too, and would be overwritten")
             key = str(path).casefold()  # some file systems do not tell A.png from a.png
             if made.get(key) == source:
@@ -155,9 +165,9 @@ def check(documents: Iterable[Document]) -> None:
             made[key] = source
 
 
-def _document(source: Path, places: Places, samples: int, parts: Path) -> Document:
+def _document(source: Path, places: Places, samples: int, parts: Path, count: Count) -> Document:
     try:
-        pages = count_pages(source)
+        pages = count(source)
     except ImageError:
         pages = 1  # whose reading fails, and says why
     if pages == 1:

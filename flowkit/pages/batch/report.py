@@ -5,7 +5,7 @@ from __future__ import annotations
 import errno
 import json
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import ModuleType
@@ -23,6 +23,7 @@ except ImportError:  # Windows
 
 REPORT = "report.jsonl"
 Record = dict[str, Any]
+IsSame = Callable[[Record, Path], bool]
 
 
 class Report:
@@ -34,11 +35,17 @@ class Report:
     Args:
         folder: where results go.
         before: whether there was a report when this run began.
+        named: what the report calls a file, and what it says of an error.
+        same: see `flowkit.pages.batch.identity.is_same`.
     """
 
-    def __init__(self, folder: Path, file: int, before: bool) -> None:
+    def __init__(
+        self, folder: Path, file: int, before: bool, *, named: Callable[[str], str], same: IsSame
+    ) -> None:
         self.folder = folder
         self.before = before
+        self.named = named
+        self.same = same
         self._file = file
         self.path = folder / REPORT
         self.records: dict[tuple[str, int | None], Record] = {}
@@ -57,14 +64,15 @@ class Report:
         if record.get("status") == "kept":
             return True
         wanted = {"status": "done", **settings}
-        return all(record.get(key) == value for key, value in wanted.items()) and is_same(
-            record, sheet.source
-        )
+        alike = all(record.get(key) == value for key, value in wanted.items())
+        return alike and self.same(record, sheet.source)
 
     def add(self, sheet: Sheet, record: Mapping[str, Any]) -> Record:
         """Append a page's line; what was written."""
         output, page = self._key(sheet)
-        line: Record = {"input": str(sheet.source), "page": page, "output": output, **record}
+        line: Record = {"input": self.named(str(sheet.source)), "page": page, "output": output, **record}
+        if "error" in line:
+            line["error"] = self.named(line["error"])
         self._append(json.dumps(line) + "\n")
         self.records[output, page] = line
         return line
@@ -85,8 +93,8 @@ class Report:
 
 
 @contextmanager
-def opened(folder: Path) -> Iterator[Report]:
-    """The report of a folder that is there, for one run at a time.
+def opened(folder: Path, *, named: Callable[[str], str] = str, same: IsSame = is_same) -> Iterator[Report]:
+    """The report of a folder that is there, for one run at a time; see `Report`.
 
     Raises:
         OutputError: it cannot be written, or another run is using it.
@@ -99,7 +107,7 @@ def opened(folder: Path) -> Iterator[Report]:
         raise OutputError(f"{path}: cannot be written ({error.strerror or error})") from None
     try:
         _lock(file, folder)
-        yield Report(folder, file, before)
+        yield Report(folder, file, before, named=named, same=same)
     finally:
         os.close(file)
 

@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import suppress
+from contextlib import AbstractContextManager, nullcontext, suppress
 from pathlib import Path
 from typing import Any
 
-from flowkit.errors import OutputError
+from flowkit.errors import ImageError, OutputError
 from flowkit.files import DRAFTS
 from flowkit.pages.batch.plan import Document, Sheet
 from flowkit.pages.batch.report import Report
 from flowkit.pages.batch.work import Record, failure
 from flowkit.pages.binding import bind
 
+Binding = Callable[[Document], AbstractContextManager[object]]
 Through = Callable[[Sequence[Sheet]], Iterator[tuple[Sheet, Record]]]
 """Does pages, in whatever order; the record of each as it is ready."""
 
@@ -32,6 +33,7 @@ class Run:
         report: what was done by runs before; None: nothing.
         keep: files that are there before there is any report are done, too, whoever made them.
         overwrite: do everything anew.
+        binding: what a document is bound within: its pages are there, and it is taken to where it belongs.
 
     Attributes:
         todo: the pages that are left.
@@ -49,7 +51,9 @@ class Run:
         *,
         keep: bool = False,
         overwrite: bool = False,
+        binding: Binding = nullcontext,
     ) -> None:
+        self.binding = binding
         self.settings = settings
         self.labels = labels
         self.report = report
@@ -107,8 +111,9 @@ class Run:
     def _bind(self, document: Document) -> Iterator[tuple[Sheet, Record]]:
         assert document.out is not None
         try:
-            bind(document.out, [sheet.out for sheet in document.sheets])
-        except OutputError as error:
+            with self.binding(document):
+                bind(document.out, [sheet.out for sheet in document.sheets])
+        except (ImageError, OutputError) as error:
             sheet = document.sheets[-1]  # so that the next run comes back to the document
             yield sheet, self._add(sheet, failure(str(error)))
         else:

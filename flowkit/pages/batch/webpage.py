@@ -7,7 +7,8 @@ import html
 import io
 import os
 import urllib.parse
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
@@ -36,17 +37,26 @@ img { border: 1px solid #bbb; margin-right: .4em; vertical-align: top; }
 """
 
 
-def write(report: Report) -> Path:
+Fetched = Callable[[str], AbstractContextManager[Path]]
+"""Gives a file to read. Raises ImageError where it is not there."""
+
+
+def write(report: Report, *, fetched: Fetched) -> Path:
     """Write the page for all that a report knows, into its folder; one file, which needs no other.
 
     Failures come first, then pages by review score, worst first, then those without one by bits per pixel.
     The worst have pictures of the input and of the result, with the tiles framed that are most in doubt.
 
+    Args:
+        report: what is known.
+        fetched: gives the files to read.
+
     Raises:
         OutputError: it cannot be written.
     """
     records = sorted(report.records.values(), key=_order)
-    rows = [_row(record, report.folder, index < MOST_PICTURES) for index, record in enumerate(records)]
+    pictured = [fetched if index < MOST_PICTURES else None for index in range(len(records))]
+    rows = [_row(record, report.folder, how) for record, how in zip(records, pictured, strict=True)]
     failed = sum(record.get("status") == "failed" for record in records)
     heads = "".join(f"<th>{head.replace('_', ' ')}</th>" for head in ("page", "pictures", *_COLUMNS))
     path = report.folder / NAME
@@ -66,7 +76,7 @@ def _order(record: Mapping[str, Any]) -> tuple[Any, ...]:
     return record.get("status") != "failed", *worst_first, record.get("output"), record.get("page") or 0
 
 
-def _row(record: Mapping[str, Any], folder: Path, pictures: bool) -> str:
+def _row(record: Mapping[str, Any], folder: Path, fetched: Fetched | None) -> str:
     page = record.get("page")
     name = _text(record.get("input", "")) + (f", page {page}" if page else "")
     output = record.get("output", "")
@@ -76,24 +86,27 @@ def _row(record: Mapping[str, Any], folder: Path, pictures: bool) -> str:
             f"{_text(record.get('error', ''))}</td></tr>"
         )
     link = html.escape(urllib.parse.quote(os.fsencode(output)))
-    cells = [f'<a href="{link}">{name}</a>', _pictures(record, folder) if pictures else ""]
+    cells = [f'<a href="{link}">{name}</a>', "" if fetched is None else _pictures(record, folder, fetched)]
     cells += ["" if record.get(key) is None else f"{record[key]:.4g}" for key in _COLUMNS]
     return "<tr>" + "".join(f"<td>{cell}</td>" for cell in cells) + "</tr>"
 
 
-def _pictures(record: Mapping[str, Any], folder: Path) -> str:
+def _pictures(record: Mapping[str, Any], folder: Path, fetched: Fetched) -> str:
     page = record.get("page")
     output = folder / record.get("output", "")
     inner = None if page is None or output.suffix.lower() not in (".tif", ".tiff", ".pdf") else page - 1
-    sources = [(Path(record.get("input", "")), None if page is None else page - 1), (output, inner)]
+    sources = [(record.get("input", ""), None if page is None else page - 1), (str(output), inner)]
     boxes = [tile["box"] for tile in record.get("worst_tiles", []) if tile["score"] > 0]
     size = record.get("width"), record.get("height")
-    return "".join(_picture(path, number, boxes, size) for path, number in sources)
+    return "".join(_picture(fetched(place), number, boxes, size) for place, number in sources)
 
 
-def _picture(path: Path, page: int | None, boxes: list[list[int]], size: tuple[Any, Any]) -> str:
+def _picture(
+    fetched: AbstractContextManager[Path], page: int | None, boxes: list[list[int]], size: tuple[Any, Any]
+) -> str:
     try:
-        values = read(path, page=page).pixels
+        with fetched as path:
+            values = read(path, page=page).pixels
     except ImageError:
         return ""
     if values.dtype == np.uint16:

@@ -7,6 +7,7 @@ import math
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -30,7 +31,11 @@ from flowkit.pages.writing import write_ink, write_picture
 Progress = Callable[[int, int], None]
 Record = dict[str, Any]
 PageWork = Callable[[Sheet, Progress], Record]
-"""Does a page: its record. Raises FlowkitError where it cannot."""
+"""Does a page: its record, which says why if it fails."""
+
+Bring = Callable[[Sheet], AbstractContextManager[tuple[Sheet, Callable[[str], str]]]]
+"""A page while it is worked on, its files on this machine, and what turns messages about them into ones about
+the page."""
 
 WORST_TILES = 3
 
@@ -67,8 +72,8 @@ class Work(ABC):
     def do(self, flow: ConditionalFlow, picture: Picture, sheet: Sheet, progress: Progress) -> Record:
         """Compute a page and write its files, the result last; what is to be said of it."""
 
-    def begin(self, flow: ConditionalFlow) -> PageWork:
-        """What does a page with the model."""
+    def begin(self, flow: ConditionalFlow, bring: Bring | None = None) -> PageWork:
+        """What does a page with the model; its files are where it says, or brought."""
 
         def page(sheet: Sheet, progress: Progress) -> Record:
             picture = read(sheet.source, page=sheet.page, max_pixels=self.max_pixels)
@@ -76,7 +81,7 @@ class Work(ABC):
                 make_folder(path.parent)
             return self.do(flow, picture, sheet, progress)
 
-        return page
+        return functools.partial(_attempt, page, bring or _as_it_is)
 
     def _common(self, sheet: Sheet, progress: Progress) -> dict[str, Any]:
         return {
@@ -202,14 +207,20 @@ def _ink_model(name: str) -> ConditionalFlow:
     return load_binary(name)
 
 
-def attempt(page: PageWork, sheet: Sheet, progress: Progress) -> Record:
-    """Do a page, whatever happens: its record, which says why if it fails."""
+def _as_it_is(sheet: Sheet) -> AbstractContextManager[tuple[Sheet, Callable[[str], str]]]:
+    return nullcontext((sheet, str))
+
+
+def _attempt(page: PageWork, bring: Bring, sheet: Sheet, progress: Progress) -> Record:
+    """Do a page, whatever happens."""
     began = time.perf_counter()
     record: Record = {}
+    named: Callable[[str], str] = str
     try:
-        if sheet.source.is_file():
-            record |= identity(sheet.source)
-        record |= {"status": "done", **page(sheet, progress)}
+        with bring(sheet) as (sheet, named):
+            if sheet.source.is_file():
+                record |= identity(sheet.source)
+            record |= {"status": "done", **page(sheet, progress)}
     except (ImageError, OutputError) as error:  # they name the file
         record |= failure(str(error))
     except FlowkitError as error:
@@ -218,6 +229,8 @@ def attempt(page: PageWork, sheet: Sheet, progress: Progress) -> Record:
         record |= failure(f"{sheet.name}: does not fit into memory")
     except Exception as error:  # whatever it is, it is no reason to stop before the next page
         record |= failure(f"{sheet.name}: {type(error).__name__}: {error}")
+    if "error" in record:
+        record["error"] = named(record["error"])
     record["seconds"] = round(time.perf_counter() - began, 3)
     record["finished"] = datetime.now(UTC).isoformat(timespec="seconds")
     return record

@@ -14,7 +14,7 @@ from typing import Any
 
 from flowkit.errors import FlowkitError
 from flowkit.pages.batch.plan import Sheet
-from flowkit.pages.batch.work import PageWork, Progress, Record, attempt, failure
+from flowkit.pages.batch.work import PageWork, Progress, Record, failure
 
 Start = Callable[[], PageWork]
 """What a process begins with: it loads the model and gives what does a page. It travels to the process."""
@@ -37,7 +37,7 @@ def work_through(
     if jobs == 1:
         page = start()
         for sheet in sheets:
-            yield sheet, attempt(page, sheet, progress)
+            yield sheet, page(sheet, progress)
         return
     workers = [_Worker(start) for _ in range(jobs)]
     try:
@@ -136,7 +136,7 @@ def _serve(connection: Connection, start: Start) -> None:
             sheet = connection.recv()
         except EOFError:
             return
-        connection.send(attempt(page, sheet, _silent))
+        connection.send(page(sheet, _silent))
 
 
 def _end_with_parent() -> None:
