@@ -40,13 +40,14 @@ def add_places(parser: argparse.ArgumentParser, suffixes: tuple[str, ...]) -> No
     parser.add_argument(
         "input", nargs="+", metavar="IN",
         help="files (PNG, JPEG, TIFF, PDF, JPEG 2000, WebP, ...), folders with their subfolders, quoted "
-        "patterns ('scans/**/*.tif'), or - for a list of paths on standard input",
+        "patterns ('scans/**/*.tif'), fsspec URLs of any of these (s3://archive/scans), or - for a list of "
+        "paths and URLs on standard input",
     )  # fmt: skip
     parser.add_argument(
         "-o", "--out", required=True, metavar="OUT",
         help=f"one file: the file to write ({', '.join(suffixes)}), or a folder; otherwise a folder, made if "
-        "it is not there, in which the tree of the input is kept. TIFF and PDF take all pages of a file, "
-        "other formats get a file per page",
+        "it is not there, in which the tree of the input is kept; either may be a URL. TIFF and PDF take all "
+        "pages of a file, other formats get a file per page",
     )  # fmt: skip
     parser.add_argument(
         "--format", choices=[s.removeprefix(".") for s in suffixes],
@@ -83,7 +84,7 @@ def add_run(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--engine", choices=("local", "ray"), default="local",
         help="ray: on the cluster that RAY_ADDRESS names, or on one that is started on this machine; all "
-        "machines see the folders under the same paths (default: local)",
+        "machines see the folders under the same paths, or reach the same URLs (default: local)",
     )  # fmt: skip
     parser.add_argument(
         "--overwrite", action="store_true",

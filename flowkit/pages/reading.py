@@ -156,7 +156,7 @@ def is_pdf(path: Path) -> bool:
 def opened(path: Path, file: BinaryIO | None = None) -> Iterator[Image.Image]:
     """An image file, or one that is open already, with its header read, for one thread at a time."""
     try:
-        with _guarded(), file or path.open("rb") as data:
+        with _guarded(), path.open("rb") if file is None else file as data:
             try:
                 image = Image.open(data, formats=_FORMATS)
             except Exception:  # a damaged header can raise anything at all in one of Pillow's parsers

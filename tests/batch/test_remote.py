@@ -7,18 +7,24 @@ import io
 import json
 import os
 import signal
+import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import fsspec
 import pytest
+from fsspec.implementations.memory import MemoryFile
 from scans import document, report, scan, tree
 
 from flowkit.cli import main
-from flowkit.pages.batch import store
-from flowkit.pages.batch.mirror import Mirror
+from flowkit.errors import OutputError
+from flowkit.pages.batch import following, store
+from flowkit.pages.batch.mirror import AtHand, Mirror
+from flowkit.pages.batch.plan import Sheet
 from flowkit.pages.reading import count_pages
 
 BASES = ("memory://", "file://")
@@ -417,15 +423,89 @@ def test_processes_that_die_leave_nothing(place: Places, binarize: Callable[...,
     assert failed["error"].startswith(f"{scans.url}/deadly.png: the process that worked on it was killed")
 
 
+def test_on_another_machine_nothing_is_left(place: Places, folder: Path, temporary: Path) -> None:
+    scans, out = place("memory://", "scans"), place("memory://", "out")
+    scans.take("scans")
+    mirror = Mirror(folder / "elsewhere")
+    bring = AtHand(mirror)
+    for page in (0, 1):
+        sheet = Sheet(mirror.path(f"{scans.url}/book.tif"), page, mirror.path(f"{out.url}/{page}.tif"))
+        with bring(sheet) as (local, named):
+            assert local.source.read_bytes() == Path("scans/book.tif").read_bytes()
+            assert named(local.name) == f"{scans.url}/book.tif: page {page + 1}"
+            assert named(str(local.out)) == f"{out.url}/{page}.tif"
+            local.out.parent.mkdir(parents=True)
+            local.out.write_bytes(b"page %d" % page)
+        [kept] = temporary.iterdir()
+    scans.write("book.tif", b"another")
+    with pytest.raises(OutputError, match=f"^{out.url}/1.tif: cannot be written"), bring(sheet) as (local, _):
+        assert local.source.read_bytes() == b"another"
+        assert not kept.exists()
+    assert out.tree() == {"0.tif": b"page 0", "1.tif": b"page 1"}
+    del bring
+    assert list(temporary.iterdir()) == []
+
+
 @pytest.mark.slow
-def test_on_ray(place: Places, binarize: Callable[..., int]) -> None:
+def test_on_ray(place: Places, binarize: Callable[..., int], ink_checkpoint: Path) -> None:
     pytest.importorskip("ray.data", reason="ray is not installed")
     scans, out = place("file://", "scans"), place("file://", "out")
     scans.take("scans")
     options = ["--format", "tif", "--samples", "2"]
     assert binarize("scans", "-o", "whole", *options) == 0
-    assert binarize(scans.url, "-o", out.url, *options, "--engine", "ray", "--jobs", "2") == 0
+    verb = [sys.executable, "-m", "flowkit", "binarize", scans.url, "-o", out.url, *options]
+    done = subprocess.run(
+        [*verb, "--model", str(ink_checkpoint), "--engine", "ray", "--jobs", "2"],
+        env=os.environ | {"RAY_TMPDIR": "/tmp"},  # its sockets want short names
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stderr
     assert out.tree() == tree("whole")
+
+
+def test_a_report_follows_while_it_is_written(
+    place: Places, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(following, "PAUSE", 0.01)
+    url, near = place("memory://", "out").url + "/report.jsonl", tmp_path / "report.jsonl"
+
+    def there() -> bytes:
+        with store.opened(url) as file:
+            return file.read()
+
+    with following.followed(near, url, tmp_path / "draft"):
+        assert there() == b""
+        near.write_bytes(b"{}\n{")
+        for _ in range(1000):
+            if there():
+                break
+            time.sleep(0.01)
+        assert there() == b"{}\n"  # whole lines
+        near.write_bytes(b"{}\n{}\n")
+    assert there() == b"{}\n{}\n"
+
+
+def test_names_that_only_a_store_takes(
+    place: Places, binarize: Callable[..., int], capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    scans, out = place("memory://", "scans"), place("memory://", "out")
+    image = Path("scans/1.png").read_bytes()
+    names = ["1.png", "b/../../../../2.png", "b//3.png", "c::4.png", "5" * 300 + ".png", "d e/é%20#.png"]
+    for where in (scans, out):
+        for name in names:
+            where.fs.store[f"{where.root}/{name}"] = MemoryFile(where.fs, f"{where.root}/{name}", image)
+    before = tree(tmp_path)
+    assert binarize(scans.url, "-o", out.url, "--overwrite") == 1
+    assert {name: data for name, data in tree(tmp_path).items() if not name.startswith("tmp/")} == before
+    err = capsys.readouterr().err
+    assert err.splitlines()[-4:] == [
+        "flowkit: 3 of 5 pages failed:",
+        f"  {scans.url}/{names[4]}: cannot be worked on (File name too long)",
+        f"  {scans.url}/b//3.png: has a part that is empty, . or .., expected names",
+        f"  {scans.url}/c::4.png: several URLs in one, expected one",
+    ]
+    assert [r["output"] for r in out.report()] == ["1.png", "d e/é%20#.png"]
 
 
 def test_enlarged_pages(place: Places, doubling_checkpoint: Path) -> None:
@@ -438,15 +518,13 @@ def test_enlarged_pages(place: Places, doubling_checkpoint: Path) -> None:
 
 
 def test_what_a_store_says_of_a_file(place: Places) -> None:
-    from datetime import UTC, datetime
-
-    time = datetime(2026, 1, 2, 3, 4, 5, 678901, tzinfo=UTC)
+    moment = datetime(2026, 1, 2, 3, 4, 5, 678901, tzinfo=UTC)
     ns = 1767323045678901000
     for value in (
-        time,
-        time.replace(tzinfo=None),
-        time.timestamp(),
-        time.isoformat(),
+        moment,
+        moment.replace(tzinfo=None),
+        moment.timestamp(),
+        moment.isoformat(),
         "2026-01-02T03:04:05.678901Z",
     ):
         assert store._entry({"size": 3, "type": "file", "LastModified": value}).modified == ns

@@ -18,6 +18,8 @@ from flowkit.pages.batch.plan import Sheet
 WORK = "work"
 """The folder in a mirror for what is nobody's stand-in."""
 
+_PREFIX = "flowkit-page-"
+
 
 @dataclass(frozen=True)
 class Mirror:
@@ -82,7 +84,9 @@ class AtHand:
             ImageError: the source cannot be fetched.
             OutputError: a result cannot be written.
         """
-        with tempfile.TemporaryDirectory(dir=self._inside(), ignore_cleanup_errors=True) as folder:
+        with tempfile.TemporaryDirectory(
+            prefix=_PREFIX, dir=self._inside(), ignore_cleanup_errors=True
+        ) as folder:
             here = Mirror(Path(folder).resolve())
             source = here if sheet.page is None or not self.mirror.holds(sheet.source) else self._keep(sheet)
             local = replace(
@@ -107,7 +111,7 @@ class AtHand:
             self._key = None
             if self._drop is not None:
                 self._drop()
-            self._kept = Mirror(Path(tempfile.mkdtemp(dir=self._inside())).resolve())
+            self._kept = Mirror(Path(tempfile.mkdtemp(prefix=_PREFIX, dir=self._inside())).resolve())
             self._drop = weakref.finalize(self, shutil.rmtree, self._kept.root, ignore_errors=True)
             _fetch(url, self._kept.path(url))
             self._key = key

@@ -15,7 +15,7 @@ from pathlib import Path, PurePosixPath
 from types import FrameType, TracebackType
 from typing import Any
 
-from flowkit.errors import ImageError, OutputError
+from flowkit.errors import FlowkitError, ImageError, OutputError
 from flowkit.files import DRAFTS
 from flowkit.pages import reading
 from flowkit.pages.batch import identity, store
@@ -98,12 +98,14 @@ class Remote:
         if found is not None and found.folder:
             path.mkdir(exist_ok=True)
             for place, _ in store.listing(text):
-                if fnmatch.fnmatch(PurePosixPath(place).name, DRAFTS):  # of a run that was killed
-                    store.remove(store.join(text, place))
-                else:
-                    with suppress(OSError):  # such a name has no result of ours
-                        (path / place).parent.mkdir(parents=True, exist_ok=True)
-                        (path / place).touch()
+                url = store.join(text, place)
+                with suppress(FlowkitError, OSError):  # such a name has no result of ours
+                    mine = self._mirror().path(url)
+                    if fnmatch.fnmatch(mine.name, DRAFTS):  # of a run that was killed
+                        store.remove(url)
+                        continue
+                    mine.parent.mkdir(parents=True, exist_ok=True)
+                    mine.touch()
         elif found is not None:
             path.touch()
         return path
@@ -233,19 +235,13 @@ class Remote:
         return self.mirror
 
     def _stand_in_below(self, url: str) -> None:
-        path = self._mirror().path(url)
         for place, found in store.listing(url):
-            parts = place.split("/")
-            if not is_image(path / place) or any(
-                part.startswith(".") and part not in (".", "..") for part in parts
-            ):
-                continue
-            if not {"", ".", ".."}.isdisjoint(parts):
-                self.problems.append(
-                    f"{store.join(url, place)}: has a part that is empty, . or .., expected names"
-                )
-            else:
-                self._stand_in(path / place, found)
+            hidden = any(part.startswith(".") for part in place.split("/"))
+            if not hidden and is_image(Path(place)):
+                try:
+                    self._stand_in(self._mirror().path(store.join(url, place)), found)
+                except FlowkitError as error:  # not every name that a store takes is one here
+                    self.problems.append(str(error))
 
     def _stand_in(self, path: Path, found: store.Entry) -> None:
         try:
