@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import importlib
 import io
 import json
@@ -438,11 +439,15 @@ def test_on_another_machine_nothing_is_left(place: Places, folder: Path, tempora
             local.out.write_bytes(b"page %d" % page)
         [kept] = temporary.iterdir()
     scans.write("book.tif", b"another")
-    with pytest.raises(OutputError, match=f"^{out.url}/1.tif: cannot be written"), bring(sheet) as (local, _):
+    with (
+        pytest.raises(OutputError, match=f"^{out.url}/1.tif: cannot be written"),
+        bring(sheet) as (local, named),
+    ):
         assert local.source.read_bytes() == b"another"
         assert not kept.exists()
     assert out.tree() == {"0.tif": b"page 0", "1.tif": b"page 1"}
-    del bring
+    del bring, named
+    gc.collect()
     assert list(temporary.iterdir()) == []
 
 
