@@ -70,6 +70,7 @@ def planned(args: argparse.Namespace, verb: Verb, remote: Remote) -> Plan:
             check_output(path, suffixes=MAPS)
         if places.samples is not None:
             check_output(places.samples, suffixes=verb.suffixes)
+        remote.count_ahead([Path(inputs[0])])
         document = one(Path(inputs[0]), places, samples, count=remote.count)
         check([document], true_name=remote.true_name)
         for path in (out, *others):
@@ -82,6 +83,7 @@ def planned(args: argparse.Namespace, verb: Verb, remote: Remote) -> Plan:
     if not any(is_there(file.source) for file in found):
         missing = [f"{file.source}: no such file" for file in found]
         raise FlowkitError("\n".join(shown(remote.named(line)) for line in problems + missing))
+    remote.count_ahead(file.source for file in found)
     documents = tree(found, places, samples, "." + (args.format or "png"), count=remote.count)
     check(documents, true_name=remote.true_name)
     for folder in (out, *others):

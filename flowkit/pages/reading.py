@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from os import PathLike
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 import numpy as np
 import torch
@@ -137,7 +137,7 @@ def count_pages(path: Path) -> int:
         pages = pdf.count(path)
     else:
         with opened(path) as image:
-            pages = len(frames(image))
+            pages = len(_frames(image))
     _check_number(pages, str(path))
     return pages
 
@@ -153,12 +153,12 @@ def is_pdf(path: Path) -> bool:
 
 
 @contextmanager
-def opened(path: Path, file: BinaryIO | None = None) -> Iterator[Image.Image]:
-    """An image file, or one that is open already, with its header read, for one thread at a time."""
+def opened(path: Path) -> Iterator[Image.Image]:
+    """An image file with its header read, for one thread at a time."""
     try:
-        with _guarded(), path.open("rb") if file is None else file as data:
+        with _guarded(), path.open("rb") as file:
             try:
-                image = Image.open(data, formats=_FORMATS)
+                image = Image.open(file, formats=_FORMATS)
             except Exception:  # a damaged header can raise anything at all in one of Pillow's parsers
                 raise ImageError(
                     f"{path}: not an image that can be read (expected one of {', '.join(_FORMATS)})"
@@ -250,35 +250,35 @@ def _load(image: Image.Image) -> None:
 
 def _turn_to(image: Image.Image, name: str, page: int) -> str:
     """Make a page the current one; what messages shall call it."""
-    pages = frames(image)
-    if page >= len(pages):
-        raise ImageError(f"{name}: has {len(pages)} pages, page {page + 1} was asked for")
-    if len(pages) == 1:
+    frames = _frames(image)
+    if page >= len(frames):
+        raise ImageError(f"{name}: has {len(frames)} pages, page {page + 1} was asked for")
+    if len(frames) == 1:
         return name
     name = f"{name}: page {page + 1}"
     try:
-        image.seek(pages[page])
+        image.seek(frames[page])
     except Exception as error:
         raise ImageError(f"{name}: the image is damaged or cut short ({error})") from None
     return name
 
 
-def frames(image: Image.Image) -> list[int]:
+def _frames(image: Image.Image) -> list[int]:
     """The frames of an image that are pages: in a TIFF all but previews, in other formats the first."""
     if not isinstance(image, TiffImagePlugin.TiffImageFile):
         return [0]
-    found = []
+    frames = []
     try:
         for frame in range(MAX_PAGES + 1):
             image.seek(frame)
             if frame == 0 or not image.tag_v2.get(_SUBFILE, 0) & _PREVIEW:
-                found.append(frame)
+                frames.append(frame)
     except EOFError:
         pass
     except Exception:  # a damaged directory: what follows cannot be found, its own page fails when it is read
-        found.append(frame)
+        frames.append(frame)
     image.seek(0)
-    return found
+    return frames
 
 
 def _checked(array: NDArray[Any]) -> NDArray[Any]:
@@ -306,14 +306,14 @@ def _notes(image: Image.Image, name: str) -> tuple[str, ...]:
     if image.format == "MPO":  # a photograph with a preview or a depth map behind it
         return ()
     if isinstance(image, TiffImagePlugin.TiffImageFile):
-        number = len(frames(image))
-        _check_number(number, name)
-        return _several(number, "images")
+        frames = len(_frames(image))
+        _check_number(frames, name)
+        return _several(frames, "images")
     try:
-        number = int(getattr(image, "n_frames", 1))
+        frames = int(getattr(image, "n_frames", 1))
     except Exception:  # a damaged later frame is none of the first one's business
         return ()
-    return _several(number, "images")
+    return _several(frames, "images")
 
 
 def _several(number: int, what: str) -> tuple[str, ...]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import shutil
+import struct
 import subprocess
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from PIL import Image, ImageCms, TiffImagePlugin
 
 from flowkit.errors import FlowkitError, ImageError, OutputError
 from flowkit.pages.reading import count_pages, read
+from flowkit.pages.tiff_pages import count_tiff
 from flowkit.pages.writing import SUFFIXES, write_ink, write_picture
 
 INK = np.random.default_rng(0).random((53, 37)) < 0.3
@@ -190,3 +192,32 @@ def test_tesseract_reads_the_dpi(tmp_path: Path) -> None:
     write_ink(tmp_path / "page.tif", np.kron(INK, np.ones((8, 8))) > 0, (300, 300))
     said = subprocess.run(["tesseract", "page.tif", "-"], cwd=tmp_path, capture_output=True, text=True)
     assert "resolution" not in said.stderr.lower()  # "Invalid resolution 0 dpi. Using 70 instead."
+
+
+@pytest.mark.parametrize("big", [False, True])
+@pytest.mark.parametrize("pages", [1, 2, 12])
+def test_pages_of_a_tiff_by_its_directories_alone(pages: int, big: bool, tmp_path: Path) -> None:
+    path = tmp_path / "book.tif"
+    first, *rest = [Image.new("L", (40 + i, 30)) for i in range(pages)]
+    first.save(path, save_all=True, append_images=rest, big_tiff=big)
+    data = path.read_bytes()
+    assert count_tiff(io.BytesIO(data)) == count_pages(path) == pages
+    for cut in (1, 3, 7, 9, len(data) - 1):
+        assert count_tiff(io.BytesIO(data[:cut])) in (None, pages)
+    assert count_tiff(io.BytesIO(b"%PDF-1.7" + data)) is None
+
+
+def test_previews_and_loops_in_a_tiff(tmp_path: Path) -> None:
+    path = tmp_path / "book.tif"
+    pages = [Image.new("L", (40, 30)) for _ in range(3)]
+    with TiffImagePlugin.AppendingTiffWriter(path, new=True) as file:
+        for page, kind in zip(pages, (1, 1, 0), strict=True):
+            page.save(file, format="TIFF", tiffinfo={254: kind})
+            file.newFrame()
+    data = path.read_bytes()
+    assert count_tiff(io.BytesIO(data)) == count_pages(path) == 2  # the first image is none, whatever it says
+    [first] = struct.unpack_from("<I", data, 4)
+    [entries] = struct.unpack_from("<H", data, first)
+    loop = bytearray(data)
+    struct.pack_into("<I", loop, first + 2 + 12 * entries, first)
+    assert count_tiff(io.BytesIO(loop)) is None

@@ -9,7 +9,8 @@ import secrets
 import signal
 import tempfile
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from pathlib import Path, PurePosixPath
 from types import FrameType, TracebackType
@@ -24,8 +25,10 @@ from flowkit.pages.batch.inputs import is_image
 from flowkit.pages.batch.mirror import WORK, Mirror
 from flowkit.pages.batch.plan import Document
 from flowkit.pages.batch.scratch import scratch
+from flowkit.pages.tiff_pages import count_tiff
 
 _SEVERAL = (".tif", ".tiff", ".pdf")  # what files are called that may hold several pages
+_AT_A_TIME = 8  # TIFFs that are looked into
 
 
 class Remote:
@@ -43,6 +46,7 @@ class Remote:
     def __init__(self) -> None:
         self.mirror: Mirror | None = None
         self.problems: list[str] = []
+        self._pages: dict[Path, int] = {}
         self._digests: dict[Path, str] = {}
 
     def __enter__(self) -> Remote:
@@ -128,16 +132,33 @@ class Remote:
         """
         if not self.holds(path):
             return reading.count_pages(path)
-        if path.suffix.lower() in reading.SUFFIXES.difference(_SEVERAL):
+        if not _may_hold_several(path):
             return 1
-        url = self._mirror().url(path)
-        if path.suffix.lower() != ".pdf":
-            with suppress(ImageError), store.opened(url) as file, reading.opened(path, file) as image:
-                pages = len(reading.frames(image))
-                if image.format == "TIFF" and pages <= reading.MAX_PAGES:
-                    return pages
-        with self.fetched(url) as local:
-            return reading.count_pages(local)
+        if path not in self._pages:
+            with self.fetched(str(path)) as local:
+                self._pages[path] = reading.count_pages(local)
+        return self._pages[path]
+
+    def count_ahead(self, paths: Iterable[Path]) -> None:
+        """Look into TIFFs at URLs, several at a time, before `count` is asked for them one by one."""
+
+        def look(path: Path) -> int | None:
+            with suppress(ImageError), store.opened(mirror.url(path)) as file:
+                return count_tiff(file)
+            return None
+
+        far = [path for path in paths if self.holds(path) and _may_hold_several(path)]
+        tiffs = [path for path in far if path.suffix.lower() != ".pdf"]
+        if not tiffs:
+            return
+        mirror = self._mirror()
+        pool = ThreadPoolExecutor(_AT_A_TIME)
+        try:
+            for path, pages in zip(tiffs, pool.map(look, tiffs), strict=True):
+                if pages is not None:
+                    self._pages[path] = pages
+        finally:
+            pool.shutdown(cancel_futures=True)
 
     def is_same(self, record: dict[str, Any], path: Path) -> bool:
         """See `flowkit.pages.batch.identity`; a file that was touched is fetched."""
@@ -251,6 +272,10 @@ class Remote:
             os.utime(path, ns=(found.modified, found.modified))
         except OSError as error:  # such as a name that is too long
             self.problems.append(f"{self.named(str(path))}: cannot be worked on ({error.strerror or error})")
+
+
+def _may_hold_several(path: Path) -> bool:
+    return path.suffix.lower() in _SEVERAL or not is_image(path)
 
 
 def _end(number: int, frame: FrameType | None) -> None:
