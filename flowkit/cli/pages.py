@@ -7,7 +7,7 @@ import functools
 import shutil
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, get_args
@@ -132,7 +132,7 @@ def _run(args: argparse.Namespace, verb: Verb, remote: Remote) -> int:
     failures = list(plan.problems)
     for problem in failures:
         say(problem)
-    with _opened(plan.state, remote) as book:
+    with _opened(plan, remote) as book:
         left = Run(
             plan.documents, settings, labels, book,
             keep=plan.folder is not None, overwrite=args.overwrite, binding=remote.binding,
@@ -159,16 +159,15 @@ def _run(args: argparse.Namespace, verb: Verb, remote: Remote) -> int:
 
 
 @contextmanager
-def _opened(folder: Path | None, remote: Remote) -> Iterator[Report | None]:
+def _opened(plan: Plan, remote: Remote) -> Iterator[Report | None]:
     """The report in a folder that is made where it is not there; None where there is none."""
-    if folder is None:
+    if plan.state is None:
         yield None
         return
-    make_folder(folder)
-    with (
-        remote.keeping(folder / REPORT),
-        opened(folder, named=remote.named, same=remote.is_same) as book,
-    ):
+    make_folder(plan.state)
+    # one beside a document is of no use elsewhere: it goes with the pages
+    keeping = nullcontext() if plan.folder is None else remote.keeping(plan.folder / REPORT)
+    with keeping, opened(plan.state, named=remote.named, same=remote.is_same) as book:
         yield book
 
 
@@ -218,7 +217,8 @@ def _end(plan: Plan, left: Run, failures: list[str], remote: Remote, say: Callab
         if document.out is not None:
             shutil.rmtree(document.parts, ignore_errors=True)
             if left.unbound:
-                remote.forget(document)
+                with suppress(OutputError):
+                    remote.forget(document)
         if failures and total == 1:
             raise FlowkitError(shown(remote.named(failures[0])))
     if not failures:
