@@ -397,13 +397,15 @@ def test_killed_and_run_again(
 
 
 @pytest.mark.slow
-def test_processes_that_die_leave_nothing(place: Places, binarize: Callable[..., int]) -> None:
+def test_processes_that_die_leave_nothing(
+    place: Places, binarize: Callable[..., int], monkeypatch: pytest.MonkeyPatch
+) -> None:
     scans, out = place("file://", "scans"), place("file://", "out")
     scan(3).save("scans/deadly.png")
     scans.take("scans")
     Path("scans/deadly.png").unlink()
     assert binarize("scans", "-o", "whole") == 0
-    Path("deadly.py").write_text(
+    Path("deadly_far.py").write_text(
         "import os, signal\n"
         "from flowkit.pages.batch import work\n"
         "read = work.read\n"
@@ -414,11 +416,8 @@ def test_processes_that_die_leave_nothing(place: Places, binarize: Callable[...,
         "if os.environ.get('DEADLY') != str(os.getpid()):\n"
         "    work.read = deadly\n"
     )
-    os.environ["DEADLY"] = str(os.getpid())
-    try:
-        assert binarize(scans.url, "-o", out.url, "--jobs", "2", "--import", "deadly.py") == 1
-    finally:
-        del os.environ["DEADLY"]
+    monkeypatch.setenv("DEADLY", str(os.getpid()))
+    assert binarize(scans.url, "-o", out.url, "--jobs", "2", "--import", "deadly_far.py") == 1
     assert out.tree() == tree("whole")
     [failed] = [r for r in out.report() if r["status"] == "failed"]
     assert failed["error"].startswith(f"{scans.url}/deadly.png: the process that worked on it was killed")
