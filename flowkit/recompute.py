@@ -150,7 +150,10 @@ def _plan(steps: Sequence[Step], features: Mapping[int, Features], v: Tensor) ->
 
 
 def _noted(sizes: Mapping[FlowLayer, float], budget: float, share: float) -> dict[FlowLayer, bool]:
-    """The layers that fit, the first of `sizes` first, and whether packed: the fewest that leave none out."""
+    """The layers that fit, the first of `sizes` first, and whether packed: the fewest that leave none out.
+
+    Packing leaves `share` of a layer's size; at 1 nothing is packed.
+    """
     spare = budget - share * sum(sizes.values())
     noted = {}
     for layer, size in sizes.items():
@@ -160,7 +163,7 @@ def _noted(sizes: Mapping[FlowLayer, float], budget: float, share: float) -> dic
         budget -= size if whole else share * size
         if budget < 0:
             break
-        noted[layer] = not whole
+        noted[layer] = not whole and share < 1
     return noted
 
 

@@ -78,6 +78,7 @@ def test_all_that_fits_is_kept_and_no_more_is_packed_than_must_be():
         0.4: {},
     }.items():
         assert recompute._noted(sizes, budget, 0.5) == noted, budget
+    assert recompute._noted(sizes, 14, 1.0) == {"a": False, "b": False, "c": False}  # nothing is saved
 
 
 def test_what_is_packed_is_half(perturb, monkeypatch):
