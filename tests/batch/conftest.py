@@ -1,9 +1,11 @@
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import fsspec
 import pytest
+from places import Place
 from scans import PAGES, document, scan
 
 from flowkit.cli import main
@@ -27,3 +29,24 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 @pytest.fixture
 def binarize(ink_checkpoint: Path) -> Callable[..., int]:
     return lambda *arguments: main(["binarize", *map(str, arguments), "--model", str(ink_checkpoint)])
+
+
+@pytest.fixture
+def temporary(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The temporary folder, empty."""
+    path = folder / "tmp"
+    path.mkdir()
+    monkeypatch.setattr("tempfile.tempdir", str(path))
+    monkeypatch.setenv("TMPDIR", str(path))
+    return path
+
+
+@pytest.fixture
+def place(folder: Path, temporary: Path) -> Iterator[Callable[[str, str], Place]]:
+    """A folder by its name, in a store by the protocol of its URLs; nothing may be left in temporary ones."""
+    memory = fsspec.filesystem("memory")
+    memory.store.clear()
+    memory.pseudo_dirs[:] = [""]
+    yield lambda base, name: Place(f"{base}{folder / 'far' if base == 'file://' else ''}/{name}")
+    memory.store.clear()
+    assert list(temporary.iterdir()) == []

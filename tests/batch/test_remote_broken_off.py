@@ -1,0 +1,159 @@
+"""Runs over URLs that are stopped, killed, or lose a process, and their reports."""
+
+from __future__ import annotations
+
+import gc
+import os
+import signal
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from killing import kill_in
+from places import Places
+from scans import scan, tree
+
+from flowkit.errors import OutputError
+from flowkit.pages.batch import following, store
+from flowkit.pages.batch.mirror import AtHand, Mirror
+from flowkit.pages.batch.plan import Sheet
+
+
+@pytest.mark.parametrize("how", ["interrupted", "ended"])
+def test_a_run_that_is_stopped_keeps_its_report(
+    how: str, place: Places, binarize: Callable[..., int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out = place("memory://", "out")
+    put = store.put
+
+    def stopping(path: Path, url: str) -> None:
+        put(path, url)
+        if url.endswith("book-001.png"):
+            os.kill(os.getpid(), signal.SIGTERM if how == "ended" else signal.SIGINT)
+
+    before = signal.getsignal(signal.SIGTERM)
+    monkeypatch.setattr(store, "put", stopping)
+    if how == "ended":
+        with pytest.raises(SystemExit):
+            binarize("scans", "-o", out.url)
+    else:
+        assert binarize("scans", "-o", out.url) == 130
+    assert signal.getsignal(signal.SIGTERM) == before
+    assert [r["output"] for r in out.report()] == ["1.png", "b/2.png", "b/c/3.png"]
+
+
+@pytest.mark.parametrize(
+    ("where", "call", "after"),
+    [
+        ("put", 8, False),
+        ("_rename", 8, False),
+        ("_rename", 9, True),
+        ("remove", 2, False),
+        ("remove", 2, True),
+    ],
+)
+def test_killed_and_run_again(
+    where: str,
+    call: int,
+    after: bool,
+    place: Places,
+    temporary: Path,
+    binarize: Callable[..., int],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    scans, out = place("file://", "scans"), place("file://", "out")
+    scans.take("scans")
+    options = ["--format", "tif"]
+    assert binarize("scans", "-o", "whole", *options) == 0
+    child = os.fork()
+    if not child:
+        try:
+            kill_in(monkeypatch, f"flowkit.pages.batch.store.{where}", call, after)
+            binarize(scans.url, "-o", out.url, *options)
+        finally:
+            os._exit(1)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == -signal.SIGKILL
+    whole = tree("whole")
+    there = {name: data for name, data in out.tree().items() if name in whole}
+    assert there
+    assert there == {name: whole[name] for name in there}  # nothing half-written
+    assert binarize(scans.url, "-o", out.url, *options) == 0
+    assert out.tree() == whole
+    assert {r["status"] for r in out.report()} == {"done"}  # none is taken for somebody else's
+
+
+@pytest.mark.slow
+def test_processes_that_die_leave_nothing(
+    place: Places, binarize: Callable[..., int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    scans, out = place("file://", "scans"), place("file://", "out")
+    scan(3).save("scans/deadly.png")
+    scans.take("scans")
+    Path("scans/deadly.png").unlink()
+    assert binarize("scans", "-o", "whole") == 0
+    Path("deadly_far.py").write_text(
+        "import os, signal\n"
+        "from flowkit.pages.batch import work\n"
+        "read = work.read\n"
+        "def deadly(path, **options):\n"
+        "    if path.name == 'deadly.png':\n"
+        "        os.kill(os.getpid(), signal.SIGKILL)\n"
+        "    return read(path, **options)\n"
+        "if os.environ.get('DEADLY') != str(os.getpid()):\n"
+        "    work.read = deadly\n"
+    )
+    monkeypatch.setenv("DEADLY", str(os.getpid()))
+    assert binarize(scans.url, "-o", out.url, "--jobs", "2", "--import", "deadly_far.py") == 1
+    assert out.tree() == tree("whole")
+    [failed] = [r for r in out.report() if r["status"] == "failed"]
+    assert failed["error"].startswith(f"{scans.url}/deadly.png: the process that worked on it was killed")
+
+
+def test_on_another_machine_nothing_is_left(place: Places, folder: Path, temporary: Path) -> None:
+    scans, out = place("memory://", "scans"), place("memory://", "out")
+    scans.take("scans")
+    mirror = Mirror(folder / "elsewhere")
+    bring = AtHand(mirror)
+    for page in (0, 1):
+        sheet = Sheet(mirror.path(f"{scans.url}/book.tif"), page, mirror.path(f"{out.url}/{page}.tif"))
+        with bring(sheet) as (local, named):
+            assert local.source.read_bytes() == Path("scans/book.tif").read_bytes()
+            assert named(local.name) == f"{scans.url}/book.tif: page {page + 1}"
+            assert named(str(local.out)) == f"{out.url}/{page}.tif"
+            local.out.parent.mkdir(parents=True)
+            local.out.write_bytes(b"page %d" % page)
+        [kept] = temporary.iterdir()
+    scans.write("book.tif", b"another")
+    with (
+        pytest.raises(OutputError, match=f"^{out.url}/1.tif: cannot be written"),
+        bring(sheet) as (local, named),
+    ):
+        assert local.source.read_bytes() == b"another"
+        assert not kept.exists()
+    assert out.tree() == {"0.tif": b"page 0", "1.tif": b"page 1"}
+    del bring, named
+    gc.collect()
+    assert list(temporary.iterdir()) == []
+
+
+def test_a_report_follows_while_it_is_written(
+    place: Places, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(following, "PAUSE", 0.01)
+    url, near = place("memory://", "out").url + "/report.jsonl", tmp_path / "report.jsonl"
+
+    def there() -> bytes:
+        with store.opened(url) as file:
+            return file.read()
+
+    with following.followed(near, url, tmp_path / "draft"):
+        assert there() == b""
+        near.write_bytes(b"{}\n{")
+        for _ in range(1000):
+            if there():
+                break
+            time.sleep(0.01)
+        assert there() == b"{}\n"  # whole lines
+        near.write_bytes(b"{}\n{}\n")
+    assert there() == b"{}\n{}\n"
