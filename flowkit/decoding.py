@@ -18,6 +18,7 @@ from flowkit.flow import ConditionalFlow
 from flowkit.layers import FlowLayer
 from flowkit.layers.features import Features, PartlyCoarse
 from flowkit.layers.network import condition
+from flowkit.path import at_once, invert
 
 
 class Margins(NamedTuple):
@@ -65,7 +66,10 @@ class Decoder:
             margins: of the window; all features and latents that can change the core must be inside. They
                 are multiples of the model's `path_grid`, or end where the image does.
         """
-        left = [list(zs) for zs in latents]
+        images = latents[0][0].shape[0]
+        most = self._at_once(latents[0][-1]) if images == 1 else 1
+        groups = [latents[i : i + most] for i in range(0, len(latents), most)]
+        left = [[torch.cat(zs) for zs in zip(*group, strict=True)] for group in groups]
         values = [zs.pop() for zs in left]
         kept = margins
         for layer, needed in zip(self.steps, self.needed, strict=True):
@@ -76,8 +80,14 @@ class Decoder:
             if layer.latent_channels:
                 joining = (_cut(zs.pop(), margins, kept, outer) for zs in left)
                 values = [torch.cat(pair, dim=1) for pair in zip(values, joining, strict=True)]
-            values = _inverse(layer, values, context)
-        return [_cut(self.target.restore(v), kept, NONE, 1) for v in values]
+            values = _inverse(layer, values, context, images)
+        cores = (_cut(self.target.restore(v), kept, NONE, 1) for v in values)
+        return [y for core in cores for y in core.split(images)]
+
+    def _at_once(self, z: Tensor) -> int:
+        """Samples in a batch, of which one has this latent last."""
+        stride = self.steps[0].out_shape.stride
+        return at_once(z.shape[2] * stride, z.shape[3] * stride, z.device)
 
     @staticmethod
     def _context(layer: FlowLayer, features: Mapping[int, Features], margins: Margins, kept: Margins) -> Any:
@@ -124,11 +134,12 @@ def _folded(layers: Iterable[FlowLayer]) -> list[FlowLayer]:
     return steps
 
 
-def _inverse(layer: FlowLayer, values: Sequence[Tensor], context: Any) -> list[Tensor]:
+def _inverse(layer: FlowLayer, values: Sequence[Tensor], context: Any, images: int) -> list[Tensor]:
+    """The inverse of values that hold one sample or several each, of so many images."""
     if not layer.pointwise:
-        return [layer.inverse(v, context)[0] for v in values]
+        return [invert(layer, v, context, v.shape[0] // images) for v in values]
     # What the image makes of 0 and of 1 says all: one pass for each sample.
-    zero = torch.zeros_like(values[0])
+    zero = torch.zeros_like(values[0][:images])
     shift, at_one = (layer.inverse(probe, context)[0] for probe in (zero, zero + 1))
     gain = at_one - shift
     return [torch.addcmul(shift, v, gain) for v in values]

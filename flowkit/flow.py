@@ -14,7 +14,7 @@ from flowkit.errors import ShapeError
 from flowkit.layers import FlowLayer, Shape
 from flowkit.layers.features import Features
 from flowkit.layers.network import condition
-from flowkit.path import from_latents, to_latents
+from flowkit.path import at_once, from_latents, to_latents
 from flowkit.recompute import WORTHWHILE, steps_of, to_latents_recomputing
 from flowkit.targets import Noise, Target
 
@@ -140,7 +140,15 @@ class ConditionalDistribution:
             raise ValueError(f"n must be 1 or more, got {n}")
         if not temperature >= 0:
             raise ValueError(f"temperature must be 0 or more, got {temperature}")
-        return torch.stack([self.decode(self._draw(temperature, generator)) for _ in range(n)])
+        images, device = self._image.shape[0], self._image.device
+        most = at_once(*self.target_shape[1:], device) if images == 1 else 1
+        parts = []
+        for start in range(0, n, most):
+            drawn = [self._draw(temperature, generator) for _ in range(start, min(start + most, n))]
+            latents = [torch.cat(zs) for zs in zip(*drawn, strict=True)]
+            v = self._from_latents(latents, len(drawn))
+            parts.append(self.flow.target.restore(v).unflatten(0, (len(drawn), images)))
+        return torch.cat(parts)
 
     def log_prob(self, y: Tensor, *, generator: Noise = None) -> Tensor:
         """log p(y | x), (B,), in nats, by the change of variables; the target draws its dequantisation noise.
@@ -189,8 +197,8 @@ class ConditionalDistribution:
             v, log_det, *left = to_latents(self.flow._flow_layers(), self._contexts, v)
         return [*left, v], log_det
 
-    def _from_latents(self, latents: Sequence[Tensor]) -> Tensor:
-        return from_latents(list(self.flow._flow_layers()), self._contexts, latents)
+    def _from_latents(self, latents: Sequence[Tensor], samples: int = 1) -> Tensor:
+        return from_latents(list(self.flow._flow_layers()), self._contexts, latents, samples)
 
     def _draw(self, temperature: float, generator: torch.Generator | None) -> list[Tensor]:
         image = self._image

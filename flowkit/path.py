@@ -10,6 +10,8 @@ from torch import Tensor
 
 from flowkit.layers import FlowLayer
 
+MOST_PIXELS = 2**22  # of targets that are decoded at once: their hidden values take a gigabyte or so
+
 
 def to_latents(layers: Iterable[FlowLayer], contexts: Iterable[Any], v: Tensor) -> tuple[Tensor, ...]:
     """Data -> latent through `layers`: what goes on, log|det| (B,), then each latent that left, in order.
@@ -28,12 +30,44 @@ def to_latents(layers: Iterable[FlowLayer], contexts: Iterable[Any], v: Tensor) 
     return v, log_det, *left
 
 
-def from_latents(layers: Sequence[FlowLayer], contexts: Sequence[Any], latents: Sequence[Tensor]) -> Tensor:
-    """Latent -> data: the inverse of `to_latents`, of the latents in its order and what went on, last."""
+def from_latents(
+    layers: Sequence[FlowLayer], contexts: Sequence[Any], latents: Sequence[Tensor], samples: int = 1
+) -> Tensor:
+    """Latent -> data: the inverse of `to_latents`, of the latents in its order and what went on, last.
+
+    With `samples`, the latents are those of several samples of one image, whose contexts these are.
+    """
     left = list(latents)
     v = left.pop()
     for layer, context in zip(reversed(layers), reversed(contexts), strict=True):
         if layer.latent_channels:
             v = torch.cat([v, left.pop()], dim=1)
-        v, _ = layer.inverse(v, context)
+        v = invert(layer, v, context, samples)
     return v
+
+
+def at_once(height: int, width: int, device: torch.device) -> int:
+    """How many samples of an image, of a target of this size, are best decoded in one batch.
+
+    A CPU has the work of one sample in its caches. A GPU waits for its host, unless a call is large.
+    """
+    return 1 if device.type == "cpu" else max(1, MOST_PIXELS // (height * width))
+
+
+def invert(layer: FlowLayer, v: Tensor, context: Any, samples: int = 1) -> Tensor:
+    """`layer.inverse(v, context)` without its log-det; with `samples`, v (samples, C, h, w) is of one image."""
+    if samples == 1 or context is None:
+        return layer.inverse(v, context)[0]
+    if _of_tensors(context):
+        return layer.inverse(v, _expanded(context, samples))[0]
+    return torch.cat([layer.inverse(one, context)[0] for one in v.split(1)])
+
+
+def _of_tensors(context: Any) -> bool:
+    return isinstance(context, Tensor) or (isinstance(context, tuple) and all(map(_of_tensors, context)))
+
+
+def _expanded(context: Any, samples: int) -> Any:
+    if isinstance(context, Tensor):
+        return context.expand(samples, *context.shape[1:])
+    return tuple(_expanded(part, samples) for part in context)

@@ -99,9 +99,8 @@ def _sampling(name: str, args: argparse.Namespace, device: torch.device) -> list
                 for _ in range(n)
             ]
 
-            def ours(z: Sequence[Sequence[Tensor]] = z) -> object:
-                p = flow(image)
-                return [p.decode(latents) for latents in z]
+            def ours(n: int = n) -> object:
+                return flow(image).sample(n, temperature=0.8)
 
             def theirs(z: Sequence[Sequence[Tensor]] = z) -> object:
                 return [naive.decode(image, latents) for latents in z]

@@ -21,12 +21,34 @@ class Launcher {
 
   template <typename... Parameters, typename... Arguments>
   void operator()(void (*kernel)(Parameters...), int64_t blocks, Arguments... arguments) const {
-    STD_TORCH_CHECK(blocks <= INT32_MAX, "z is too large for a grid: ", blocks, " blocks");
-    kernel<<<static_cast<unsigned>(blocks), THREADS, 0, stream_>>>(arguments...);
-    STD_CUDA_KERNEL_LAUNCH_CHECK();
+    launch(kernel, blocks, 0u, static_cast<Parameters>(arguments)...);
+  }
+
+  // For a kernel that itself waits for the one before: its blocks may stand ready while that one still runs.
+  template <typename... Parameters, typename... Arguments>
+  void after(void (*kernel)(Parameters...), int64_t blocks, Arguments... arguments) const {
+    cudaFuncAttributes compiled;
+    STD_CUDA_CHECK(cudaFuncGetAttributes(&compiled, kernel));
+    const bool waits = compiled.ptxVersion >= WAITING_ARCHITECTURE / 10;
+    launch(kernel, blocks, waits ? 1u : 0u, static_cast<Parameters>(arguments)...);
   }
 
  private:
+  template <typename... Parameters>
+  void launch(void (*kernel)(Parameters...), int64_t blocks, unsigned attributes, Parameters... arguments) const {
+    STD_TORCH_CHECK(blocks <= INT32_MAX, "z is too large for a grid: ", blocks, " blocks");
+    cudaLaunchAttribute overlapping = {};
+    overlapping.id = cudaLaunchAttributeProgrammaticStreamSerialization;
+    overlapping.val.programmaticStreamSerializationAllowed = 1;
+    cudaLaunchConfig_t config = {};
+    config.gridDim = dim3(static_cast<unsigned>(blocks));
+    config.blockDim = dim3(THREADS);
+    config.stream = stream_;
+    config.attrs = &overlapping;
+    config.numAttrs = attributes;
+    STD_CUDA_CHECK(cudaLaunchKernelEx(&config, kernel, arguments...));
+  }
+
   torch::stable::accelerator::DeviceGuard guard_;
   cudaStream_t stream_;
 };

@@ -17,9 +17,12 @@ namespace flowkit {
 constexpr int THREADS = 256;
 constexpr int WARP = 32, WARPS = THREADS / WARP;
 
-// Elements of a thread: two packs of sixteen bytes, or one where more tensors are read, to spare registers.
+// Packs of sixteen bytes that a thread moves forward; backward, which reads more tensors, it is one.
+template <typename S>
+constexpr int PACKS = sizeof(S) == 2 ? 1 : 2;
+// Elements of a thread.
 template <typename S, bool BACKWARD>
-constexpr int EACH = BACKWARD || sizeof(S) == 2 ? 16 / sizeof(S) : 32 / sizeof(S);
+constexpr int EACH = (BACKWARD ? 1 : PACKS<S>) * 16 / sizeof(S);
 // Of a block, all of one sample.
 template <typename S, bool BACKWARD>
 constexpr int CHUNK = THREADS * EACH<S, BACKWARD>;
@@ -145,7 +148,7 @@ struct Loaded {
 template <typename S, int WIDTH, int SCALE, bool BACKWARD>
 struct Work {
   using T = Real<S>;
-  static constexpr int PACKS = EACH<S, BACKWARD> / WIDTH;
+  static constexpr int COUNT = EACH<S, BACKWARD> / WIDTH;
   const Job<S>& job;
   int64_t sample;
   bool paired;
@@ -204,17 +207,17 @@ struct Work {
     const Extent& e = job.extent;
     const int64_t first = chunk * CHUNK<S, BACKWARD>, left = e.rows * e.columns - first;
     const int64_t row = first / e.columns, column = first % e.columns;
-    Place at[PACKS];
-    Loaded<S, WIDTH> in[PACKS];
+    Place at[COUNT];
+    Loaded<S, WIDTH> in[COUNT];
 #pragma unroll
-    for (int i = 0; i < PACKS; ++i) {
+    for (int i = 0; i < COUNT; ++i) {
       at[i] = place(e, row, column, (i * THREADS + static_cast<int>(threadIdx.x)) * WIDTH, left,
                     CHUNK<S, BACKWARD>);
       in[i] = read(at[i]);
     }
     T sum = 0;
 #pragma unroll
-    for (int i = 0; i < PACKS; ++i) {
+    for (int i = 0; i < COUNT; ++i) {
       if (at[i].moved) {
         sum += map(at[i], in[i]);
       } else if (at[i].inside) {
@@ -237,9 +240,18 @@ __global__ void __launch_bounds__(THREADS) affine_kernel(Job<S> job, bool paired
   if (threadIdx.x == 0) partial[block] = total;
 }
 
+// Until all that was launched before is done; there is nothing to wait for on a GPU that launches one by one.
+constexpr int WAITING_ARCHITECTURE = 900;
+__device__ inline void wait_for_earlier() {
+#if defined(__CUDA_ARCH__) && __CUDA_ARCH__ >= 900
+  cudaGridDependencySynchronize();
+#endif
+}
+
 // One block for each sample adds up its chunks.
 template <typename T>
 __global__ void __launch_bounds__(THREADS) sum_kernel(const T* partial, T* log_det, int64_t chunks, bool negative) {
+  wait_for_earlier();
   double sum = 0;
   for (int64_t i = threadIdx.x; i < chunks; i += THREADS) sum += partial[blockIdx.x * chunks + i];
   const double total = block_sum(sum);
@@ -280,7 +292,8 @@ bool is_wide(const Job<S>& job, bool backward, bool paired) {
   return read && written && e.columns % width == 0 && e.column_from % width == 0 && e.column_to % width == 0;
 }
 
-// `launch(kernel, blocks, arguments...)` runs a kernel with THREADS threads a block.
+// `launch(kernel, blocks, arguments...)` runs a kernel with THREADS threads a block, `launch.after(...)` one that
+// waits by itself.
 template <typename S, int WIDTH, int SCALE, bool BACKWARD, typename Launch>
 void run_scale(const Job<S>& job, bool paired, Real<S>* partial, const Launch& launch) {
   const int64_t chunks = chunks_of<BACKWARD>(job), blocks = job.extent.samples * chunks;
@@ -313,7 +326,7 @@ void run(const Job<S>& job, Real<S>* partial, const Launch& launch) {
 template <typename S, typename Launch>
 void run_forward(const Job<S>& job, Real<S>* partial, Real<S>* log_det, const Launch& launch) {
   run<false>(job, partial, launch);
-  launch(sum_kernel<Real<S>>, job.extent.samples, partial, log_det, chunks_of<false>(job), job.mode.inverse);
+  launch.after(sum_kernel<Real<S>>, job.extent.samples, partial, log_det, chunks_of<false>(job), job.mode.inverse);
 }
 
 template <typename S, typename Launch>

@@ -134,6 +134,10 @@ struct Launch {
     body = [=] { kernel(arguments...); };
     for (blockIdx.x = 0; blockIdx.x < blocks; ++blockIdx.x) run_block(THREADS);
   }
+  template <typename... All>
+  void after(All... all) const {
+    (*this)(all...);
+  }
 };
 
 }  // namespace emulator

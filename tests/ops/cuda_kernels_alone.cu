@@ -9,6 +9,10 @@ struct Launch {
   void operator()(void (*kernel)(Parameters...), int64_t blocks, Arguments... arguments) const {
     kernel<<<static_cast<unsigned>(blocks), flowkit::THREADS>>>(arguments...);
   }
+  template <typename... All>
+  void after(All... all) const {
+    (*this)(all...);
+  }
 };
 
 }  // namespace
