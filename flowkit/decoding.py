@@ -82,7 +82,7 @@ class Decoder:
                 values = [torch.cat(pair, dim=1) for pair in zip(values, joining, strict=True)]
             values = _inverse(layer, values, context, images)
         cores = (_cut(self.target.restore(v), kept, NONE, 1) for v in values)
-        return [y for core in cores for y in core.split(images)]
+        return [y for core in cores for y in torch.split(core, images)]
 
     def _at_once(self, z: Tensor) -> int:
         """Samples in a batch, of which one has this latent last."""

@@ -147,7 +147,7 @@ class ConditionalDistribution:
             drawn = [self._draw(temperature, generator) for _ in range(start, min(start + most, n))]
             latents = [torch.cat(zs) for zs in zip(*drawn, strict=True)]
             v = self._from_latents(latents, len(drawn))
-            parts.append(self.flow.target.restore(v).unflatten(0, (len(drawn), images)))
+            parts.append(self.flow.target.restore(v).view(len(drawn), images, *self.target_shape))
         return torch.cat(parts)
 
     def log_prob(self, y: Tensor, *, generator: Noise = None) -> Tensor:

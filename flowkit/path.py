@@ -55,16 +55,19 @@ def at_once(height: int, width: int, device: torch.device) -> int:
 
 
 def invert(layer: FlowLayer, v: Tensor, context: Any, samples: int = 1) -> Tensor:
-    """`layer.inverse(v, context)` without its log-det; with `samples`, v (samples, C, h, w) is of one image."""
+    """`layer.inverse(v, context)` without its log-det; with `samples`, v is so many of one image."""
     if samples == 1 or context is None:
         return layer.inverse(v, context)[0]
-    if _of_tensors(context):
+    if _of_one_image(context):
         return layer.inverse(v, _expanded(context, samples))[0]
-    return torch.cat([layer.inverse(one, context)[0] for one in v.split(1)])
+    return torch.cat([layer.inverse(one, context)[0] for one in torch.split(v, 1)])
 
 
-def _of_tensors(context: Any) -> bool:
-    return isinstance(context, Tensor) or (isinstance(context, tuple) and all(map(_of_tensors, context)))
+def _of_one_image(context: Any) -> bool:
+    """Whether it is tensors whose first dimension may be the image's, not rows of cells."""
+    if isinstance(context, Tensor):
+        return context.dim() > 0 and context.shape[0] == 1
+    return isinstance(context, tuple) and all(map(_of_one_image, context))
 
 
 def _expanded(context: Any, samples: int) -> Any:

@@ -41,7 +41,11 @@ def drawn(flow: ConditionalFlow, height: int, width: int, seed: int) -> list[tor
     return [torch.randn(1, *shape, generator=generator, dtype=torch.float64) for shape in shapes]
 
 
-def test_samples_are_those_of_the_distribution(flow: ConditionalFlow) -> None:
+@pytest.mark.parametrize("together", [1, 2])
+def test_samples_are_those_of_the_distribution(
+    flow: ConditionalFlow, together: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("flowkit.decoding.at_once", lambda *_: together)
     image = torch.rand(1, 3, 12, 20, dtype=torch.float64)
     latents = [drawn(flow, 12, 20, seed) for seed in range(3)]
     with torch.no_grad():

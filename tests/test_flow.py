@@ -102,6 +102,16 @@ def test_sampling_is_reproducible_and_grows(kind, perturb):
     assert not torch.equal(four[0], four[1])
 
 
+@pytest.mark.parametrize("kind", KINDS)
+def test_samples_may_be_decoded_in_batches(kind, perturb, monkeypatch):
+    model = make(kind, perturb)
+    image, _ = pair(model, batch=1)
+    alone = model(image).sample(5, generator=torch.Generator().manual_seed(5))
+    monkeypatch.setattr("flowkit.flow.at_once", lambda *_: 2)
+    together = model(image).sample(5, generator=torch.Generator().manual_seed(5))
+    torch.testing.assert_close(together, alone)
+
+
 def test_temperature_scales_the_latents(perturb):
     model = make("two levels", perturb)
     image, _ = pair(model)

@@ -83,20 +83,23 @@ def run(args: argparse.Namespace) -> Report:
     for size in args.pages:
         with _page(size) as page:
             rows += _measured(page, methods, args)
-    return Report("pages-cpu", "Whole pages", rows, notes)
+    return Report(f"pages-{torch.device(args.device).type}", "Whole pages", rows, notes)
 
 
 def _measured(page: Path, methods: list[Method], args: argparse.Namespace) -> list[dict[str, Cell]]:
     seconds: dict[Method, list[float]] = {method: [] for method in methods}
     peaks: dict[Method, int] = dict.fromkeys(methods, 0)
+    on_device = dict(peaks)
     for method in methods * args.rounds:
         clock = page.with_suffix(".json")
         found = process_peak(
             _work, str(page), tuple(method), args.model, args.memory, torch.get_num_threads(),
-            args.as_a_verb, str(clock),
+            args.as_a_verb, args.device, str(clock),
         )  # fmt: skip
-        seconds[method].append(json.loads(clock.read_text()))
+        took, allocated = json.loads(clock.read_text())
+        seconds[method].append(took)
         peaks[method] = max(peaks[method], found.peak)
+        on_device[method] = max(on_device[method], allocated)
     with opened(page) as image:  # not Image.open, which warns of large ones
         width, height = image.size
     base = statistics.median(seconds[methods[0]])
@@ -108,6 +111,7 @@ def _measured(page: Path, methods: list[Method], args: argparse.Namespace) -> li
             "s/megapixel": statistics.median(seconds[method]) / (width * height / 1e6),
             "times temperature 0": statistics.median(seconds[method]) / base,
             "peak MB": peaks[method] / 1e6,
+            **({"peak MB on the device": on_device[method] / 1e6} if args.device != "cpu" else {}),
         }
         for method in methods
     ]
@@ -137,22 +141,26 @@ def _work(
     memory: int,
     threads: int,
     prepare: Callable[[], object],
+    device: str,
     clock: str,
 ) -> None:
     """What one process does."""
     prepare()
     torch.set_num_threads(threads)
-    act = _action(Method(*method), model, memory)
+    act = _action(Method(*method), model, memory, device)
     act(np.zeros((64, 64, 3), np.uint8))
     begin = time.perf_counter()
     act(page)
-    Path(clock).write_text(json.dumps(time.perf_counter() - begin))
+    took = time.perf_counter() - begin
+    gpu = torch.device(device).type == "cuda"
+    allocated = torch.cuda.max_memory_allocated(device) if gpu else 0
+    Path(clock).write_text(json.dumps([took, allocated]))
 
 
-def _action(method: Method, model: str, memory: int) -> Callable[[Any], object]:
+def _action(method: Method, model: str, memory: int, device: str) -> Callable[[Any], object]:
     if method.name.startswith("doxapy"):
         return lambda page: _classical(method.name.partition(" ")[2], page)
-    flow, count = load_binary(model), method.samples
+    flow, count = load_binary(model).to(device), method.samples
     if not count:
         return lambda page: binarize(page, model=flow, memory=memory)
     return lambda page: binarize(page, model=flow, memory=memory, samples=count, temperature=1.0)

@@ -9,11 +9,9 @@ import argparse
 import importlib
 import importlib.util
 
-import torch
-
 from flowkit.cli.memory import keep_freed_memory
-from flowkit.cli.options import add_threads, positive, prepare
-from flowkit.errors import FlowkitError
+from flowkit.cli.options import add_device, add_threads, positive, prepare
+from flowkit.device import usable
 
 TABLES = ("op", "model", "training", "pages")
 
@@ -31,7 +29,7 @@ def _add_table(tables: argparse._SubParsersAction[argparse.ArgumentParser], name
     module = importlib.import_module(f"flowkit.bench.{name}")
     about = (module.__doc__ or "").partition("\n")[0].rstrip(".")
     parser = tables.add_parser(name, help=about, description=about)
-    parser.add_argument("--device", default="cpu", help="where to compute: cpu (default), cuda, cuda:1, ...")
+    add_device(parser)
     add_threads(parser)
     parser.add_argument(
         "--rounds", type=positive, default=15, metavar="N", help="times that each is measured (%(default)s)"
@@ -45,18 +43,10 @@ def _add_table(tables: argparse._SubParsersAction[argparse.ArgumentParser], name
 def run(args: argparse.Namespace) -> int:
     """Measure, print the table, and write it if a folder was named."""
     prepare(args)
-    _check_device(args.device)
+    usable(args.device)
     report = args.table(args)
     print(report.markdown())
     if args.out is not None:
         for path in report.save(args.out):
             print(f"{path}: written")
     return 0
-
-
-def _check_device(device: str) -> None:
-    try:
-        torch.zeros(1, device=device).item()
-    except (RuntimeError, AssertionError) as error:
-        why = str(error).partition("\n")[0]
-        raise FlowkitError(f'device "{device}" cannot be used: {why}') from None

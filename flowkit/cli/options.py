@@ -40,6 +40,11 @@ def add_threads(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def add_device(parser: argparse.ArgumentParser) -> None:
+    """`--device NAME`, for `flowkit.device.usable`."""
+    parser.add_argument("--device", default="cpu", help="where to compute: cpu (default), cuda, cuda:1, ...")
+
+
 def prepare(args: argparse.Namespace) -> None:
     """Load the modules and set the threads that were asked for.
 

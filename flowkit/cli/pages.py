@@ -16,7 +16,7 @@ import torch
 
 from flowkit.checkpoint import locate
 from flowkit.cli.memory import keep_freed_memory
-from flowkit.cli.options import add_import, add_threads, natural, positive, prepare, size
+from flowkit.cli.options import add_device, add_import, add_threads, natural, positive, prepare, size
 from flowkit.cli.planning import Plan, Verb, planned, shown
 from flowkit.cli.progress import Bar
 from flowkit.errors import FlowkitError, ImageError, OutputError
@@ -95,6 +95,7 @@ def add_run(parser: argparse.ArgumentParser) -> None:
         "--html", action="store_true",
         help=f"write {webpage.NAME} into the folder OUT: every page, what to look at first on top",
     )  # fmt: skip
+    add_device(parser)
     add_import(parser)
     add_threads(parser)
     parser.add_argument("-q", "--quiet", action="store_true", help="no progress bar")
@@ -238,7 +239,7 @@ def _say(remote: Remote, message: str) -> None:
 def common(args: argparse.Namespace) -> dict[str, Any]:
     """What `Work` of either verb is made of."""
     memory = MEMORY if args.memory is None else args.memory // (args.jobs if args.engine == "local" else 1)
-    names = ("model", "temperature", "samples", "seed", "max_pixels", "precision")
+    names = ("model", "temperature", "samples", "seed", "max_pixels", "precision", "device")
     return {name: getattr(args, name) for name in names} | {"memory": memory}
 
 

@@ -7,7 +7,7 @@ import os
 from contextlib import suppress
 from pathlib import Path
 
-from flowkit.cli.options import add_import, add_set, add_threads, natural, prepare
+from flowkit.cli.options import add_device, add_import, add_set, add_threads, natural, prepare
 from flowkit.recipe import read_recipe
 from flowkit.training import train
 from flowkit.training.job import Job
@@ -47,7 +47,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     )
     add_set(parser)
     add_import(parser)
-    parser.add_argument("--device", default="cpu", help="where to compute: cpu (default), cuda, cuda:1, ...")
+    add_device(parser)
     parser.add_argument(
         "--workers", type=natural, metavar="N", help="processes that prepare data (default: from the cores)"
     )

@@ -60,7 +60,7 @@ struct Gpu {
   template <typename S>
   static void forward(const Job<S>& job, Real<S>* log_det, const Tensor& z) {
     const ScalarType type = std::is_same_v<S, double> ? ScalarType::Double : ScalarType::Float;
-    const Tensor partial = empty(z, {job.extent.samples * chunks_of<false>(job)}, type, false);
+    const Tensor partial = empty(z, {job.extent.samples * chunks_of(job)}, type, false);
     const Launcher launcher(z);
     run_forward(job, static_cast<Real<S>*>(partial.data_ptr()), log_det, launcher);
   }

@@ -17,15 +17,12 @@ namespace flowkit {
 constexpr int THREADS = 256;
 constexpr int WARP = 32, WARPS = THREADS / WARP;
 
-// Packs of sixteen bytes that a thread moves forward; backward, which reads more tensors, it is one.
+// Elements of a thread: one pack of sixteen bytes. Two are slower: other blocks keep the memory busy.
 template <typename S>
-constexpr int PACKS = sizeof(S) == 2 ? 1 : 2;
-// Elements of a thread.
-template <typename S, bool BACKWARD>
-constexpr int EACH = (BACKWARD ? 1 : PACKS<S>) * 16 / sizeof(S);
+constexpr int EACH = 16 / sizeof(S);
 // Of a block, all of one sample.
-template <typename S, bool BACKWARD>
-constexpr int CHUNK = THREADS * EACH<S, BACKWARD>;
+template <typename S>
+constexpr int CHUNK = THREADS * EACH<S>;
 
 FLOWKIT_HD float to_real(float x) { return x; }
 FLOWKIT_HD double to_real(double x) { return x; }
@@ -148,7 +145,7 @@ struct Loaded {
 template <typename S, int WIDTH, int SCALE, bool BACKWARD>
 struct Work {
   using T = Real<S>;
-  static constexpr int COUNT = EACH<S, BACKWARD> / WIDTH;
+  static constexpr int PACKS = EACH<S> / WIDTH;
   const Job<S>& job;
   int64_t sample;
   bool paired;
@@ -205,19 +202,19 @@ struct Work {
 
   __device__ T run(int64_t chunk) const {
     const Extent& e = job.extent;
-    const int64_t first = chunk * CHUNK<S, BACKWARD>, left = e.rows * e.columns - first;
+    const int64_t first = chunk * CHUNK<S>, left = e.rows * e.columns - first;
     const int64_t row = first / e.columns, column = first % e.columns;
-    Place at[COUNT];
-    Loaded<S, WIDTH> in[COUNT];
+    Place at[PACKS];
+    Loaded<S, WIDTH> in[PACKS];
 #pragma unroll
-    for (int i = 0; i < COUNT; ++i) {
+    for (int i = 0; i < PACKS; ++i) {
       at[i] = place(e, row, column, (i * THREADS + static_cast<int>(threadIdx.x)) * WIDTH, left,
-                    CHUNK<S, BACKWARD>);
+                    CHUNK<S>);
       in[i] = read(at[i]);
     }
     T sum = 0;
 #pragma unroll
-    for (int i = 0; i < COUNT; ++i) {
+    for (int i = 0; i < PACKS; ++i) {
       if (at[i].moved) {
         sum += map(at[i], in[i]);
       } else if (at[i].inside) {
@@ -258,9 +255,9 @@ __global__ void __launch_bounds__(THREADS) sum_kernel(const T* partial, T* log_d
   if (threadIdx.x == 0) log_det[blockIdx.x] = static_cast<T>(negative ? -total : total);
 }
 
-template <bool BACKWARD, typename S>
+template <typename S>
 int64_t chunks_of(const Job<S>& job) {
-  constexpr int64_t chunk = CHUNK<S, BACKWARD>;
+  constexpr int64_t chunk = CHUNK<S>;
   return (job.extent.rows * job.extent.columns + chunk - 1) / chunk;
 }
 
@@ -296,7 +293,7 @@ bool is_wide(const Job<S>& job, bool backward, bool paired) {
 // waits by itself.
 template <typename S, int WIDTH, int SCALE, bool BACKWARD, typename Launch>
 void run_scale(const Job<S>& job, bool paired, Real<S>* partial, const Launch& launch) {
-  const int64_t chunks = chunks_of<BACKWARD>(job), blocks = job.extent.samples * chunks;
+  const int64_t chunks = chunks_of(job), blocks = job.extent.samples * chunks;
   const Real<S> log_eps = job.mode.eps > 0 ? static_cast<Real<S>>(std::log(job.mode.eps)) : Real<S>(0);
   launch(affine_kernel<S, WIDTH, SCALE, BACKWARD>, blocks, job, paired, log_eps, chunks, partial);
 }
@@ -322,11 +319,11 @@ void run(const Job<S>& job, Real<S>* partial, const Launch& launch) {
   }
 }
 
-// `partial` has room for samples x chunks_of<false>(job) sums.
+// `partial` has room for samples x chunks_of(job) sums.
 template <typename S, typename Launch>
 void run_forward(const Job<S>& job, Real<S>* partial, Real<S>* log_det, const Launch& launch) {
   run<false>(job, partial, launch);
-  launch.after(sum_kernel<Real<S>>, job.extent.samples, partial, log_det, chunks_of<false>(job), job.mode.inverse);
+  launch.after(sum_kernel<Real<S>>, job.extent.samples, partial, log_det, chunks_of(job), job.mode.inverse);
 }
 
 template <typename S, typename Launch>

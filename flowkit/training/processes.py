@@ -10,6 +10,7 @@ from dataclasses import dataclass
 import torch
 import torch.distributed as dist
 
+from flowkit.device import usable
 from flowkit.errors import FlowkitError
 
 # Groups that were left, kept from being freed: gloo's threads may still be letting go of tensors, for which
@@ -61,7 +62,7 @@ def processes(device: str) -> Iterator[Processes]:
         FlowkitError: the device cannot be used, or the processes do not find one another.
     """
     ours = not dist.is_initialized() and int(os.environ.get("WORLD_SIZE", "1")) > 1
-    where = _usable(f"cuda:{os.environ.get('LOCAL_RANK', '0')}" if device == "cuda" else device)
+    where = usable(f"cuda:{os.environ.get('LOCAL_RANK', '0')}" if device == "cuda" else device)
     if where.type == "cuda":
         torch.cuda.set_device(where)
     if ours:
@@ -79,12 +80,3 @@ def processes(device: str) -> Iterator[Processes]:
         if ours:
             _left.append(dist.group.WORLD)
             dist.destroy_process_group()
-
-
-def _usable(device: str) -> torch.device:
-    try:
-        torch.zeros(1, device=device).item()
-    except (RuntimeError, AssertionError) as error:
-        why = str(error).partition("\n")[0]
-        raise FlowkitError(f'device "{device}" cannot be used: {why}') from None
-    return torch.device(device)

@@ -12,7 +12,7 @@ struct Emulated {
 
   template <typename S>
   static void forward(const Job<S>& job, Real<S>* log_det, const Tensor&) {
-    std::vector<Real<S>> partial(static_cast<size_t>(job.extent.samples * chunks_of<false>(job)));
+    std::vector<Real<S>> partial(static_cast<size_t>(job.extent.samples * chunks_of(job)));
     run_forward(job, partial.data(), log_det, emulator::Launch<THREADS>());
   }
 

@@ -13,6 +13,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from flowkit.checkpoint import locate
+from flowkit.device import usable
 from flowkit.errors import FlowkitError, ImageError, OutputError
 from flowkit.files import make_folder
 from flowkit.flow import ConditionalFlow
@@ -45,6 +46,9 @@ class Work(ABC):
     """What a run does with every page: plain values, which travel to the processes that do it.
 
     For the attributes see `flowkit.pages.binarize`; `memory` is for one process.
+
+    Attributes:
+        device: where the models are.
     """
 
     model: str
@@ -54,6 +58,7 @@ class Work(ABC):
     memory: int = MEMORY
     max_pixels: int = MAX_PIXELS
     precision: Precision = "float32"
+    device: str = "cpu"
 
     @abstractmethod
     def load(self) -> ConditionalFlow:
@@ -65,7 +70,7 @@ class Work(ABC):
 
         Raises:
             ValueError: an option is out of its range, or they contradict each other.
-            FlowkitError: this machine does not compute in `precision`.
+            FlowkitError: there is no such device here, or it does not compute in `precision`.
         """
 
     @abstractmethod
@@ -95,7 +100,7 @@ class Work(ABC):
         }
 
     def _low(self) -> Record:
-        check_precision(self.precision)
+        check_precision(self.precision, usable(self.device).type)
         return {} if self.precision == "float32" else {"precision": self.precision}
 
 
@@ -109,7 +114,7 @@ class Binarizing(Work):
 
     def load(self) -> ConditionalFlow:
         """See `Work.load`."""
-        return load_binary(self.model)
+        return load_binary(self.model).to(self.device)
 
     def settings(self) -> Record:
         """See `Work.settings`."""
@@ -163,8 +168,8 @@ class Upscaling(Work):
     def load(self) -> ConditionalFlow:
         """See `Work.load`."""
         if self._needs_ink:
-            _ink_model(self.ink)
-        return load_continuous(self.model)
+            _ink_model(self.ink, self.device)
+        return load_continuous(self.model).to(self.device)
 
     def settings(self) -> Record:
         """See `Work.settings`."""
@@ -181,7 +186,7 @@ class Upscaling(Work):
 
     def do(self, flow: ConditionalFlow, picture: Picture, sheet: Sheet, progress: Progress) -> Record:
         """See `Work.do`."""
-        ink = _ink_model(self.ink) if self._needs_ink else None
+        ink = _ink_model(self.ink, self.device) if self._needs_ink else None
         page = upscale(
             picture, model=flow, focus=ink if self.focus else None, **self._common(sheet, progress)
         )
@@ -203,8 +208,8 @@ class Upscaling(Work):
 
 
 @functools.lru_cache(maxsize=1)
-def _ink_model(name: str) -> ConditionalFlow:
-    return load_binary(name)
+def _ink_model(name: str, device: str) -> ConditionalFlow:
+    return load_binary(name).to(device)
 
 
 def _as_it_is(sheet: Sheet) -> AbstractContextManager[tuple[Sheet, Callable[[str], str]]]:

@@ -1,0 +1,24 @@
+"""Where pages are computed."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from flowkit.cli import main
+from flowkit.pages.batch.work import Binarizing, Upscaling
+
+
+def test_models_go_where_they_are_told(ink_checkpoint: Path) -> None:
+    binarizing = Binarizing(str(ink_checkpoint), device="meta").load()
+    upscaling = Upscaling("super-resolve-x2", device="meta").load()
+    for model in (binarizing, upscaling):
+        assert {parameter.device.type for parameter in model.parameters()} == {"meta"}
+
+
+@pytest.mark.parametrize("verb", ["binarize", "upscale"])
+def test_a_device_that_is_not_there(verb: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main([verb, "page.png", "-o", f"{tmp_path}/out.png", "--device", "abacus"]) == 2
+    assert 'device "abacus" cannot be used' in capsys.readouterr().err
+    assert not list(tmp_path.iterdir())
