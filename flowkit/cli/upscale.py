@@ -37,7 +37,7 @@ def add_parser(subparsers: Any) -> None:
     parser.add_argument(
         "--focus", choices=("ink",),
         help="ink: what is far from ink is enlarged by bicubic interpolation: paper gets no texture that "
-        "nobody has seen, and tiles without ink cost next to nothing",
+        "nobody has seen, and tiles without ink are spared the flow",
     )  # fmt: skip
     parser.add_argument(
         "--binarize", action="store_true", help="turn the enlarged pages into black and white"

@@ -68,7 +68,8 @@ class FlowLayer(Transform):  # type: ignore[misc]  # nflows has no type hints
         """All that reads only the features (B, C, h, w); by default, the features as they are.
 
         What is computed is returned in a tuple, or anything but a bare tensor: `forward` and `inverse` take
-        that for raw features, and would condition it again.
+        that for raw features, and would condition it again. Of one image, tensors in it whose first dimension
+        is 1 may be expanded there, for as many samples of that image.
         """
         return features
 

@@ -85,8 +85,8 @@ def upscale(
         progress: called with the steps done and the steps in all.
         keep_samples: keep the samples themselves.
         focus: a model of ink, such as `binarize`: what is far from ink is enlarged by bicubic interpolation
-            (see `flowkit.pages.focus`), so that paper gets no texture that nobody has seen, and tiles without
-            ink cost next to nothing.
+            (see `flowkit.pages.focus`), so that paper gets no texture that nobody has seen; tiles without ink
+            are spared the flow.
         precision: of the encoders, see `binarize`.
 
     Raises:
