@@ -237,7 +237,7 @@ __global__ void __launch_bounds__(THREADS) affine_kernel(Job<S> job, bool paired
   if (threadIdx.x == 0) partial[block] = total;
 }
 
-// Until all that was launched before is done; there is nothing to wait for on a GPU that launches one by one.
+// Waits for the kernel before. Only code for these architectures can, and be launched while that one runs.
 constexpr int WAITING_ARCHITECTURE = 900;
 __device__ inline void wait_for_earlier() {
 #if defined(__CUDA_ARCH__) && __CUDA_ARCH__ >= 900

@@ -116,8 +116,8 @@ class PageSampler:
             needed = needs(self.model, self.decoder, rows)
         weights = sum(tensor.nbytes for tensor in self.model.state_dict().values())
         fixed = PROCESS + weights + self.picture.pixels.nbytes + results
-        cached = self.streamed and self._like().device.type == "cpu"
-        best = STREAMED_WINDOW // self.model.scale**2 if cached else WINDOW
+        on_cpu = self._like().device.type == "cpu"
+        best = (STREAMED_WINDOW if on_cpu else WINDOW) // self.model.scale**2 if self.streamed else WINDOW
         least = 0
         for halvings, self.together in itertools.product(range(HALVINGS), (TOGETHER, 4, 1)):
             self.tiles = self._tiles(None, best >> halvings)
