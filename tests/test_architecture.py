@@ -15,6 +15,7 @@ PACKAGE = ROOT / "flowkit"
 # From the ground up: each may import only what stands before it (and itself).
 FLOORS = (
     "errors",
+    "device",
     "files",
     "registry",
     "ops",

@@ -33,12 +33,14 @@ def test_a_run_that_is_stopped_keeps_its_report(
             os.kill(os.getpid(), signal.SIGTERM if how == "ended" else signal.SIGINT)
 
     before = signal.getsignal(signal.SIGTERM)
+    interrupts = signal.signal(signal.SIGINT, signal.default_int_handler)  # ignored in a shell's background
     monkeypatch.setattr(store, "put", stopping)
     if how == "ended":
         with pytest.raises(SystemExit):
             binarize("scans", "-o", out.url)
     else:
         assert binarize("scans", "-o", out.url) == 130
+    signal.signal(signal.SIGINT, interrupts)
     assert signal.getsignal(signal.SIGTERM) == before
     assert [r["output"] for r in out.report()] == ["1.png", "b/2.png", "b/c/3.png"]
 
