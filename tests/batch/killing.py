@@ -2,12 +2,35 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import signal
 import sys
+from pathlib import Path
 from typing import Any
 
 import pytest
+
+
+_NUMBERS = itertools.count()
+
+
+def import_deadly(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Options by which the processes of a run, but not this one, are killed where they read `deadly.png`."""
+    name = f"deadly_{next(_NUMBERS)}.py"  # a module is imported once
+    Path(name).write_text(
+        "import os, signal\n"
+        "from flowkit.pages.batch import work\n"
+        "read = work.read\n"
+        "def deadly(path, **options):\n"
+        "    if path.name == 'deadly.png':\n"
+        "        os.kill(os.getpid(), signal.SIGKILL)\n"
+        "    return read(path, **options)\n"
+        "if work.read.__module__ != __name__ and os.environ.get('DEADLY') != str(os.getpid()):\n"
+        "    work.read = deadly\n"
+    )
+    monkeypatch.setenv("DEADLY", str(os.getpid()))
+    return ["--jobs", "2", "--import", name]
 
 
 def kill_in(monkeypatch: pytest.MonkeyPatch, where: str, call: int, after: bool) -> None:

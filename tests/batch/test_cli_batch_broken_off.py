@@ -8,7 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from killing import kill_in
+from killing import import_deadly, kill_in
 from scans import report, scan, tree
 
 PAGE_ENDS = [
@@ -80,27 +80,15 @@ def test_places_that_cannot_be_written_to(
 
 @pytest.mark.slow
 def test_jobs_give_the_same_and_outlive_a_worker(
-    folder: Path, binarize: Callable[..., int], capsys: pytest.CaptureFixture[str]
+    folder: Path,
+    binarize: Callable[..., int],
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     assert binarize("scans", "-o", "one", "--samples", "2") == 0
     scan(3).save("scans/deadly.png")
-    Path("deadly.py").write_text(
-        "import os, signal\n"
-        "from flowkit.pages.batch import work\n"
-        "read = work.read\n"
-        "def deadly(path, **options):\n"
-        "    if path.name == 'deadly.png':\n"
-        "        os.kill(os.getpid(), signal.SIGKILL)\n"
-        "    return read(path, **options)\n"
-        "if work.read.__module__ != __name__ and os.environ.get('DEADLY') != str(os.getpid()):\n"
-        "    work.read = deadly\n"
-    )
-    os.environ["DEADLY"] = str(os.getpid())
-    try:
-        options = ["scans", "-o", "two", "--samples", "2", "--jobs", "2", "--import", "deadly.py"]
-        assert binarize(*options) == 1
-    finally:
-        del os.environ["DEADLY"]
+    deadly = import_deadly(monkeypatch)
+    assert binarize("scans", "-o", "two", "--samples", "2", *deadly) == 1
     why = "scans/deadly.png: the process that worked on it was killed (SIGKILL, out of memory?)"
     assert capsys.readouterr().err.splitlines()[-2:] == ["flowkit: 1 of 7 pages failed:", f"  {why}"]
     assert tree("two") == tree("one")

@@ -6,11 +6,11 @@ import gc
 import os
 import signal
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from killing import kill_in
+from killing import import_deadly, kill_in
 from places import Places
 from scans import scan, tree
 
@@ -20,6 +20,15 @@ from flowkit.pages.batch.mirror import AtHand, Mirror
 from flowkit.pages.batch.plan import Sheet
 
 
+@pytest.fixture
+def interruptible() -> Iterator[None]:
+    """Interrupts are heard, which they are not in a shell's background."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("interruptible")
 @pytest.mark.parametrize("how", ["interrupted", "ended"])
 def test_a_run_that_is_stopped_keeps_its_report(
     how: str, place: Places, binarize: Callable[..., int], monkeypatch: pytest.MonkeyPatch
@@ -33,14 +42,12 @@ def test_a_run_that_is_stopped_keeps_its_report(
             os.kill(os.getpid(), signal.SIGTERM if how == "ended" else signal.SIGINT)
 
     before = signal.getsignal(signal.SIGTERM)
-    interrupts = signal.signal(signal.SIGINT, signal.default_int_handler)  # ignored in a shell's background
     monkeypatch.setattr(store, "put", stopping)
     if how == "ended":
         with pytest.raises(SystemExit):
             binarize("scans", "-o", out.url)
     else:
         assert binarize("scans", "-o", out.url) == 130
-    signal.signal(signal.SIGINT, interrupts)
     assert signal.getsignal(signal.SIGTERM) == before
     assert [r["output"] for r in out.report()] == ["1.png", "b/2.png", "b/c/3.png"]
 
@@ -94,19 +101,7 @@ def test_processes_that_die_leave_nothing(
     scans.take("scans")
     Path("scans/deadly.png").unlink()
     assert binarize("scans", "-o", "whole") == 0
-    Path("deadly_far.py").write_text(
-        "import os, signal\n"
-        "from flowkit.pages.batch import work\n"
-        "read = work.read\n"
-        "def deadly(path, **options):\n"
-        "    if path.name == 'deadly.png':\n"
-        "        os.kill(os.getpid(), signal.SIGKILL)\n"
-        "    return read(path, **options)\n"
-        "if os.environ.get('DEADLY') != str(os.getpid()):\n"
-        "    work.read = deadly\n"
-    )
-    monkeypatch.setenv("DEADLY", str(os.getpid()))
-    assert binarize(scans.url, "-o", out.url, "--jobs", "2", "--import", "deadly_far.py") == 1
+    assert binarize(scans.url, "-o", out.url, *import_deadly(monkeypatch)) == 1
     assert out.tree() == tree("whole")
     [failed] = [r for r in out.report() if r["status"] == "failed"]
     assert failed["error"].startswith(f"{scans.url}/deadly.png: the process that worked on it was killed")

@@ -175,26 +175,34 @@ def test_nvcc_compiles_the_kernels_without_a_warning_and_without_spills(nvcc, tm
     assert {name for name, _, bytes_spilled in entries if bytes_spilled != "0"} == set()
 
 
-@pytest.fixture(scope="module")
-def ptx(nvcc, tmp_path_factory) -> str:
+def ptx(nvcc, folder: Path, architecture: str, kernel: str) -> dict[str, str]:
     """Of the binding, against the stable headers of the torch that is here, though it may be without CUDA."""
-    path = tmp_path_factory.mktemp("binding") / "affine.ptx"
+    path = folder / "affine.ptx"
     told = call(
-        *(nvcc, *STRICT, *COMMON_NVCC_FLAGS, "-arch=compute_80", "-ptx"),
+        *(nvcc, *STRICT, *COMMON_NVCC_FLAGS, f"-arch=compute_{architecture}", "-ptx"),
         *(sources.target_define(torch.__version__), "-isystem", TORCH / "include"),
         *(*sources.cuda_sources(), "-o", path),
     )
     assert told == ""
-    return path.read_text()
+    entries = re.finditer(rf"\.entry (\w*{kernel}\w*)\(.*?\n}}\n", path.read_text(), re.DOTALL)
+    return {found[1]: found[0] for found in entries}
 
 
 @pytest.mark.slow
-def test_nvcc_makes_accesses_of_sixteen_bytes(ptx):
+def test_the_sum_of_log_dets_waits_where_it_may_be_early(nvcc, tmp_path):
+    """Its launch may come early: without the wait it would add up old numbers."""
+    kernels = ptx(nvcc, tmp_path, "90", "sum_kernel")
+    assert len(kernels) == 2  # floats and doubles
+    for body in kernels.values():
+        before, _, after = body.partition("griddepcontrol.wait")
+        assert "ld.global" in after
+        assert "ld.global" not in before
+
+
+@pytest.mark.slow
+def test_nvcc_makes_accesses_of_sixteen_bytes(nvcc, tmp_path):
     """Loads and stores of a wide kernel, but for the sums of log s and the gradients by them."""
-    kernels = {
-        found[1]: found[0]
-        for found in re.finditer(r"\.entry (\w*affine_kernel\w*)\(.*?\n}\n", ptx, re.DOTALL)
-    }
+    kernels = ptx(nvcc, tmp_path, "80", "affine_kernel")
     assert len(kernels) == 48  # types, widths, scale maps, passes
     for name, body in kernels.items():
         assert ".local" not in body
