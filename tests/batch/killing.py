@@ -11,7 +11,6 @@ from typing import Any
 
 import pytest
 
-
 _NUMBERS = itertools.count()
 
 
