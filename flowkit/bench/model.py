@@ -88,9 +88,9 @@ def run(args: argparse.Namespace) -> Report:
 
 
 def _sampling(name: str, args: argparse.Namespace, device: torch.device) -> list[Row]:
-    flow = _model(name, args.set, device).eval()
+    flow = prepared(name, args.set, device).eval()
     naive = NaiveFlow(flow)
-    image, y = _pair(flow, 1, device)
+    image, y = pair(flow, 1, device)
     rows = []
     with torch.no_grad():
         for n in args.samples:
@@ -166,17 +166,19 @@ def _timed(
     ]
 
 
-def _model(name: str, overrides: Sequence[str], device: torch.device) -> ConditionalFlow:
+def prepared(name: str, overrides: Sequence[str], device: torch.device) -> ConditionalFlow:
+    """A recipe's model in training mode, its encoder frozen, its actnorms set."""
     torch.manual_seed(0)
     flow = build(name, overrides=overrides).to(device).train()
     flow.encoder.requires_grad_(False)
-    image, y = _pair(flow, 2, device)
+    image, y = pair(flow, 2, device)
     with torch.no_grad():
         flow(image).log_prob(y)  # sets the actnorms
     return flow
 
 
-def _pair(flow: ConditionalFlow, batch: int, device: torch.device) -> tuple[Tensor, Tensor]:
+def pair(flow: ConditionalFlow, batch: int, device: torch.device) -> tuple[Tensor, Tensor]:
+    """Images and targets of the model's kinds, targets `SIDE` x `SIDE`."""
     generator = torch.Generator().manual_seed(0)
     side = SIDE // flow.scale
     image = torch.rand(batch, flow.in_channels, side, side, generator=generator)
@@ -185,9 +187,9 @@ def _pair(flow: ConditionalFlow, batch: int, device: torch.device) -> tuple[Tens
 
 
 def _losses(name: str, overrides: Sequence[str], device: torch.device, batch: int) -> Losses:
-    flow = _model(name, overrides, device)
+    flow = prepared(name, overrides, device)
     naive = NaiveFlow(flow)
-    image, y = _pair(flow, batch, device)
+    image, y = pair(flow, batch, device)
 
     def ours(recompute: bool) -> Tensor:
         flow.recompute = recompute

@@ -16,9 +16,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from flowkit.data.degradations.base import Compose, Mask, absorb
+from flowkit.data.degradations.blank import paper
 from flowkit.data.degradations.noise import Noise
 from flowkit.data.degradations.optics import Defocus, Jpeg
-from flowkit.data.degradations.paper import YELLOWING, laid_lines
 from flowkit.data.degradations.spec import Steps, degradations_from
 from flowkit.data.degradations.stains import RUST, WATER, spot, water_mark
 from flowkit.data.degradations.verso import BleedThrough
@@ -26,34 +26,8 @@ from flowkit.data.draw import draw_page
 from flowkit.data.texture import Array, blur, smooth_field, smoothstep, to_uint8
 from flowkit.errors import DataError
 
-# per channel: what aged paper reflects, and how much of each light the inks take
-_PAPERS = np.array(
-    [(0.93, 0.89, 0.80), (0.90, 0.84, 0.71), (0.94, 0.92, 0.86), (0.86, 0.79, 0.66)], np.float32
-)
+# per channel: how much of each light the inks take
 _INKS = np.array([(0.84, 0.96, 1.06), (0.95, 0.99, 1.02), (0.74, 0.95, 1.12)], np.float32)
-
-
-def paper(shape: tuple[int, int], rng: np.random.Generator, strength: float = 1.0) -> Array:
-    """Empty paper of `shape` (H, W): a colour, yellowing, darker edges, cloudy pulp, fibres, laid lines."""
-    height, width = shape
-    colour = _PAPERS[rng.integers(len(_PAPERS))] + rng.normal(0, 0.015) * np.array(YELLOWING, np.float32)
-    slow = smooth_field(height, width, 0.35 * (height + width), rng, 2)
-    pulp = smooth_field(height, width, 14, rng, 3)
-    fibre = smooth_field(height, width, 2.2, rng)
-    grain = 0.030 * slow + 0.011 * pulp + 0.014 * fibre
-    if rng.random() < 0.6:
-        grain += laid_lines(height, width, rng)
-    density = strength * (_edge_tone(height, width, rng) - grain)
-    return np.clip(absorb(colour, density, YELLOWING), 0, 1)
-
-
-def _edge_tone(height: int, width: int, rng: np.random.Generator) -> Array:
-    """Density of the browning that air and hands leave along the edges of a leaf."""
-    reach = 0.05 * (height + width) / 2 + 1
-    x, y = np.arange(width, dtype=np.float32), np.arange(height, dtype=np.float32)[:, None]
-    away = np.minimum(np.minimum(x, width - 1 - x), np.minimum(y, height - 1 - y))
-    away = away * (1 + 0.25 * smooth_field(height, width, reach * 2, rng, 3))
-    return np.asarray(rng.uniform(0.08, 0.22) * np.exp(-np.maximum(away, 0) / reach), np.float32)
 
 
 def lay_ink(page: Array, truth: Mask, rng: np.random.Generator, strength: float = 1.0) -> tuple[Array, Mask]:

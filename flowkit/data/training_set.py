@@ -14,6 +14,7 @@ from torch.utils.data import Dataset
 from flowkit.data.cache import Pages, WholePages
 from flowkit.data.crops import Pieces, crop, ink_of_image, turn, zoomed
 from flowkit.data.degradations import Compose, Degradation, degradations_from
+from flowkit.data.degradations.blank import without_ink
 from flowkit.data.sheets import Endless, Task
 from flowkit.errors import DataError
 
@@ -109,13 +110,14 @@ class TrainingSet(Dataset[tuple[Tensor, Tensor]]):
             image, target = self._piece(index, rng)
             if _shows_ink(target) or rng.random() < PAPER_KEPT:
                 break
-        values: NDArray[np.float32] = image.astype(np.float32) / np.float32(255)
+        values = _in_unit(image)
         if self.degrade is not None:
             values = self.degrade(
                 values,
                 rng,
                 ink=ink_of_image(target, self.task.scale) if self.task.binary else None,
-                other=lambda: self._piece(index, rng)[0].astype(np.float32) / np.float32(255),
+                other=lambda: _in_unit(self._piece(index, rng)[0]),
+                paper=(lambda: self._paper(index, rng)) if self.task.binary else None,
             )
         turns, mirrored = int(rng.integers(4)), bool(rng.random() < 0.5)
         seen, wanted = turn(values, turns, mirrored), turn(target, turns, mirrored)
@@ -139,6 +141,11 @@ class TrainingSet(Dataset[tuple[Tensor, Tensor]]):
         lines.append(f"validation: {len(self.validation)} pages")
         return lines
 
+    def _paper(self, index: int, rng: np.random.Generator) -> NDArray[np.float32]:
+        """A piece of another page without its ink."""
+        image, target = self._piece(index, rng)
+        return without_ink(_in_unit(image), ink_of_image(target, self.task.scale), rng)
+
     def _piece(self, index: int, rng: np.random.Generator) -> Pieces:
         number = _draw(self._sources, rng)
         share = self.shares[number]
@@ -161,6 +168,10 @@ def _shows_ink(target: NDArray[np.generic]) -> bool:
     # An image has no truth: what differs from the paper around it by a quarter of the range is taken for ink.
     grey = target.mean(axis=2)
     return float((np.abs(grey - np.median(grey)) > 64).mean()) >= INK_SHARE
+
+
+def _in_unit(image: NDArray[np.uint8]) -> NDArray[np.float32]:
+    return image.astype(np.float32) / np.float32(255)
 
 
 def _cumulated(weights: Sequence[float] | NDArray[np.float64]) -> NDArray[np.float64]:

@@ -51,6 +51,8 @@ class UNet(Encoder):
         blocks: residual blocks at each scale, on the way down and on the way up.
         contrast: sides of windows, in cells of 2x2 pixels, whose mean and deviation the network is given
             beside the image, see `LocalContrast`.
+        gain: what the image's contrast around mid-grey is multiplied by, outside of training. Patches that
+            are trained on are pages that have lost contrast; below 1, a page looks more like them.
     """
 
     def __init__(
@@ -61,6 +63,7 @@ class UNet(Encoder):
         widths: Sequence[int] = (48, 64, 96, 128, 160),
         blocks: int = 1,
         contrast: Sequence[int] = (),
+        gain: float = 1.0,
     ) -> None:
         super().__init__()
         check_image_options(in_channels, scale)
@@ -68,9 +71,12 @@ class UNet(Encoder):
             raise ShapeError(f"widths must be positive numbers, one per scale, got {list(widths)}")
         if blocks < 1:
             raise ShapeError(f"blocks must be positive, got {blocks}")
+        if not 0 < gain <= 1:
+            raise ShapeError(f"gain must be above 0 and at most 1, got {gain}")
         self.in_channels = in_channels
         self.scale = scale
         self.widths = tuple(widths)
+        self.gain = gain
         self.strides: set[int] = set()
         self.multiple = 2
         self.grid = 2 ** len(widths)
@@ -96,7 +102,7 @@ class UNet(Encoder):
 
     def forward(self, image: Tensor) -> dict[int, Tensor]:
         """Features at every promised stride."""
-        hidden = self.stem(self.contrast(F.pixel_unshuffle(2 * image - 1, 2)))
+        hidden = self.stem(self.contrast(self.cells(image)))
         skips = [hidden]
         for down in self.down:
             hidden = down(hidden)
@@ -109,6 +115,10 @@ class UNet(Encoder):
             hidden = self.merge[level - 1](skip + coarse[..., : skip.shape[2], : skip.shape[3]])
             levels[level] = hidden
         return {stride: levels[(stride // self.scale).bit_length() - 1] for stride in sorted(self.strides)}
+
+    def cells(self, image: Tensor) -> Tensor:
+        """(B, C, H, W) in [0, 1] -> (B, 4 C, H/2, W/2) around 0: what the network is given."""
+        return F.pixel_unshuffle((2 * image - 1) * (1.0 if self.training else self.gain), 2)
 
     def stream(self) -> RowStream:
         """See `Encoder.stream`."""
@@ -135,7 +145,7 @@ class UNetRows:
     def push(self, rows: Tensor, *, last: bool) -> dict[int, list[Tensor]]:
         """See `RowStream.push`."""
         ready: dict[int, list[Tensor]] = {stride: [] for stride in sorted(self.net.strides)}
-        cells = self.contrast.push(F.pixel_unshuffle(2 * rows - 1, 2), last=last)
+        cells = self.contrast.push(self.net.cells(rows), last=last)
         for _ in self._level(1, cells.contiguous(memory_format=torch.channels_last), last, ready):
             pass
         return ready

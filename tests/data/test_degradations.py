@@ -18,7 +18,8 @@ from flowkit.data.degradations import (
     degradations_from,
     draw,
 )
-from flowkit.data.degrade import drawn_pair, lay_ink, paper
+from flowkit.data.degradations.blank import paper, without_ink
+from flowkit.data.degrade import drawn_pair, lay_ink
 from flowkit.data.draw import draw_page
 from flowkit.errors import DataError, FlowkitError, RecipeError
 
@@ -247,3 +248,39 @@ def test_paper_of_any_strength_is_an_image() -> None:
         assert sheet.shape == (20, 31, 3)
         assert sheet.min() >= 0
         assert sheet.max() <= 1
+
+
+def test_ink_moves_to_the_paper_of_another_page(page: Any) -> None:
+    image, ink = page
+    stained = image * np.where(np.arange(image.shape[0])[:, None, None] < 40, np.float32(0.6), 1)
+    sheet = np.linspace(0.5, 0.9, image.shape[1], dtype=np.float32)[:, None].repeat(3, 1)
+    sheet = np.broadcast_to(sheet, image.shape)
+    away = np.asarray(Image.fromarray(ink).filter(ImageFilter.MaxFilter(13))) == 0
+    move = degradations_from([{"type": "other_paper", "density": [1, 1]}])
+    moved = move(stained, rng(), ink=ink, paper=lambda: sheet)
+    np.testing.assert_allclose(moved[away], sheet[away], atol=1e-6)
+    # ink lets through what it let through on its own paper, stained or not
+    own = np.array([0.85, 0.8, 0.7])
+    np.testing.assert_allclose((moved / sheet)[ink].mean(0), 0.15 / own, atol=0.02)
+    paler = degradations_from([{"type": "other_paper", "density": [0.5, 0.5]}])
+    half = paler(stained, rng(), ink=ink, paper=lambda: sheet)
+    np.testing.assert_allclose((half / sheet)[ink].mean(0), (0.15 / own) ** 0.5, atol=0.03)
+
+
+def test_paper_without_its_ink_goes_on_under_it() -> None:
+    ink = draw_page(160, 120, rng(3), text_size=30)
+    slope = np.linspace(0.6, 0.9, 160, dtype=np.float32)[None, :, None]
+    sheet = slope * np.ones((120, 1, 3), np.float32)
+    soft = np.asarray(Image.fromarray(ink).convert("L").filter(ImageFilter.GaussianBlur(0.7)), np.float32)
+    written = sheet * (1 - 0.8 * soft[..., None] / 255)
+    left = without_ink(written, ink, rng())
+    assert np.abs(left - sheet).mean() < 0.01
+    assert np.abs(left - sheet).max() < 0.1
+    assert np.abs(written - sheet).max() > 0.4
+    # another seed, other grain, and only under the ink
+    grainy = written + 0.02 * rng(1).standard_normal((120, 160, 1), np.float32)
+    first, second = (without_ink(grainy, ink, rng(seed)) for seed in (0, 1))
+    away = np.asarray(Image.fromarray(ink).filter(ImageFilter.MaxFilter(13))) == 0
+    np.testing.assert_allclose(first[away], second[away], atol=1e-6)
+    assert (first[ink] - left[ink]).std() > 0.01
+    assert not np.array_equal(first[ink], second[ink])

@@ -14,6 +14,7 @@ import pytest
 from PIL import Image
 
 from flowkit.data import degrade as steps
+from flowkit.data.degradations.blank import paper
 from flowkit.data.degrade import degrade
 from flowkit.data.draw import draw_page
 from flowkit.data.texture import Array, blur, smooth_field, smoothstep
@@ -77,7 +78,7 @@ STEPS: dict[str, Callable[..., Array]] = {
 
 @pytest.mark.parametrize("name", STEPS)
 def test_each_step_repeats_itself_leaves_its_input_alone_and_stays_in_range(name: str, truth: Any) -> None:
-    step, page = STEPS[name], steps.paper(truth.shape, rng())
+    step, page = STEPS[name], paper(truth.shape, rng())
     before = page.copy()
     for strength in (1.0, 3.0):
         # seed 2 spills something
@@ -94,7 +95,7 @@ def test_each_step_repeats_itself_leaves_its_input_alone_and_stays_in_range(name
 
 @pytest.mark.parametrize("name", [name for name in STEPS if name != "ink"])
 def test_a_step_of_strength_0_changes_nothing(name: str, truth: Any) -> None:
-    page = steps.paper(truth.shape, rng())
+    page = paper(truth.shape, rng())
     np.testing.assert_allclose(STEPS[name](page, truth, rng(2), 0.0), page, atol=1e-6)
 
 

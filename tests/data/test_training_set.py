@@ -163,12 +163,30 @@ def test_ink_at_high_resolution_of_an_image_at_low(tmp_path, write, zoom):
 def test_degradations_see_the_ink_that_the_image_shows(paired):
     seen = []
 
-    def look(values, rng, *, ink, other):
-        seen.append((values.shape[:2], ink.shape, other().shape[:2]))
+    def look(values, rng, *, ink, other, paper):
+        seen.append((values.shape[:2], ink.shape, other().shape[:2], paper().shape[:2]))
         return values
 
     training_set([paired], task=Task(True, scale=2), patch=16, seed=0, length=1, degrade=look)[0]
-    assert seen == [((8, 8), (8, 8), (8, 8))]
+    assert seen == [((8, 8), (8, 8), (8, 8), (8, 8))]
+
+
+def test_the_paper_of_another_page_has_no_ink_left(tmp_path, write):
+    ink = np.zeros((64, 64), bool)
+    ink[20:24, 8:56] = ink[40:56, 30:33] = True
+    write(tmp_path / "img" / "a.png", np.where(ink[..., None], 40, np.full(3, 200)).astype(np.uint8))
+    write(tmp_path / "gt" / "a.png", np.where(ink, 0, 255).astype(np.uint8))
+    sheets = []
+
+    def look(values, rng, *, ink, other, paper):
+        sheets.append((other().min(), paper()))
+        return values
+
+    source = {"type": "paired", "path": str(tmp_path)}
+    training_set([source], task=Task(True, scale=1), patch=48, seed=0, length=1, degrade=look)[0]
+    ((written, sheet),) = sheets
+    assert written == np.float32(40) / 255
+    np.testing.assert_allclose(sheet, 200 / 255, atol=1e-3)
 
 
 def test_weights_are_shares_of_the_samples(tmp_path, write):

@@ -83,6 +83,15 @@ def test_odd_sizes_go_through_a_unet(perturb):
     assert sizes == {2: (7, 11), 4: (4, 6), 8: (2, 3)}
 
 
+def test_pages_lose_contrast_outside_of_training_only(perturb):
+    options = {"widths": (3, 4), "contrast": (3,)}
+    plain, _ = make("unet", options, (2,), perturb)
+    calm, _ = make("unet", {**options, "gain": 0.6}, (2,), perturb)
+    image = torch.rand(2, 3, 14, 22, dtype=torch.float64)
+    torch.testing.assert_close(calm(image)[2], plain(0.5 + 0.6 * (image - 0.5))[2])
+    torch.testing.assert_close(calm.train()(image)[2], plain.train()(image)[2])
+
+
 def test_the_long_skip_starts_where_it_says(perturb):
     options = {"scale": 2, "features": 4, "growth": 2, "blocks": 1, "stack": ()}
     image = torch.rand(1, 3, 6, 8, dtype=torch.float64)
@@ -138,6 +147,7 @@ def test_rrdb_has_the_published_size():
         (lambda: UNet(in_channels=0), "in_channels must be positive, got 0"),
         (lambda: UNet(widths=()), "widths must be positive"),
         (lambda: UNet(blocks=0), "blocks must be positive, got 0"),
+        (lambda: UNet(gain=0), "gain must be above 0 and at most 1, got 0"),
         (lambda: UNet(contrast=[4]), r"contrast must be odd sides of windows, from 3, got \[4\]"),
         (
             lambda: UNet().provide(1),

@@ -10,10 +10,11 @@ import torch
 from flowkit.encoders import RRDB, UNet
 
 
-@pytest.fixture(scope="module", params=[(), (3, 11)], ids=["plain", "contrast"])
+@pytest.fixture(scope="module", params=[((), 1.0), ((3, 11), 0.6)], ids=["plain", "contrast"])
 def net(request) -> UNet:
     torch.manual_seed(3)
-    net = UNet(in_channels=1, widths=(3, 4, 5), blocks=2, contrast=request.param).double()
+    contrast, gain = request.param
+    net = UNet(in_channels=1, widths=(3, 4, 5), blocks=2, contrast=contrast, gain=gain).double()
     for stride in (2, 4, 8):
         net.provide(stride)
     for module in net.modules():

@@ -31,11 +31,13 @@ class Scene(NamedTuple):
         rng: the only source of randomness.
         ink: where the ink is, bool (H, W), if that is known.
         other: makes another page, (H, W, 3) in [0, 1], for what shines through; None if there is none.
+        paper: makes the paper of another page, of the image's shape, without its ink; None if there is none.
     """
 
     rng: np.random.Generator
     ink: Mask | None
     other: Other | None
+    paper: Other | None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -78,6 +80,7 @@ class Degradation:
         *,
         ink: Mask | None = None,
         other: Other | None = None,
+        paper: Other | None = None,
     ) -> Array:
         """The degraded image: float32 in [0, 1], of the same shape; the input is left as it is.
 
@@ -86,10 +89,11 @@ class Degradation:
             rng: its state decides everything that is random.
             ink: where the ink is, bool (H, W); left out, it is guessed where it matters.
             other: makes another page for what shines through; left out, writing is drawn.
+            paper: makes the paper of another page, of the image's shape; left out, paper is drawn.
         """
         if self.probability < 1 and rng.random() >= self.probability:
             return image
-        out = self.apply(image, Scene(rng, ink, other))
+        out = self.apply(image, Scene(rng, ink, other, paper))
         return np.asarray(np.clip(out, 0, 1), np.float32)
 
     def apply(self, image: Array, scene: Scene) -> Array:
@@ -118,10 +122,11 @@ class Compose:
         *,
         ink: Mask | None = None,
         other: Other | None = None,
+        paper: Other | None = None,
     ) -> Array:
         """As one degradation, in the order of `steps`."""
         for step in self.steps:
-            image = step(image, rng, ink=ink, other=other)
+            image = step(image, rng, ink=ink, other=other, paper=paper)
         return image
 
 

@@ -38,7 +38,7 @@ class OneOf(Degradation):
     def apply(self, image: Array, scene: Scene) -> Array:
         """The one that was drawn, with its own probability."""
         chosen = self.of[int(scene.rng.integers(len(self.of)))]
-        return chosen(image, scene.rng, ink=scene.ink, other=scene.other)
+        return chosen(image, scene.rng, ink=scene.ink, other=scene.other, paper=scene.paper)
 
 
 def degradations_from(spec: str | Steps) -> Compose:
