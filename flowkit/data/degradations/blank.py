@@ -40,9 +40,9 @@ class OtherPaper(Degradation):
             own, share = paper_around(image), np.ones((1, 1, 1), np.float32)
         else:
             own, share = without_ink(image, scene.ink, scene.rng), _near(scene.ink)[..., None]
+        passes = np.clip(image / np.maximum(own, 0.03), 0.02, 1) ** np.float32(draw(scene.rng, self.density))
         shape = (image.shape[0], image.shape[1])
         sheet = paper(shape, scene.rng) if scene.paper is None else scene.paper()
-        passes = np.clip(image / np.maximum(own, 0.03), 0.02, 1) ** np.float32(draw(scene.rng, self.density))
         return np.asarray(sheet * (1 - share * (1 - passes)), np.float32)
 
 

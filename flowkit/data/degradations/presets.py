@@ -67,4 +67,11 @@ _AGED: list[Any] = [
     {"type": "jpeg", "probability": 0.3},
 ]
 
-PRESETS: dict[str, list[Any]] = {"light": _LIGHT, "archive": _ARCHIVE, "aged": _AGED}
+PRESETS: dict[str, list[Any]] = {
+    "light": _LIGHT,
+    "archive": _ARCHIVE,
+    "aged": _AGED,
+    # Any ink on any paper: pages that were not trained on are other pairs of the two.
+    "light_moved": [{"type": "other_paper", "probability": 0.4}, *_LIGHT],
+    "aged_moved": [{"type": "other_paper", "probability": 0.5}, *_AGED],
+}
