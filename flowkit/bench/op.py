@@ -57,7 +57,7 @@ def run(args: argparse.Namespace) -> Report:
         "Scale `soft`, shift and raw as the two halves of one tensor.",
         "GB/s: what the op has to move at least, by its time; % of copy: of a copy of z, same run.",
     ]
-    if why := _no_compile(device):
+    if why := no_compile(device):
         notes.append(f"No torch.compile: {why}.")
     else:
         ops["compile"] = torch.compile(formula, dynamic=False)
@@ -77,7 +77,7 @@ def formula(z: Tensor, parameters: Tensor, *, inverse: bool = False) -> tuple[Te
     return affine_formula(z, shift, raw, inverse=inverse)
 
 
-def _no_compile(device: torch.device) -> str | None:
+def no_compile(device: torch.device) -> str | None:
     """Why torch.compile has nothing to compile with; None where it has."""
     if device.type == "cpu":
         return None if build_tools.compiler() else "no C++ compiler"

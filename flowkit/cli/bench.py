@@ -13,7 +13,7 @@ from flowkit.cli.memory import keep_freed_memory
 from flowkit.cli.options import add_device, add_threads, positive, prepare
 from flowkit.device import usable
 
-TABLES = ("op", "model", "parts", "training", "pages")
+TABLES = ("op", "model", "compiled", "parts", "training", "pages")
 
 
 def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:

@@ -13,6 +13,8 @@ from __future__ import annotations
 import os
 import threading
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
@@ -60,6 +62,18 @@ def _active(kind: str) -> bool:
     if found is None:
         found = _resolve(kind)
     return found.library is not None
+
+
+@contextmanager
+def without() -> Iterator[None]:
+    """The pure-PyTorch path within, whatever there is: for comparisons, in one thread."""
+    kept = dict(_resolved)
+    _resolved.update({kind: Kernels(None, "") for kind in KINDS})
+    try:
+        yield
+    finally:
+        _resolved.clear()
+        _resolved.update(kept)
 
 
 def policy() -> str:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import itertools
+import json
 
 import pytest
 import torch
 
+from flowkit.cli import main
 from flowkit.ops import SCALES, affine
 from flowkit.ops.affine import affine_formula
 
@@ -162,3 +164,28 @@ def test_a_transform_is_compiled_without_a_break(compiled):
     jacobian = torch.func.jacrev(lambda z: affine(z, shift, raw)[0])
     torch.compiler.reset()
     torch.testing.assert_close(torch.compile(jacobian, fullgraph=True, backend="aot_eager")(z), jacobian(z))
+
+
+@pytest.mark.slow
+def test_a_table_of_compiled_models_has_graphs_with_the_op_and_without(compiled, tmp_path, monkeypatch):
+    """That it is set aside in some graphs and stays in others: seen by what the graphs call."""
+    graphs = []
+
+    def watched(function, **options):
+        def backend(graph, _):
+            parts = [part for part in graph.modules() if isinstance(part, torch.fx.GraphModule)]
+            graphs.append(any("ops.flowkit.affine" in part.code for part in parts))
+            return graph
+
+        return real(function, backend=backend, **options)
+
+    real = torch.compile
+    monkeypatch.setattr(torch, "compile", watched)
+    sets = ["vars.steps=1", "vars.hidden=4", "encoder.widths=[4,4]"]
+    changes = [part for change in sets for part in ("--set", change)]
+    numbers = ["--batch", "1", "--samples", "2", "--rounds", "1"]
+    assert main(["bench", "compiled", "binarize_small", *changes, *numbers, "--out", str(tmp_path)]) == 0
+    rows = json.loads((tmp_path / "compiled-cpu.json").read_text())["rows"]
+    variants = ["eager", "compiled", "eager, fused op", "compiled, fused op"]
+    assert [row["variant"] for row in rows] == 2 * variants
+    assert graphs == [False, True, False, True]

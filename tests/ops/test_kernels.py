@@ -53,6 +53,16 @@ def test_off_uses_nothing(built, monkeypatch):
     assert set(kernels.status().values()) == {"pure PyTorch (FLOWKIT_KERNELS=off)"}
 
 
+def test_they_can_be_set_aside_for_a_while(built):
+    with pytest.raises(ZeroDivisionError), kernels.without():
+        assert not kernels.available(CPU)
+        raise ZeroDivisionError
+    assert kernels.available(CPU)
+    with kernels.without():
+        assert not kernels.available(CPU)
+    assert kernels.available(CPU)
+
+
 @pytest.mark.usefixtures("can_compile")
 def test_require_builds(stub, monkeypatch):
     monkeypatch.setenv("FLOWKIT_KERNELS", "require")

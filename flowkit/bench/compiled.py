@@ -1,0 +1,111 @@
+"""Whole models through `torch.compile`, with the affine op in plain torch and in compiled kernels.
+
+Weights, data and the encoder's freezing are those of the table `model`. Compiling a deep model takes minutes.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable, Iterator
+from contextlib import nullcontext
+from functools import partial
+
+import torch
+from torch import Tensor
+
+from flowkit.bench.model import pair, prepared
+from flowkit.bench.op import no_compile
+from flowkit.bench.report import Cell, Report
+from flowkit.bench.timing import compare
+from flowkit.ops import kernels
+from flowkit.recipe import read_recipe
+
+EAGER = "eager"
+
+Row = dict[str, Cell]
+Pass = Callable[[bool], Tensor]
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare what is measured."""
+    parser.add_argument(
+        "recipes", nargs="*", default=["srflow_x4", "binarize"], metavar="RECIPE", help="(%(default)s)"
+    )
+    parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="change the recipes")
+    parser.add_argument("--samples", type=int, default=16, metavar="N", help="of one image (%(default)s)")
+    parser.add_argument("--batch", type=int, default=4, metavar="N", help="pairs in a step (%(default)s)")
+    parser.set_defaults(rounds=5)
+
+
+def run(args: argparse.Namespace) -> Report:
+    """Measure each recipe.
+
+    Raises:
+        KernelError: FLOWKIT_KERNELS is `require`, and there are no compiled kernels.
+    """
+    device = torch.device(args.device)
+    notes = [
+        "Float32, all kept between the passes. The op: the affine op of injectors, couplings and splits."
+    ]
+    if why := no_compile(device):
+        notes.append(f"No torch.compile: {why}.")
+    if not kernels.available(device):
+        notes.append("No compiled kernels: see `flowkit env`, and `flowkit build-kernels`.")
+    rows = [row for name in args.recipes for row in _rows(name, args, device, compiles=why is None)]
+    return Report(f"compiled-{device.type}", "Whole models, compiled", rows, notes)
+
+
+def _rows(name: str, args: argparse.Namespace, device: torch.device, *, compiles: bool) -> list[Row]:
+    flow = prepared(name, args.set, device)
+    flow.recompute = False
+    image, y = pair(flow, args.batch, device)
+
+    # `fused` decides nothing here: torch.compile keeps a graph of its own for each of its values.
+    def forward(fused: bool) -> Tensor:
+        loss: Tensor = -flow(image).log_prob(y).mean()
+        return loss
+
+    def sample(fused: bool) -> Tensor:
+        with torch.no_grad():
+            drawn: Tensor = flow(image[:1]).sample(args.samples, temperature=0.8)
+        return drawn
+
+    rows: list[Row] = []
+    for what, pass_, training in (
+        (f"training step of {args.batch}", forward, True),
+        (f"{args.samples} samples", sample, False),
+    ):
+        flow.train(training)
+        timings = compare(
+            {by: partial(_call, run, fused) for by, run, fused in _variants(pass_, device, compiles)},
+            baseline=EAGER,
+            device=device,
+            rounds=args.rounds,
+        )
+        rows += [
+            {
+                "recipe": read_recipe(name).name,
+                "what": what,
+                "variant": by,
+                "s": timing.seconds,
+                "spread %": 100 * timing.spread,
+                "times as fast": timing.speedup,
+            }
+            for by, timing in timings.items()
+        ]
+    return rows
+
+
+def _variants(pass_: Pass, device: torch.device, compiles: bool) -> Iterator[tuple[str, Pass, bool]]:
+    for fused in (False, True) if kernels.available(device) else (False,):
+        and_op = ", fused op" * fused
+        yield EAGER + and_op, pass_, fused
+        if compiles:
+            yield "compiled" + and_op, torch.compile(pass_, dynamic=False), fused
+
+
+def _call(pass_: Pass, fused: bool) -> None:
+    with nullcontext() if fused else kernels.without():
+        result = pass_(fused)
+        if result.requires_grad:
+            torch.autograd.backward(result)
