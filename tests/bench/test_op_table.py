@@ -24,7 +24,7 @@ def small(monkeypatch):
 def test_a_row_for_each_case_pass_and_path(small, monkeypatch, built, why):
     """With kernels that are said to be there but are not, the same op is measured twice."""
     monkeypatch.setattr(kernels, "available", lambda device: built)
-    monkeypatch.setattr(op, "_no_compile", lambda device: why)
+    monkeypatch.setattr(op, "no_compile", lambda device: why)
     report = op.run(argparse.Namespace(device="cpu", rounds=1))
     paths = ["eager", *([] if why else ["compile"]), *(["fused"] if built else [])]
     passes = ["forward", "inverse", "forward + backward"]
