@@ -19,7 +19,7 @@ from flowkit.evaluation.task import Job, page_names
 from flowkit.evaluation.tiles import PICTURE, SIDE, WorstTiles
 from flowkit.evaluation.uncertainty import BAND, REVIEWED, Uncertainty, pooled
 from flowkit.metrics import components, dibco
-from flowkit.metrics.calibration import PRIOR
+from flowkit.metrics.calibration import PRIOR, WINDOW
 from flowkit.metrics.components import Components
 from flowkit.pages.review import TILE
 from flowkit.training.pictures import write_picture
@@ -27,7 +27,8 @@ from flowkit.training.pictures import write_picture
 ABOUT = (
     "Page NLL: -log p(truth | page) in nats per pixel, of all pixels together: of a flow an upper bound, by "
     "dequantisation; of a head the sum over pixels, which it takes to be independent.",
-    f"P(ink) of N samples is (votes + {PRIOR:g}) / (N + {2 * PRIOR:g}); all figures but the first are of it.",
+    f"P(ink) of N samples is (votes + m + {PRIOR:g}) / (N + {1 + 2 * PRIOR:g}), m the mean share of votes "
+    f"in a window of {WINDOW} x {WINDOW}; all figures but the first are of it.",
     f"Band: pixels within {BAND:g} of a contour of the truth.",
     f"Errors in worst tiles: the share of all wrong pixels that lies in the {100 * REVIEWED:g} % of the "
     f"{SIDE} x {SIDE} tiles with the most doubt; at most: in those with the most errors.",

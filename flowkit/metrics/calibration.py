@@ -20,20 +20,34 @@ Counts = NDArray[np.int64]
 
 BINS = 15
 
-PRIOR = 0.1
+PRIOR = 0.02
 """Votes on either side before the first sample; with 1, Laplace's rule, every certain pixel would cost
 log(1 + 1 / (N + 1)), which is more than all that models are unsure of."""
 
+WINDOW = 5
+"""Side of the window whose mean vote counts as one sample more."""
+
 
 def smoothed(votes: NDArray[np.integer], samples: int) -> Floats:
-    """P(ink) = (votes + a) / (samples + 2 a), a = `PRIOR`: the mean of Beta(a, a) after these votes.
+    """P(ink) = (votes + m + a) / (samples + 1 + 2 a), a = `PRIOR`, m the mean share of votes around a pixel.
 
-    A plain share of 0 or 1 would have an infinite log-likelihood as soon as it is wrong once.
+    A plain share of 0 or 1 would have an infinite log-likelihood as soon as it is wrong once, and N samples
+    say nothing finer than 1 / N. What is around a pixel, in its window of 5 x 5 (edges are repeated), says
+    which of those that all samples agree on are the surer.
 
-    >>> smoothed(np.array([0, 2, 4]), 4).round(3)
-    array([0.024, 0.5  , 0.976])
+    Args:
+        votes: (H, W), for ink, of the samples of a page.
+        samples: how many there are.
+
+    >>> smoothed(np.array([[0, 0, 0, 0, 0, 4]]), 4).round(3)
+    array([[0.004, 0.004, 0.004, 0.044, 0.083, 0.917]])
     """
-    return np.asarray((votes.astype(np.float64) + PRIOR) / (samples + 2 * PRIOR))
+    half = WINDOW // 2
+    padded = np.pad(votes.astype(np.int64), half, mode="edge")
+    for axis in (0, 1):  # sums of whole numbers: equal votes around equal pixels have equal probabilities
+        padded = np.lib.stride_tricks.sliding_window_view(padded, WINDOW, axis=axis).sum(-1)
+    around = padded / (samples * WINDOW**2)
+    return np.asarray((votes + around + PRIOR) / (samples + 1 + 2 * PRIOR))
 
 
 @dataclass(frozen=True, eq=False)

@@ -137,11 +137,19 @@ def test_what_is_found_in_the_worst_tiles():
     assert math.isnan(found_in_worst(doubt, np.zeros(20, np.int64)))
 
 
-def test_smoothed_shares_are_never_certain():
-    p = smoothed(np.arange(9), 8)
-    assert p[0] == pytest.approx(0.1 / 8.2)
-    assert p[-1] == pytest.approx(8.1 / 8.2)
-    assert p[4] == 0.5
+def test_smoothed_shares_are_never_certain_and_by_the_definition():
+    rng = np.random.default_rng(0)
+    votes = rng.integers(0, 9, (7, 11))
+    votes[:, 7:] = 8
+    p = smoothed(votes, 8)
+    for row, column in ((0, 0), (3, 4), (6, 10), (2, 9)):
+        rows, columns = (np.clip(np.arange(at - 2, at + 3), 0, n - 1) for at, n in ((row, 7), (column, 11)))
+        around = votes[np.ix_(rows, columns)].mean() / 8
+        assert p[row, column] == pytest.approx((votes[row, column] + around + 0.02) / 9.04)
+    assert 0 < p.min() < p.max() < 1
+    # of pixels that all samples agree on, those at the edge of the doubt are the less sure, the others alike
+    assert p[3, 7] < p[3, 9] == p[0, 10]
+    np.testing.assert_allclose(smoothed(8 - votes, 8), 1 - p)
 
 
 @pytest.mark.parametrize(
