@@ -13,27 +13,21 @@ from functools import partial
 import torch
 from torch import Tensor
 
-from flowkit.bench.model import pair, prepared
+from flowkit.bench.model import Row, pair, prepared, timed
 from flowkit.bench.op import no_compile
-from flowkit.bench.report import Cell, Report
-from flowkit.bench.timing import compare
+from flowkit.bench.options import add_recipes, add_sizes
+from flowkit.bench.report import Report
 from flowkit.ops import kernels
-from flowkit.recipe import read_recipe
 
 EAGER = "eager"
 
-Row = dict[str, Cell]
 Pass = Callable[[bool], Tensor]
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare what is measured."""
-    parser.add_argument(
-        "recipes", nargs="*", default=["srflow_x4", "binarize"], metavar="RECIPE", help="(%(default)s)"
-    )
-    parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="change the recipes")
-    parser.add_argument("--samples", type=int, default=16, metavar="N", help="of one image (%(default)s)")
-    parser.add_argument("--batch", type=int, default=4, metavar="N", help="pairs in a step (%(default)s)")
+    add_recipes(parser)
+    add_sizes(parser)
     parser.set_defaults(rounds=5)
 
 
@@ -76,23 +70,8 @@ def _rows(name: str, args: argparse.Namespace, device: torch.device, *, compiles
         (f"{args.samples} samples", sample, False),
     ):
         flow.train(training)
-        timings = compare(
-            {by: partial(_call, run, fused) for by, run, fused in _variants(pass_, device, compiles)},
-            baseline=EAGER,
-            device=device,
-            rounds=args.rounds,
-        )
-        rows += [
-            {
-                "recipe": read_recipe(name).name,
-                "what": what,
-                "variant": by,
-                "s": timing.seconds,
-                "spread %": 100 * timing.spread,
-                "times as fast": timing.speedup,
-            }
-            for by, timing in timings.items()
-        ]
+        calls = {by: partial(_call, run, fused) for by, run, fused in _variants(pass_, device, compiles)}
+        rows += timed(name, what, calls, args.rounds, device, baseline=EAGER)
     return rows
 
 

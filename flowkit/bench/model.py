@@ -7,7 +7,7 @@ training; weights are those of an untrained model after its actnorms have seen a
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import NamedTuple
 
@@ -17,6 +17,7 @@ from torch.utils.checkpoint import checkpoint
 
 from flowkit.bench.memory import cuda_peak, process_peak, saved_for_backward
 from flowkit.bench.naive import NaiveFlow
+from flowkit.bench.options import add_recipes, count
 from flowkit.bench.report import Cell, Report
 from flowkit.bench.timing import compare
 from flowkit.flow import ConditionalFlow
@@ -49,10 +50,7 @@ class Losses(NamedTuple):
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare what is measured."""
-    parser.add_argument(
-        "recipes", nargs="*", default=["srflow_x4", "binarize"], metavar="RECIPE", help="(%(default)s)"
-    )
-    parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="change the recipes")
+    add_recipes(parser)
     parser.add_argument("--parts", nargs="+", choices=PARTS, default=PARTS, help="(%(default)s)")
     for name, default, what in (
         ("samples", [1, 4, 16], "samples of one image"),
@@ -60,7 +58,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         ("depths", [8, 16, 32, 64], "values of vars.steps, for memory"),
     ):
         parser.add_argument(
-            f"--{name}", nargs="+", type=int, default=default, metavar="N", help=f"{what} (%(default)s)"
+            f"--{name}", nargs="+", type=count, default=default, metavar="N", help=f"{what} (%(default)s)"
         )
     parser.set_defaults(rounds=5)
 
@@ -106,18 +104,18 @@ def _sampling(name: str, args: argparse.Namespace, device: torch.device) -> list
                 return [naive.decode(image, latents) for latents in z]
 
             what = f"{n} sample{'s' * (n > 1)}"
-            rows += _timed(name, what, {NAIVE: theirs, RECOMPUTING: ours}, args.rounds, device)
+            rows += timed(name, what, {NAIVE: theirs, RECOMPUTING: ours}, args.rounds, device)
         scored: dict[str, Step] = {
             NAIVE: lambda: naive.log_prob(image, y),
             RECOMPUTING: lambda: flow(image).log_prob(y),
         }
-        rows += _timed(name, "log-likelihood", scored, args.rounds, device)
+        rows += timed(name, "log-likelihood", scored, args.rounds, device)
     return rows
 
 
 def _training(name: str, args: argparse.Namespace, device: torch.device, batch: int) -> list[Row]:
     losses = _losses(name, args.set, device, batch)
-    rows = _timed(
+    rows = timed(
         name,
         f"training step of {batch}",
         {variant: partial(_step, loss) for variant, loss in losses.variants.items()},
@@ -149,9 +147,15 @@ def _depth(name: str, args: argparse.Namespace, device: torch.device, steps: int
     }
 
 
-def _timed(
-    name: str, what: str, variants: dict[str, Step], rounds: int, device: torch.device, baseline: str = NAIVE
+def timed(
+    name: str,
+    what: str,
+    variants: Mapping[str, Step],
+    rounds: int,
+    device: torch.device,
+    baseline: str = NAIVE,
 ) -> list[Row]:
+    """A row for each variant of a recipe's model, measured in turns."""
     timings = compare(variants, baseline=baseline, device=device, rounds=rounds)
     return [
         {

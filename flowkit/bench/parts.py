@@ -16,6 +16,7 @@ import torch
 from torch.profiler import ProfilerActivity, profile
 
 from flowkit.bench.model import pair, prepared
+from flowkit.bench.options import add_recipes, add_sizes
 from flowkit.bench.report import Cell, Report
 from flowkit.flow import ConditionalFlow
 from flowkit.recipe import read_recipe
@@ -35,12 +36,8 @@ Row = dict[str, Cell]
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare what is measured."""
-    parser.add_argument(
-        "recipes", nargs="*", default=["srflow_x4", "binarize"], metavar="RECIPE", help="(%(default)s)"
-    )
-    parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="change the recipes")
-    parser.add_argument("--samples", type=int, default=16, metavar="N", help="of one image (%(default)s)")
-    parser.add_argument("--batch", type=int, default=4, metavar="N", help="pairs in a step (%(default)s)")
+    add_recipes(parser)
+    add_sizes(parser)
     parser.set_defaults(rounds=3)
 
 

@@ -40,3 +40,14 @@ def test_the_op_is_told_from_the_rest_with_its_gradient():
     assert kind_of("flowkit::affine_packed") == "affine op"
     assert kind_of("aten::convolution_backward") == "convolution"
     assert kind_of("aten::add_") == OTHER
+
+
+@pytest.mark.parametrize("table", ["model", "compiled", "parts"])
+@pytest.mark.parametrize("value", ["0", "-1", "two"])
+def test_numbers_of_samples_are_counts(table, value, capsys):
+    with pytest.raises(SystemExit) as stopped:
+        main(["bench", table, "--samples", value])
+    assert stopped.value.code == 2
+    said = capsys.readouterr().err
+    assert "--samples" in said
+    assert "Traceback" not in said
