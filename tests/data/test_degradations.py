@@ -120,6 +120,9 @@ def test_one_of_takes_each_at_times_and_hands_on_what_it_knows(page: Any) -> Non
     paper_only = np.zeros_like(ink)
     np.testing.assert_array_equal(inside(image, rng(), ink=paper_only), image)
     assert not np.array_equal(alone(image, rng()), image)
+    moved = degradations_from([{"type": "one_of", "of": ["other_paper"]}])
+    sheet = np.full_like(image, 0.5)
+    np.testing.assert_array_equal(moved(image, rng(), ink=paper_only, paper=lambda: sheet), sheet)
 
 
 def test_the_other_page_shows_through_mirrored_and_only_darkens() -> None:
