@@ -13,6 +13,7 @@ import flowkit.targets  # noqa: F401  # registers
 from flowkit.checkpoint import load, save
 from flowkit.errors import FlowkitError
 from flowkit.flow import ConditionalDistribution, ConditionalFlow
+from flowkit.graphs import CapturedSampler
 from flowkit.layers import FlowLayer, Shape
 from flowkit.recipe import build, read_recipe
 from flowkit.registry import register
@@ -20,6 +21,7 @@ from flowkit.registry import register
 __version__ = "0.1.0"
 
 __all__ = [
+    "CapturedSampler",
     "ConditionalDistribution",
     "ConditionalFlow",
     "FlowLayer",

@@ -136,15 +136,15 @@ class ConditionalDistribution:
         Temperature 0 gives the image of z = 0. With a generator the result is reproducible, and the first of
         n samples are what fewer would have been.
         """
-        if n < 1:
-            raise ValueError(f"n must be 1 or more, got {n}")
-        if not temperature >= 0:
-            raise ValueError(f"temperature must be 0 or more, got {temperature}")
+        check_drawing(n, temperature)
         images, device = self._image.shape[0], self._image.device
         most = at_once(*self.target_shape[1:], device) if images == 1 else 1
         parts = []
         for start in range(0, n, most):
-            drawn = [self._draw(temperature, generator) for _ in range(start, min(start + most, n))]
+            drawn = [
+                draw_latents(self.latent_shapes, self._image, temperature, generator)
+                for _ in range(start, min(start + most, n))
+            ]
             latents = [torch.cat(zs) for zs in zip(*drawn, strict=True)]
             v = self._from_latents(latents, len(drawn))
             parts.append(self.flow.target.restore(v).view(len(drawn), images, *self.target_shape))
@@ -200,22 +200,40 @@ class ConditionalDistribution:
     def _from_latents(self, latents: Sequence[Tensor], samples: int = 1) -> Tensor:
         return from_latents(list(self.flow._flow_layers()), self._contexts, latents, samples)
 
-    def _draw(self, temperature: float, generator: torch.Generator | None) -> list[Tensor]:
-        image = self._image
-        device = generator.device if generator is not None else image.device
-        return [
-            temperature
-            * torch.randn((image.shape[0], *shape), generator=generator, dtype=image.dtype, device=device).to(
-                image.device
-            )
-            for shape in self.latent_shapes
-        ]
-
     def _checked(self, y: Tensor) -> Tensor:
         expected = (self._image.shape[0], *self.target_shape)
         if tuple(y.shape) != expected:
             raise ShapeError(f"expected a target {expected}, got {tuple(y.shape)}")
         return y.to(self._image.dtype)  # a mask may come as booleans
+
+
+def draw_latents(
+    shapes: Sequence[tuple[int, int, int]],
+    image: Tensor,
+    temperature: float,
+    generator: torch.Generator | None,
+) -> list[Tensor]:
+    """z ~ N(0, temperature^2), (B, C, h, w) for each shape: one sample of every image of a batch."""
+    device = generator.device if generator is not None else image.device
+    return [
+        temperature
+        * torch.randn((image.shape[0], *shape), generator=generator, dtype=image.dtype, device=device).to(
+            image.device
+        )
+        for shape in shapes
+    ]
+
+
+def check_drawing(n: int, temperature: float) -> None:
+    """Refuse what cannot be drawn.
+
+    Raises:
+        ValueError: no samples, or a temperature below 0.
+    """
+    if n < 1:
+        raise ValueError(f"n must be 1 or more, got {n}")
+    if not temperature >= 0:
+        raise ValueError(f"temperature must be 0 or more, got {temperature}")
 
 
 def _latents(layers: list[FlowLayer], channels: int) -> list[Shape]:

@@ -28,6 +28,7 @@ FLOORS = (
     "recompute",
     "flow",
     "decoding",
+    "graphs",
     "losses",
     "recipe",
     "checkpoint",

@@ -76,10 +76,8 @@ class Conv1x1(FlowLayer):
         return torch.linalg.inv(self._matrix().double()), self._log_det()
 
     def _kept(self) -> tuple[Tensor, Tensor]:
-        # W itself is compared: fused optimizers and `.data` change it without telling its version counter.
         matrix, kept = self._matrix(), self._cache
-        alike = kept is not None and (kept[0].device, kept[0].dtype) == (matrix.device, matrix.dtype)
-        if kept is None or not alike or not torch.equal(kept[0], matrix):
+        if kept is None or not _unchanged(kept[0], matrix):
             self._cache = kept = (matrix.clone(), *self._solve())
         return kept[1:]
 
@@ -95,6 +93,15 @@ class Conv1x1(FlowLayer):
     def _spread(log_det: Tensor, inputs: Tensor) -> Tensor:
         total = log_det * (inputs.shape[2] * inputs.shape[3])
         return total.to(inputs.dtype).expand(inputs.shape[0])
+
+
+def _unchanged(kept: Tensor, matrix: Tensor) -> bool:
+    if (kept.device, kept.dtype) != (matrix.device, matrix.dtype):
+        return False
+    if matrix.is_cuda and torch.cuda.is_current_stream_capturing():
+        return True  # nothing in a CUDA graph may wait for the device; the weights of one stay as they are
+    # W itself is compared: fused optimizers and `.data` change it without telling its version counter.
+    return torch.equal(kept, matrix)
 
 
 class _Factors(nn.Module):

@@ -6,6 +6,7 @@ import contextlib
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import torch
 from torch import Tensor, nn
@@ -14,6 +15,7 @@ from torch.nn.parallel import DistributedDataParallel
 from flowkit.flow import ConditionalFlow
 from flowkit.losses import Objective
 from flowkit.recipe import TrainOptions
+from flowkit.training.captured import CapturedPasses
 from flowkit.training.order import Batch, noise_of, seed_of
 from flowkit.training.processes import Processes
 from flowkit.training.schedule import share_of_rate
@@ -59,6 +61,9 @@ class Stepper:
         rates = ((rest, options.lr), (encoder, options.encoder_lr or options.lr))
         groups = [{"params": part, "initial_lr": rate} for part, rate in rates if part]
         self.optimizer = torch.optim.AdamW(groups, lr=options.lr, weight_decay=options.weight_decay)
+        self._captured: CapturedPasses | None = None
+        if processes.world == 1 and processes.device.type == "cuda":
+            self._captured = CapturedPasses(model, partial(self._pass, self.objective), options.seed)
         self._wrapped: nn.Module | None = None
 
     def take(self, step: int, passes: Sequence[Batch], indices: Sequence[range]) -> Outcome:
@@ -77,14 +82,17 @@ class Stepper:
             return Outcome(math.nan, math.nan, math.nan, finite=False)
         buffers = {name: buffer.clone() for name, buffer in self.model.named_buffers()}
         objective = self._parallel()
-        self.optimizer.zero_grad(set_to_none=True)
+        self.optimizer.zero_grad(
+            set_to_none=self._captured is None
+        )  # what was recorded adds to what there is
         sums = torch.zeros(2, device=self.processes.device)
         for number, (batch, part) in enumerate(zip(passes, indices, strict=True)):
             last = number == len(passes) - 1
             with _without_exchange(objective, last):
-                loss, bits = self._run(objective, batch, part)
-                torch.autograd.backward(loss / len(passes))
-            sums += torch.stack([loss.detach(), bits]).float() / len(passes)
+                if self._captured:
+                    sums += self._captured(batch, part)
+                else:
+                    sums += self._pass(objective, batch, self._noise(part))
         norm = float(nn.utils.clip_grad_norm_(self.model.parameters(), self.options.clip))
         finite = math.isfinite(norm)
         if finite:
@@ -122,13 +130,22 @@ class Stepper:
             place = "cpu" if slot == "step" else parameter.device
             self.optimizer.state[parameter][slot] = value.to(place)
 
-    def _run(self, objective: nn.Module, batch: Batch, part: Sequence[int]) -> tuple[Tensor, Tensor]:
-        image, target = batch
-        device = self.processes.device
+    def _pass(self, objective: nn.Module, batch: Batch, noise: Sequence[torch.Generator]) -> Tensor:
+        """Forward and backward; this pass's part of loss and bits."""
+        loss, bits = self._run(objective, batch, noise)
+        torch.autograd.backward(loss / self.options.accumulate)
+        return torch.stack([loss.detach(), bits]).float() / self.options.accumulate
+
+    def _run(
+        self, objective: nn.Module, batch: Batch, noise: Sequence[torch.Generator]
+    ) -> tuple[Tensor, Tensor]:
         low = self.options.precision == "bfloat16"
-        with torch.autocast(device.type, torch.bfloat16, enabled=low):
-            loss, bits = objective(image, target, noise_of(part, self.options.seed, device))
+        with torch.autocast(self.processes.device.type, torch.bfloat16, enabled=low):
+            loss, bits = objective(*batch, noise)
         return loss, bits
+
+    def _noise(self, part: Sequence[int]) -> list[torch.Generator]:
+        return noise_of(part, self.options.seed, self.processes.device)
 
     @torch.no_grad()
     def _initialise(self, passes: Sequence[Batch], indices: Sequence[range]) -> bool:
@@ -140,7 +157,7 @@ class Stepper:
         before = {name: value.clone() for name, value in self.model.state_dict().items()}
         image, target = (torch.cat(side) for side in zip(*passes, strict=True))
         everything = [index for part in indices for index in part]
-        loss, _ = self._run(self.objective, (image, target), everything)
+        loss, _ = self._run(self.objective, (image, target), self._noise(everything))
         wrong = 0.0 if bool(loss.isfinite()) else 1.0
         if sum(self.processes.sums([wrong])) == 0:
             return True
@@ -154,6 +171,8 @@ class Stepper:
         if next((p.requires_grad for p in self.model.encoder.parameters()), moves) != moves:
             self.model.encoder.requires_grad_(moves)
             self._wrapped = None  # which gradients are exchanged is settled when it is wrapped
+            if self._captured:
+                self._captured.forget()
 
     def _parallel(self) -> nn.Module:
         if self.processes.world == 1:
