@@ -1,7 +1,7 @@
 """CUDA graphs: what a call does on the device is recorded once, and launched as a whole ever after.
 
-A flow is hundreds of small kernels, one after another; for a single image a GPU spends most of its time waiting
-for Python to launch them.
+A flow is hundreds of small kernels, one after another; for a single image a GPU spends most of its time
+waiting for Python to launch them.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from flowkit.decoding import Decoder
 from flowkit.errors import FlowkitError, ShapeError
 from flowkit.flow import ConditionalFlow, check_drawing, draw_latents
 
-WARM = 3  # calls before the recording: libraries choose their algorithms, and take their workspaces, in the first
+WARM = 3  # calls before the recording: in the first, libraries choose algorithms and take their workspaces
 
 
 class Graph:
@@ -61,7 +61,7 @@ class Graph:
 
 
 class CapturedSampler:
-    """`model(image).sample(samples)` for images of one shape on a CUDA device, encoder included, as one launch.
+    """`model(image).sample(samples)` as one launch: for images of one shape, on a CUDA device.
 
         draw = CapturedSampler(model, image, samples=64)
         y = draw(image, temperature=0.8)                    # (64, B, C, H, W)

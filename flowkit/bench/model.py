@@ -105,7 +105,7 @@ def _sampling(name: str, args: argparse.Namespace, device: torch.device) -> list
             def theirs(z: Sequence[Sequence[Tensor]] = z) -> object:
                 return [naive.decode(image, latents) for latents in z]
 
-            variants = {NAIVE: theirs, RECOMPUTING: ours}
+            variants: dict[str, Step] = {NAIVE: theirs, RECOMPUTING: ours}
             if device.type == "cuda":
                 draw = CapturedSampler(flow, image, samples=n)
                 variants[CAPTURED] = partial(draw, image, temperature=0.8)

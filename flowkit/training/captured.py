@@ -18,8 +18,8 @@ Pass = Callable[[Batch, Sequence[torch.Generator]], Tensor]
 class CapturedPasses:
     """Passes over batches of one shape: figures come back, and gradients are added to those that there are.
 
-    Kernels, noise and results are those of `run`. What waits for the device cannot be recorded: it is run as it
-    is, after a warning.
+    Kernels, noise and results are those of `run`. What waits for the device cannot be recorded: it is run as
+    it is, after a warning.
 
     Args:
         model: whose weights have the gradients.
