@@ -57,6 +57,8 @@ class Decoder:
         features: Mapping[int, Features],
         latents: Sequence[Sequence[Tensor]],
         margins: Margins = NONE,
+        *,
+        contexts: Mapping[FlowLayer, Any] | None = None,
     ) -> list[Tensor]:
         """The core of every sample's y, (B, C, h, w).
 
@@ -65,6 +67,7 @@ class Decoder:
             latents: of each sample, in the window, in the order of `ConditionalDistribution.decode`.
             margins: of the window; all features and latents that can change the core must be inside. They
                 are multiples of the model's `path_grid`, or end where the image does.
+            contexts: what the layers make of the features, for a window without margins: made already.
         """
         images = latents[0][0].shape[0]
         most = self._at_once(latents[0][-1]) if images == 1 else 1
@@ -75,7 +78,10 @@ class Decoder:
         for layer, needed in zip(self.steps, self.needed, strict=True):
             before, kept = kept, Margins(*(min(side, needed) for side in kept))
             outer = layer.out_shape.stride
-            context = None if layer.context is None else self._context(layer, features, margins, kept)
+            if layer.context is None:
+                context = None
+            else:
+                context = contexts[layer] if contexts else self._context(layer, features, margins, kept)
             values = [_cut(v, before, kept, outer) for v in values]
             if layer.latent_channels:
                 joining = (_cut(zs.pop(), margins, kept, outer) for zs in left)

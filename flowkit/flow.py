@@ -13,7 +13,7 @@ from flowkit.encoders import Encoder
 from flowkit.errors import ShapeError
 from flowkit.layers import FlowLayer, Shape
 from flowkit.layers.features import Features
-from flowkit.layers.network import condition
+from flowkit.layers.network import condition_all
 from flowkit.path import at_once, from_latents, to_latents
 from flowkit.recompute import WORTHWHILE, steps_of, to_latents_recomputing
 from flowkit.targets import Noise, Target
@@ -90,10 +90,7 @@ class ConditionalFlow(nn.Module):
 
     def condition(self, features: Mapping[int, Features]) -> list[Any]:
         """Every layer's context: all that it makes of the features alone."""
-        return [
-            None if layer.context is None else condition(layer, features[layer.context.stride])
-            for layer in self._flow_layers()
-        ]
+        return condition_all(list(self._flow_layers()), features)
 
     def steps(self) -> list[list[FlowLayer]]:
         """The layers, cut where recomputation may cut them."""

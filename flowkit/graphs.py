@@ -49,8 +49,15 @@ class Graph:
         self.graph = torch.cuda.CUDAGraph()
         for generator in generators:
             self.graph.register_generator_state(generator)
-        with torch.cuda.graph(self.graph):
-            self.results = call(*self.inputs)
+        own = torch.cuda.default_generators[here.device.index]
+        before = own.clone_state()
+        try:
+            # other threads may go on: those that read data take pinned memory
+            with torch.cuda.graph(self.graph, capture_error_mode="thread_local"):
+                self.results = call(*self.inputs)
+        except RuntimeError:
+            own.graphsafe_set_state(before)  # it would wait for the end of the recording for ever
+            raise
 
     def __call__(self, *inputs: Tensor) -> Any:
         """`call(*inputs)`."""
@@ -86,6 +93,7 @@ class CapturedSampler:
             raise FlowkitError(f"CUDA graphs are for models on CUDA devices; this one is on {device}")
         check_drawing(samples, 0)
         self._model = copy.deepcopy(model).eval().requires_grad_(False)
+        self._model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # a form not declared
         self._decoder = Decoder(self._model)
         self._samples = samples
         self._shapes = self._model(image).latent_shapes  # refuses what does not fit
@@ -112,6 +120,9 @@ class CapturedSampler:
         return [torch.cat(zs) for zs in zip(*each, strict=True)]
 
     def _decode(self, image: Tensor, *latents: Tensor) -> Tensor:
-        features = self._model.encoder.features(image)
+        model = self._model
+        features = model.encoder.features(image.contiguous(memory_format=torch.channels_last))
+        layers = [layer for step in model.steps() for layer in step]
+        contexts = dict(zip(layers, model.condition(features), strict=True))
         each = zip(*(z.chunk(self._samples) for z in latents), strict=True)
-        return torch.stack(self._decoder(features, list(each)))
+        return torch.stack(self._decoder(features, list(each), contexts=contexts))

@@ -73,7 +73,9 @@ class Conv1x1(FlowLayer):
         return torch.is_grad_enabled() or torch.compiler.is_compiling()
 
     def _solve(self) -> tuple[Tensor, Tensor]:
-        return torch.linalg.inv(self._matrix().double()), self._log_det()
+        matrix = self._matrix().double()
+        # whether W is singular is left to whoever sees the numbers, where nothing may wait for them
+        return torch.linalg.inv_ex(matrix, check_errors=not _recorded(matrix))[0], self._log_det()
 
     def _kept(self) -> tuple[Tensor, Tensor]:
         matrix, kept = self._matrix(), self._cache
@@ -98,10 +100,15 @@ class Conv1x1(FlowLayer):
 def _unchanged(kept: Tensor, matrix: Tensor) -> bool:
     if (kept.device, kept.dtype) != (matrix.device, matrix.dtype):
         return False
-    if matrix.is_cuda and torch.cuda.is_current_stream_capturing():
-        return True  # nothing in a CUDA graph may wait for the device; the weights of one stay as they are
+    if _recorded(matrix):
+        return True  # a comparison would wait for the device; the weights of a graph stay as they are
     # W itself is compared: fused optimizers and `.data` change it without telling its version counter.
     return torch.equal(kept, matrix)
+
+
+def _recorded(matrix: Tensor) -> bool:
+    """Whether a CUDA graph is being recorded."""
+    return matrix.is_cuda and not torch.compiler.is_compiling() and torch.cuda.is_current_stream_capturing()
 
 
 class _Factors(nn.Module):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import torch
@@ -39,8 +40,10 @@ def dense(features: Features) -> Tensor:
     return features if isinstance(features, Tensor) else features.dense()
 
 
-def convolve(convolution: nn.Conv2d, features: Features) -> Tensor:
+def convolve(convolutions: nn.Conv2d | Sequence[nn.Conv2d], features: Features) -> Tensor:
     """`convolution(dense(features))`, for an odd square kernel, stride 1 and padding that keeps the size.
+
+    Several convolutions, of one kernel size and all with a bias or none, are one of more output channels.
 
     On an upsampled map, a k x k convolution is four convolutions on the coarse one, one for each place that a
     fine cell can have in a coarse cell: with k // 2 + 1 taps a side, the others having been added up. For
@@ -49,16 +52,31 @@ def convolve(convolution: nn.Conv2d, features: Features) -> Tensor:
     Raises:
         ShapeError: the channels do not fit.
     """
+    if isinstance(convolutions, nn.Conv2d):
+        if isinstance(features, Tensor):
+            whole: Tensor = convolutions(features)
+            return whole
+        convolutions = [convolutions]
+    weight, bias = _joined(convolutions)
+    padding = weight.shape[-1] // 2
     if isinstance(features, Tensor):
-        whole: Tensor = convolution(features)
-        return whole
+        return F.conv2d(features, weight, bias, padding=padding)
     channels = features.fine.shape[1]
     found = channels + features.coarse.shape[1]
-    if found != convolution.in_channels:
-        raise ShapeError(f"expected features of {convolution.in_channels} channels, got {found}")
-    weight = convolution.weight
-    fine = F.conv2d(features.fine, weight[:, :channels], convolution.bias, padding=weight.shape[-1] // 2)
+    if found != weight.shape[1]:
+        raise ShapeError(f"expected features of {weight.shape[1]} channels, got {found}")
+    fine = F.conv2d(features.fine, weight[:, :channels], bias, padding=padding)
     return fine + _on_upsampled(features.coarse, weight[:, channels:])
+
+
+def _joined(convolutions: Sequence[nn.Conv2d]) -> tuple[Tensor, Tensor | None]:
+    """Weight and bias of all, one after another."""
+    first, *others = convolutions
+    if not others:
+        return first.weight, first.bias
+    biases = [convolution.bias for convolution in convolutions if convolution.bias is not None]
+    weight = torch.cat([convolution.weight for convolution in convolutions])
+    return weight, torch.cat(biases) if biases else None
 
 
 def _on_upsampled(coarse: Tensor, weight: Tensor) -> Tensor:

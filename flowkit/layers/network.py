@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
 import torch
@@ -206,6 +207,36 @@ def condition(layer: FlowLayer, features: Features) -> Any:
     if isinstance(layer, Conditioned):
         return layer.condition(features)
     return layer.condition(dense(features))
+
+
+def condition_all(layers: Sequence[FlowLayer], features: Mapping[int, Features]) -> list[Any]:
+    """Every layer's context, from the features at its stride; None for a layer that reads none.
+
+    On a GPU the networks' convolutions of the same features are one: alone, each is too small to fill it.
+    """
+    groups: dict[tuple[int, int, bool], list[Conditioned]] = {}
+    for layer in layers:
+        if isinstance(layer, Conditioned) and layer.context and _joins(features[layer.context.stride]):
+            convolution = layer.network.on_context
+            key = layer.context.stride, convolution.kernel_size[0], convolution.bias is not None
+            groups.setdefault(key, []).append(layer)
+    projected: dict[FlowLayer, Tensor] = {}
+    for (stride, *_), group in groups.items():
+        together = convolve([layer.network.on_context for layer in group], features[stride])
+        projected.update(
+            zip(group, torch.split(together, [layer.network.hidden for layer in group], dim=1), strict=True)
+        )
+    return [
+        layer.complete(projected[layer])
+        if isinstance(layer, Conditioned) and layer in projected
+        else layer.context and condition(layer, features[layer.context.stride])
+        for layer in layers
+    ]
+
+
+def _joins(features: Features) -> bool:
+    """Whether convolutions of these features are better one: a CPU has each one's result in its caches."""
+    return (features if isinstance(features, Tensor) else features.fine).device.type != "cpu"
 
 
 def apply_gain(parameters: Tensor, gain: Tensor | None) -> Tensor:

@@ -7,9 +7,12 @@ import copy
 import pytest
 import torch
 
+from flowkit import build
 from flowkit.errors import ShapeError
 from flowkit.layers import AffineCoupling, AffineInjector, Shape, Split
+from flowkit.layers import network as networks
 from flowkit.layers.base import make_example
+from flowkit.layers.features import PartlyCoarse, convolve
 from flowkit.testing import check_layer
 
 SRFLOW = {"hidden": 4, "scale": "sigmoid", "eps": 1e-4, "network": "srflow"}
@@ -133,3 +136,44 @@ def test_plain_networks_are_as_they_were():
 def test_a_standard_prior_has_no_gain():
     with pytest.raises(ShapeError, match="gain needs prior: kept"):
         Split(Shape(4, 2), prior="standard", gain=True)
+
+
+@pytest.mark.parametrize("differentiable", [False, True])
+def test_convolutions_of_the_same_features_can_be_one(differentiable, monkeypatch, perturb):
+    torch.manual_seed(0)
+    step = [
+        {"type": "affine_injector", "hidden": 5, "kernel": 1},
+        {"type": "affine_coupling", "hidden": 7, "network": "srflow"},
+        "conv1x1",
+        {"type": "affine_coupling", "hidden": 4},
+        {"type": "conditional_conv1x1", "hidden": 3},
+    ]
+    recipe = {
+        "version": 1,
+        "target": {"type": "continuous"},
+        "encoder": {"type": "rrdb", "scale": 4, "features": 6, "growth": 3, "blocks": 2, "stack": [0, 1]},
+        "flow": [{"repeat": 2, "steps": ["squeeze", {"repeat": 2, "steps": step}], "between": ["split"]}],
+    }
+    flow = perturb(build(recipe), amount=0.1).double().eval()
+    features = flow.encoder.features(torch.rand(2, 3, 3, 4, dtype=torch.float64))
+    assert isinstance(features[2], PartlyCoarse)
+
+    def found():
+        contexts = [part for context in flow.condition(features) for part in context or ()]
+        if not differentiable:
+            return contexts
+        weights = [w for w in flow.layers.parameters() if w.dim() == 4 and w.shape[1] == features[4].shape[1]]
+        total = sum((i * part).sin().sum() for i, part in enumerate(contexts, start=1))
+        return [*contexts, *torch.autograd.grad(total, weights, allow_unused=True)]
+
+    with torch.set_grad_enabled(differentiable):
+        apart = found()
+        calls = []
+        monkeypatch.setattr(networks, "_joins", lambda features: True)
+        monkeypatch.setattr(networks, "convolve", lambda *given: calls.append(given) or convolve(*given))
+        together = found()
+    joined = [convolutions for convolutions, _ in calls if isinstance(convolutions, list)]
+    # by stride, kernel and bias: injectors, couplings of either network
+    assert sorted(map(len, joined)) == [2, 2, 2, 2, 2, 2]
+    for one, other in zip(together, apart, strict=True):
+        torch.testing.assert_close(one, other, rtol=1e-10, atol=1e-10)
