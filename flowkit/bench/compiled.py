@@ -54,12 +54,14 @@ def _rows(name: str, args: argparse.Namespace, device: torch.device, *, compiles
     flow.recompute = False
     image, y = pair(flow, args.batch, device)
 
-    # `fused` decides nothing here: torch.compile keeps a graph of its own for each of its values.
+    # Whether there are kernels is a constant to torch.compile; by this argument it keeps a graph for either.
     def forward(fused: bool) -> Tensor:
+        assert fused == kernels.available(device)
         loss: Tensor = -flow(image).log_prob(y).mean()
         return loss
 
     def sample(fused: bool) -> Tensor:
+        assert fused == kernels.available(device)
         with torch.no_grad():
             drawn: Tensor = flow(image[:1]).sample(args.samples, temperature=0.8)
         return drawn
