@@ -160,6 +160,44 @@ def test_channels_that_the_checkpoint_does_not_know_change_nothing_at_first(tmp_
         start_from(known, tmp_path / "wider.safetensors")
 
 
+@pytest.mark.parametrize("widths", [[5, 4], [3, 4, 6], [4, 7, 5, 2]])
+@pytest.mark.parametrize("training", [False, True])
+def test_a_larger_unet_computes_what_the_checkpoint_did(tmp_path, widths, training):
+    encoder = {"type": "unet", "widths": [3, 4], "blocks": 2}
+    step = {"type": "affine_coupling", "hidden": 4, "kernel": 1}
+    recipe = {"version": 1, "target": {"type": "binary"}, "encoder": encoder, "flow": ["squeeze", step]}
+    torch.manual_seed(1)
+    known = build(recipe)
+    for name, value in known.state_dict().items():
+        if value.is_floating_point():
+            torch.nn.init.uniform_(value, *((0.5, 1.5) if name.endswith("var") else (-0.5, 0.5)))
+    save(known, tmp_path / "known.safetensors")
+    larger = build({**recipe, "encoder": {**encoder, "widths": widths}})
+    start_from(larger, tmp_path / "known.safetensors")
+    known, larger = known.double().train(training), larger.double().train(training)
+    image, y = torch.rand(2, 3, 22, 30, dtype=torch.float64), torch.rand(2, 1, 22, 30).round().double()
+    uniform = torch.rand_like(y)
+    expected = known(image).log_prob(y, generator=uniform)
+    found = larger(image).log_prob(y, generator=uniform)
+    torch.testing.assert_close(found, expected, rtol=1e-10, atol=1e-10)
+    optimizer = torch.optim.SGD(larger.parameters(), lr=0.01)
+    for _ in range(3):  # at first only what reads the new parts has a gradient
+        optimizer.zero_grad()
+        torch.autograd.backward(-larger(image).log_prob(y, generator=uniform).mean())
+        optimizer.step()
+    assert all(p.grad is not None and p.grad.abs().sum() > 0 for p in larger.encoder.parameters())
+
+
+def test_a_smaller_unet_is_refused(tiny, tmp_path):
+    save(build(tiny), tmp_path / "known.safetensors")
+    tiny["encoder"]["widths"] = [4]
+    with pytest.raises(CheckpointError, match=r"holds weight .*, which its recipe does not have"):
+        start_from(build(tiny), tmp_path / "known.safetensors")
+    tiny["encoder"]["widths"] = [4, 5]
+    with pytest.raises(CheckpointError, match=r"is \(6, 4, 3, 3\), expected \(5, 4, 3, 3\)"):
+        start_from(build(tiny), tmp_path / "known.safetensors")
+
+
 def test_an_encoder_starts_from_rrdb_weights(tiny, tmp_path):
     shape = {"type": "rrdb", "features": 4, "growth": 2, "blocks": 1, "stack": [0], "scale": 2}
     recipe = {**tiny, "target": {"type": "continuous"}, "encoder": shape}
