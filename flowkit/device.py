@@ -1,4 +1,4 @@
-"""Where tensors are computed."""
+"""Where tensors are computed, and how precisely."""
 
 from __future__ import annotations
 
@@ -22,3 +22,17 @@ def usable(device: str) -> torch.device:
         why = str(error).partition("\n")[0]
         raise FlowkitError(f'device "{device}" cannot be used: {why}') from None
     return torch.device(device)
+
+
+def autocast_of(device: str) -> tuple[bool, torch.dtype]:
+    """Whether autocast is on for this type of device, and the type that it computes in."""
+    return torch.is_autocast_enabled(device), torch.get_autocast_dtype(device)
+
+
+def autocast_again(device: str, enabled: bool, dtype: torch.dtype) -> torch.autocast:
+    """Autocast as `autocast_of` found it, for work that is done again at another time.
+
+    Without autocast's cache of weights: what it took in without gradients, it would hand out with them, and
+    what a CUDA graph reads must not be freed.
+    """
+    return torch.autocast(device, dtype=dtype, enabled=enabled, cache_enabled=False)

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from flowkit.decoding import Decoder
+from flowkit.device import autocast_again, autocast_of
 from flowkit.errors import FlowkitError, ShapeError
 from flowkit.flow import ConditionalFlow, check_drawing, draw_latents
 
@@ -42,9 +43,11 @@ class Graph:
         here = torch.cuda.current_stream(self.inputs[0].device)
         aside = torch.cuda.Stream(here.device)  # type: ignore[no-untyped-call]  # torch leaves it so
         aside.wait_stream(here)
+        autocast = "cuda", *autocast_of("cuda")
         with torch.cuda.stream(aside):
             for _ in range(WARM):
-                call(*self.inputs)
+                with autocast_again(*autocast):
+                    call(*self.inputs)
         here.wait_stream(aside)
         self.graph = torch.cuda.CUDAGraph()
         for generator in generators:
@@ -53,7 +56,10 @@ class Graph:
         before = own.clone_state()
         try:
             # other threads may go on: those that read data take pinned memory
-            with torch.cuda.graph(self.graph, capture_error_mode="thread_local"):
+            with (
+                torch.cuda.graph(self.graph, capture_error_mode="thread_local"),
+                autocast_again(*autocast),
+            ):
                 self.results = call(*self.inputs)
         except RuntimeError:
             own.graphsafe_set_state(before)  # it would wait for the end of the recording for ever

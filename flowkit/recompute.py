@@ -16,6 +16,7 @@ import torch
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
+from flowkit.device import autocast_again, autocast_of
 from flowkit.errors import FlowkitError
 from flowkit.layers import FlowLayer
 from flowkit.layers.features import Features, PartlyCoarse
@@ -205,9 +206,9 @@ class _Recomputed(torch.autograd.Function):
         device = tensors[-1].device.type
         projected, inputs = tensors[: len(packed)], tensors[len(packed) : len(packed) + count]
         ctx.run, ctx.module, ctx.parameters, ctx.device = run, module, tensors[len(packed) + count :], device
-        ctx.autocast = torch.is_autocast_enabled(device), torch.get_autocast_dtype(device)
+        ctx.autocast = autocast_of(device)
         notes = [Noted(tensor) for tensor in projected]
-        with _autocast(device, *ctx.autocast):
+        with autocast_again(device, *ctx.autocast):
             outputs = run(notes, *inputs)
         ctx.projected = [(tensor.shape, tensor.dtype) for tensor in projected]
         ctx.layouts, kept = _keep(notes, packed)
@@ -229,7 +230,7 @@ class _Recomputed(torch.autograd.Function):
         ]
         hidden = _kept(ctx.layouts, kept)
         notes = [Noted(*pair) for pair in zip(inputs[: len(stand_ins)], hidden, strict=True)]
-        with torch.enable_grad(), _autocast(ctx.device, *ctx.autocast):
+        with torch.enable_grad(), autocast_again(ctx.device, *ctx.autocast):
             outputs = ctx.run(notes, *inputs[len(stand_ins) :])
         differentiable = [(o, g) for o, g in zip(outputs, gradients, strict=True) if o.requires_grad]
         sources = zip((*inputs, *ctx.parameters), wanted, strict=True)
@@ -260,8 +261,3 @@ def _kept(layouts: Sequence[Layout | None], kept: Sequence[Tensor]) -> Iterator[
     tensors = iter(kept)
     for layout in layouts:
         yield next(tensors) if layout is None else unpack(layout, next(tensors), next(tensors))
-
-
-def _autocast(device: str, enabled: bool, dtype: torch.dtype) -> torch.autocast:
-    # Without autocast's cache of weights: what it took in without gradients, it would hand out with them.
-    return torch.autocast(device, dtype=dtype, enabled=enabled, cache_enabled=False)

@@ -70,6 +70,18 @@ def test_results_are_kept_and_weights_are_those_of_the_moment(flow):
 
 
 @on_a_gpu
+def test_autocast_is_that_of_the_recording(flow):
+    flow.float().cuda()
+    image = torch.rand(1, 3, 4, 6, device="cuda")
+    with torch.autocast("cuda", torch.bfloat16):
+        low = CapturedSampler(flow, image)
+        with torch.no_grad():
+            expected = flow(image).sample(temperature=0)
+    torch.testing.assert_close(low(image, temperature=0), expected, rtol=1e-4, atol=1e-4)
+    assert not torch.equal(low(image, temperature=0), CapturedSampler(flow, image)(image, temperature=0))
+
+
+@on_a_gpu
 def test_what_does_not_fit_is_refused(flow):
     flow.cuda()
     image = torch.rand(1, 3, 4, 6, dtype=torch.float64, device="cuda")
