@@ -82,9 +82,8 @@ class Stepper:
             return Outcome(math.nan, math.nan, math.nan, finite=False)
         buffers = {name: buffer.clone() for name, buffer in self.model.named_buffers()}
         objective = self._parallel()
-        self.optimizer.zero_grad(
-            set_to_none=self._captured is None
-        )  # what was recorded adds to what there is
+        # What was recorded adds to the gradients that there are.
+        self.optimizer.zero_grad(set_to_none=self._captured is None)
         sums = torch.zeros(2, device=self.processes.device)
         for number, (batch, part) in enumerate(zip(passes, indices, strict=True)):
             last = number == len(passes) - 1
