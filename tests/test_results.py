@@ -36,12 +36,16 @@ def test_the_readme_says_what_was_found():
 
 def test_the_readmes_other_figures_are_those_of_the_tables():
     readme = (DOCS.parent / "README.md").read_text()
-    models, pages = (
+    models, pages, on_cuda = (
         {
             tuple(row[key] for key in keys): row
             for row in json.loads((DOCS / "results" / name).read_text())["rows"]
         }
-        for name, keys in (("model-cpu.json", ("what", "variant")), ("pages-cpu.json", ("method",)))
+        for name, keys in (
+            ("model-cpu.json", ("what", "variant")),
+            ("pages-cpu.json", ("method",)),
+            ("model-cuda.json", ("what", "variant")),
+        )
     )
     ours, naive = (models["16 samples", by]["s"] for by in ("flowkit", "naive"))
     assert f"take {ours:.3g} s, and {naive:.3g} s where" in readme
