@@ -49,6 +49,8 @@ def test_the_readmes_other_figures_are_those_of_the_tables():
     )
     ours, naive = (models["16 samples", by]["s"] for by in ("flowkit", "naive"))
     assert f"take {ours:.3g} s, and {naive:.3g} s where" in readme
+    graph, launched = (on_cuda["64 samples", by]["s"] for by in ("flowkit, CUDA graph", "naive"))
+    assert f"64 samples in {1000 * graph:.0f} ms, and {launched:.1f} s the naive way" in readme
     kept = [models[f"training step of 4, K = {k}", "flowkit"]["kept MiB"] for k in (16, 64)]
     plain = models["training step of 4", "naive"]["kept MiB"]
     assert "{:.0f} MiB kept at 16 steps a level, {:.0f} MiB at 64".format(*kept) in readme
