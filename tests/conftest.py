@@ -13,6 +13,7 @@ from torch import nn
 from flowkit.checkpoint import save
 from flowkit.data.degrade import degrade
 from flowkit.data.draw import draw_page
+from flowkit.flow import ConditionalFlow
 from flowkit.recipe import build
 
 # --doctest-modules would import them as modules too, and fails where two folders' are in one run
@@ -34,6 +35,25 @@ def _perturb(module: nn.Module, seed: int = 0, amount: float = 0.2) -> nn.Module
 def perturb() -> Callable[..., nn.Module]:
     """Random, non-zero weights: many networks start at zero, where a wrong formula is still right."""
     return _perturb
+
+
+@pytest.fixture
+def enlarging() -> Callable[..., ConditionalFlow]:
+    """Flows to twice the resolution, in float64 and eval mode: these steps on each of so many levels."""
+
+    def make(steps: list[object], levels: int) -> ConditionalFlow:
+        torch.manual_seed(0)
+        recipe = {
+            "version": 1,
+            "target": {"type": "continuous", "noise": "none"},
+            "encoder": {"type": "rrdb", "scale": 2, "features": 6, "growth": 3, "blocks": 1, "stack": [0]},
+            "flow": [{"repeat": levels, "steps": ["squeeze", *steps], "between": ["split"]}],
+        }
+        flow = build(recipe)
+        _perturb(flow, amount=0.1)
+        return flow.double().eval()
+
+    return make
 
 
 @pytest.fixture

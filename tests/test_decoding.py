@@ -6,9 +6,8 @@ from collections.abc import Callable
 
 import pytest
 import torch
-from torch import nn
 
-from flowkit import ConditionalFlow, build
+from flowkit import ConditionalFlow
 from flowkit.decoding import Decoder, Folded, Margins
 from flowkit.layers import FlowLayer
 from flowkit.registry import get, names
@@ -24,15 +23,8 @@ STEP = [
 
 
 @pytest.fixture
-def flow(perturb: Callable[..., nn.Module]) -> ConditionalFlow:
-    torch.manual_seed(0)
-    recipe = {
-        "version": 1,
-        "target": {"type": "continuous", "noise": "none"},
-        "encoder": {"type": "rrdb", "scale": 2, "features": 6, "growth": 3, "blocks": 1, "stack": [0]},
-        "flow": [{"repeat": 3, "steps": ["squeeze", *STEP], "between": ["split"]}],
-    }
-    return perturb(build(recipe), amount=0.1).double().eval()
+def flow(enlarging: Callable[..., ConditionalFlow]) -> ConditionalFlow:
+    return enlarging(STEP, 3)
 
 
 def drawn(flow: ConditionalFlow, height: int, width: int, seed: int) -> list[torch.Tensor]:
@@ -55,6 +47,18 @@ def test_samples_are_those_of_the_distribution(
             torch.testing.assert_close(y, p.decode(zs), rtol=1e-10, atol=1e-10)
     assert found[0].std() > 0.1
     assert not torch.allclose(found[0], found[1], atol=0.1)
+
+
+def test_contexts_may_have_been_made_before(flow: ConditionalFlow) -> None:
+    features, others = (flow.encoder(torch.rand(1, 3, 12, 20, dtype=torch.float64)) for _ in range(2))
+    latents = [drawn(flow, 12, 20, 0)]
+    layers = [layer for step in flow.steps() for layer in step]
+    decoder = Decoder(flow)
+    with torch.no_grad():
+        made = dict(zip(layers, flow.condition(features), strict=True))
+        found = decoder(others, latents, contexts=made)[0]
+        torch.testing.assert_close(found, decoder(features, latents)[0], rtol=1e-10, atol=1e-10)
+        assert not torch.allclose(found, decoder(others, latents)[0], atol=1e-3)
 
 
 def test_a_window_gives_the_core_of_the_whole(flow: ConditionalFlow) -> None:

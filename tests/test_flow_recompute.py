@@ -139,6 +139,23 @@ def test_autocast_costs_no_more_precision_than_on_the_plain_path(perturb):
     assert recomputed <= 1.2 * plain
 
 
+def test_a_backward_pass_inside_autocast_has_all_gradients(perturb):
+    """There autocast's own cache has weights that were taken in without gradients."""
+    model = perturbed(3, perturb).float()
+    image, y = pair(torch.float32)
+
+    def gradients(recomputing: bool) -> dict[str, torch.Tensor]:
+        model.recompute = recomputing
+        model.zero_grad()
+        with torch.autocast("cpu", dtype=torch.bfloat16):
+            torch.autograd.backward(model(image).log_prob(y).sum())
+        return {k: p.grad.clone() for k, p in model.named_parameters() if p.grad is not None}
+
+    plain, recomputed = gradients(False), gradients(True)
+    assert recomputed.keys() == plain.keys()
+    assert all((g == 0).all() == (recomputed[k] == 0).all() for k, g in plain.items())
+
+
 def test_conditions_made_without_gradients_serve_none_that_wants_them(perturb):
     model = perturbed(5, perturb)
     image, _ = pair()

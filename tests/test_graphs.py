@@ -6,9 +6,8 @@ from collections.abc import Callable
 
 import pytest
 import torch
-from torch import nn
 
-from flowkit import CapturedSampler, ConditionalFlow, FlowLayer, build
+from flowkit import CapturedSampler, ConditionalFlow, FlowLayer
 from flowkit.errors import FlowkitError, ShapeError
 
 on_a_gpu = pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
@@ -23,15 +22,8 @@ STEP = [
 
 
 @pytest.fixture
-def flow(perturb: Callable[..., nn.Module]) -> ConditionalFlow:
-    torch.manual_seed(0)
-    recipe = {
-        "version": 1,
-        "target": {"type": "continuous", "noise": "none"},
-        "encoder": {"type": "rrdb", "scale": 2, "features": 6, "growth": 3, "blocks": 1, "stack": [0]},
-        "flow": [{"repeat": 2, "steps": ["squeeze", *STEP], "between": ["split"]}],
-    }
-    return perturb(build(recipe), amount=0.1).double().eval()
+def flow(enlarging: Callable[..., ConditionalFlow]) -> ConditionalFlow:
+    return enlarging(STEP, 2)
 
 
 def test_a_model_on_the_cpu_is_refused(flow):

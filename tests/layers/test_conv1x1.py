@@ -97,3 +97,13 @@ def test_a_layer_made_in_inference_mode_works():
         layer = Conv1x1(Shape(3, 1))
         x = torch.randn(1, 3, 2, 2)
         torch.testing.assert_close(layer.inverse(layer(x)[0])[0], x)
+
+
+@pytest.mark.parametrize("differentiable", [False, True])
+def test_a_singular_matrix_has_no_inverse(differentiable):
+    layer = Conv1x1(Shape(3, 1)).eval()
+    with torch.no_grad():
+        layer.weight[1] = layer.weight[0]
+        layer.weight[2] = 0
+    with torch.set_grad_enabled(differentiable), pytest.raises(torch.linalg.LinAlgError):
+        layer.inverse(torch.rand(1, 3, 2, 4))
