@@ -32,7 +32,7 @@ def autocast_of(device: str) -> tuple[bool, torch.dtype]:
 def autocast_again(device: str, enabled: bool, dtype: torch.dtype) -> torch.autocast:
     """Autocast as `autocast_of` found it, for work that is done again at another time.
 
-    Without autocast's cache of weights: what it took in without gradients, some versions of torch hand out with
-    them, and what a CUDA graph reads must not be freed.
+    Without autocast's cache of weights: what it took in without gradients, some versions of torch hand out
+    with them, and what a CUDA graph reads must not be freed.
     """
     return torch.autocast(device, dtype=dtype, enabled=enabled, cache_enabled=False)
