@@ -15,7 +15,7 @@ from torch import Tensor
 
 from flowkit.bench.model import Row, pair, prepared, timed
 from flowkit.bench.op import no_compile
-from flowkit.bench.options import add_recipes, add_sizes
+from flowkit.bench.options import add_recipes, add_sizes, autocast, table_name
 from flowkit.bench.report import Report
 from flowkit.ops import kernels
 
@@ -39,14 +39,15 @@ def run(args: argparse.Namespace) -> Report:
     """
     device = torch.device(args.device)
     notes = [
-        "Float32, all kept between the passes. The op: the affine op of injectors, couplings and splits."
+        f"{args.precision}, all kept between the passes. "
+        "The op: the affine op of injectors, couplings and splits."
     ]
     if why := no_compile(device):
         notes.append(f"No torch.compile: {why}.")
     if not kernels.available(device):
         notes.append("No compiled kernels: see `flowkit env`, and `flowkit build-kernels`.")
     rows = [row for name in args.recipes for row in _rows(name, args, device, compiles=why is None)]
-    return Report(f"compiled-{device.type}", "Whole models, compiled", rows, notes)
+    return Report(table_name("compiled", args), "Whole models, compiled", rows, notes)
 
 
 def _rows(name: str, args: argparse.Namespace, device: torch.device, *, compiles: bool) -> list[Row]:
@@ -72,7 +73,10 @@ def _rows(name: str, args: argparse.Namespace, device: torch.device, *, compiles
         (f"{args.samples} samples", sample, False),
     ):
         flow.train(training)
-        calls = {by: partial(_call, run, fused) for by, run, fused in _variants(pass_, device, compiles)}
+        calls = {
+            by: partial(_call, run, fused, autocast(args))
+            for by, run, fused in _variants(pass_, device, compiles)
+        }
         rows += timed(name, what, calls, args.rounds, device, baseline=EAGER)
     return rows
 
@@ -85,8 +89,9 @@ def _variants(pass_: Pass, device: torch.device, compiles: bool) -> Iterator[tup
             yield "compiled" + and_op, torch.compile(pass_, dynamic=False), fused
 
 
-def _call(pass_: Pass, fused: bool) -> None:
+def _call(pass_: Pass, fused: bool, precision: torch.autocast) -> None:
     with nullcontext() if fused else kernels.without():
-        result = pass_(fused)
+        with precision:
+            result = pass_(fused)
         if result.requires_grad:
             torch.autograd.backward(result)

@@ -17,7 +17,7 @@ from torch.utils.checkpoint import checkpoint
 
 from flowkit.bench.memory import cuda_peak, process_peak, saved_for_backward
 from flowkit.bench.naive import NaiveFlow
-from flowkit.bench.options import add_recipes, count
+from flowkit.bench.options import add_recipes, autocast, count, table_name
 from flowkit.bench.report import Cell, Report
 from flowkit.bench.timing import compare
 from flowkit.flow import ConditionalFlow
@@ -74,17 +74,17 @@ def run(args: argparse.Namespace) -> Report:
             rows += _sampling(name, args, device)
         if "training" in args.parts:
             for batch in args.batch:
-                rows += _training(name, args, device, batch)
+                rows += _training(name, args, batch)
         if "depth" in args.parts:
-            rows += [_depth(name, args, device, steps) for steps in args.depths]
+            rows += [_depth(name, args, steps) for steps in args.depths]
     notes = [
-        f"Targets of {SIDE} x {SIDE}, float32, encoder frozen. naive: all that depends on the image is "
-        "computed in every call, from concatenations of latents and features, and every 1x1 convolution is "
-        "inverted. CUDA graph: recorded once, then launched as a whole; a training step's keeps all.",
+        f"Targets of {SIDE} x {SIDE}, {args.precision}, encoder frozen. naive: all that depends on the image "
+        "is computed in every call, from concatenations of latents and features, and every 1x1 convolution "
+        "is inverted. CUDA graph: recorded once, then launched as a whole; a training step's keeps all.",
         "kept MiB: what autograd keeps between the passes, parameters apart. peak MiB: of a process that "
         "takes one step, above what it had when the model stood; on CUDA, of the allocator.",
     ]
-    return Report(f"model-{device.type}", "Whole models", rows, notes)
+    return Report(table_name("model", args), "Whole models", rows, notes)
 
 
 def _sampling(name: str, args: argparse.Namespace, device: torch.device) -> list[Row]:
@@ -92,7 +92,7 @@ def _sampling(name: str, args: argparse.Namespace, device: torch.device) -> list
     naive = NaiveFlow(flow)
     image, y = pair(flow, 1, device)
     rows = []
-    with torch.no_grad():
+    with torch.no_grad(), autocast(args):
         for n in args.samples:
             z = [
                 [0.8 * torch.randn(1, *shape, device=device) for shape in flow(image).latent_shapes]
@@ -119,8 +119,9 @@ def _sampling(name: str, args: argparse.Namespace, device: torch.device) -> list
     return rows
 
 
-def _training(name: str, args: argparse.Namespace, device: torch.device, batch: int) -> list[Row]:
-    losses = _losses(name, args.set, device, batch)
+def _training(name: str, args: argparse.Namespace, batch: int) -> list[Row]:
+    device = torch.device(args.device)
+    losses = _losses(name, args, batch)
     calls: dict[str, Step] = {variant: partial(_step, loss) for variant, loss in losses.variants.items()}
     if device.type == "cuda":
         step = calls[KEEPING]
@@ -129,7 +130,7 @@ def _training(name: str, args: argparse.Namespace, device: torch.device, batch: 
     rows = timed(name, f"training step of {batch}", calls, args.rounds, device, baseline=KEEPING)
     standing = 0
     if device.type != "cuda":
-        standing = process_peak(_train_once, name, args.set, batch, NAIVE, 0).peak
+        standing = process_peak(_train_once, name, args, batch, NAIVE, 0).peak
     for row in rows:
         variant = str(row["variant"])
         if variant == CAPTURED:
@@ -138,13 +139,13 @@ def _training(name: str, args: argparse.Namespace, device: torch.device, batch: 
         if device.type == "cuda":
             row["peak MiB"] = cuda_peak(partial(_step, losses.variants[variant]), device) / MIB
         else:
-            stepped = process_peak(_train_once, name, args.set, batch, variant, 1).peak
+            stepped = process_peak(_train_once, name, args, batch, variant, 1).peak
             row["peak MiB"] = (stepped - standing) / MIB
     return rows
 
 
-def _depth(name: str, args: argparse.Namespace, device: torch.device, steps: int) -> Row:
-    losses = _losses(name, [*args.set, f"vars.steps={steps}"], device, DEPTH_BATCH)
+def _depth(name: str, args: argparse.Namespace, steps: int) -> Row:
+    losses = _losses(name, args, DEPTH_BATCH, f"vars.steps={steps}")
     return {
         "recipe": read_recipe(name).name,
         "what": f"training step of {DEPTH_BATCH}, K = {steps}",
@@ -196,8 +197,9 @@ def pair(flow: ConditionalFlow, batch: int, device: torch.device) -> tuple[Tenso
     return image.to(device), y.round().to(device)
 
 
-def _losses(name: str, overrides: Sequence[str], device: torch.device, batch: int) -> Losses:
-    flow = prepared(name, overrides, device)
+def _losses(name: str, args: argparse.Namespace, batch: int, *overrides: str) -> Losses:
+    device = torch.device(args.device)
+    flow = prepared(name, [*args.set, *overrides], device)
     naive = NaiveFlow(flow)
     image, y = pair(flow, batch, device)
 
@@ -212,7 +214,8 @@ def _losses(name: str, overrides: Sequence[str], device: torch.device, batch: in
         RECOMPUTING: lambda: ours(True),
         CHECKPOINT: lambda: -_checkpointed(flow, image, y).mean(),
     }
-    return Losses(variants, [image, y, *flow.parameters(), *naive.parameters()])
+    precise = {variant: autocast(args)(loss) for variant, loss in variants.items()}
+    return Losses(precise, [image, y, *flow.parameters(), *naive.parameters()])
 
 
 def _checkpointed(flow: ConditionalFlow, image: Tensor, y: Tensor) -> Tensor:
@@ -239,7 +242,7 @@ def _kept(losses: Losses, variant: str) -> float:
     return saved_for_backward(losses.variants[variant], exclude=losses.given) / MIB
 
 
-def _train_once(name: str, overrides: Sequence[str], batch: int, variant: str, steps: int) -> None:
-    loss = _losses(name, overrides, torch.device("cpu"), batch).variants[variant]
+def _train_once(name: str, args: argparse.Namespace, batch: int, variant: str, steps: int) -> None:
+    loss = _losses(name, args, batch).variants[variant]
     for _ in range(steps):
         _step(loss)

@@ -21,11 +21,8 @@ from flowkit.path import from_latents, to_latents
 class NaiveFlow(nn.Module):
     """A copy of a flow, with the same results: to be timed beside it, and measured.
 
-    Every call runs the encoder; every network convolves a concatenation of latents and features; every 1x1
-    convolution is inverted when it is met.
-
-    Args:
-        flow: whose networks have one kernel size each, as SRFlow's.
+    Every call runs the encoder; every network convolves a concatenation of latents and features, if it has
+    one kernel size, as SRFlow's; every 1x1 convolution is inverted when it is met.
     """
 
     def __init__(self, flow: ConditionalFlow) -> None:
@@ -76,8 +73,12 @@ class _Concatenating(ConditionalNetwork):
         """As that of `ConditionalNetwork`, from the features."""
         assert isinstance(features, Tensor)  # notes are for recomputation, of which there is none here
         weight, bias = self.on_context.weight, self.on_context.bias
+        apart: Tensor | float = 0.0
         if self.on_latent is not None and latent is not None:
-            weight = torch.cat([self.on_latent.weight, weight], dim=1)
-            features = torch.cat([latent, features], dim=1)
-        hidden = F.conv2d(features, weight, bias, padding=weight.shape[-1] // 2)
+            if self.on_latent.kernel_size == self.on_context.kernel_size:
+                weight = torch.cat([self.on_latent.weight, weight], dim=1)
+                features = torch.cat([latent, features], dim=1)
+            else:  # not SRFlow's: nothing to concatenate
+                apart = self.on_latent(latent)
+        hidden = F.conv2d(features, weight, bias, padding=weight.shape[-1] // 2) + apart
         return super().forward(hidden, initialise=initialise)

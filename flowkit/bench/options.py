@@ -3,6 +3,11 @@
 from __future__ import annotations
 
 import argparse
+from typing import get_args
+
+import torch
+
+from flowkit.pages.precision import Precision
 
 
 def add_recipes(parser: argparse.ArgumentParser) -> None:
@@ -11,6 +16,24 @@ def add_recipes(parser: argparse.ArgumentParser) -> None:
         "recipes", nargs="*", default=["srflow_x4", "binarize"], metavar="RECIPE", help="(%(default)s)"
     )
     parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="change the recipes")
+    parser.add_argument(
+        "--precision",
+        choices=get_args(Precision),
+        default="float32",
+        help="of what the image alone decides; what sees the latents stays float32 (%(default)s)",
+    )
+
+
+def autocast(args: argparse.Namespace) -> torch.autocast:
+    """The context for a forward pass in the precision that was asked for, as training has it."""
+    device = torch.device(args.device)
+    return torch.autocast(device.type, torch.bfloat16, enabled=args.precision == "bfloat16")
+
+
+def table_name(table: str, args: argparse.Namespace) -> str:
+    """Of a table's files: a device and a precision have files of their own."""
+    low = "" if args.precision == "float32" else f"-{args.precision}"
+    return f"{table}-{torch.device(args.device).type}{low}"
 
 
 def add_sizes(parser: argparse.ArgumentParser) -> None:

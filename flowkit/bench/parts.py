@@ -10,15 +10,13 @@ import argparse
 import time
 from collections import defaultdict
 from collections.abc import Callable, Iterable
-from functools import partial
 
 import torch
 from torch.profiler import ProfilerActivity, profile
 
 from flowkit.bench.model import pair, prepared
-from flowkit.bench.options import add_recipes, add_sizes
+from flowkit.bench.options import add_recipes, add_sizes, autocast, table_name
 from flowkit.bench.report import Cell, Report
-from flowkit.flow import ConditionalFlow
 from flowkit.recipe import read_recipe
 
 OTHER, IDLE = "elementwise and other", "idle"
@@ -53,11 +51,11 @@ def run(args: argparse.Namespace) -> Report:
             ]
     notes = [
         "ms: per call, of operators of that kind, those within others apart. The profiler slows short "
-        "operators down, so shares say more than milliseconds.",
+        f"operators down, so shares say more than milliseconds. {args.precision}, encoder frozen.",
     ]
     if device.type == "cuda":
         notes.append(f"{IDLE}: wall time in which the device had nothing to do; launches: of all kernels.")
-    return Report(f"parts-{device.type}", "Where the time goes", rows, notes)
+    return Report(table_name("parts", args), "Where the time goes", rows, notes)
 
 
 def _calls(
@@ -65,17 +63,20 @@ def _calls(
 ) -> Iterable[tuple[str, Callable[[], object]]]:
     flow = prepared(name, args.set, device)
     image, y = pair(flow, args.batch, device)
-    yield f"training step of {args.batch}", partial(_step, flow, image, y)
-    yield f"{args.samples} samples", partial(_sample, flow.eval(), image[:1], args.samples)
+    low = autocast(args)
 
+    def step() -> None:
+        with low:
+            loss = -flow(image).log_prob(y).mean()
+        torch.autograd.backward(loss)
 
-def _step(flow: ConditionalFlow, image: torch.Tensor, y: torch.Tensor) -> None:
-    torch.autograd.backward(-flow(image).log_prob(y).mean())
+    def sample() -> None:
+        with torch.no_grad(), low:
+            flow(image[:1]).sample(args.samples, temperature=0.8)
 
-
-@torch.no_grad()
-def _sample(flow: ConditionalFlow, image: torch.Tensor, samples: int) -> None:
-    flow(image).sample(samples, temperature=0.8)
+    yield f"training step of {args.batch}", step
+    flow.eval()
+    yield f"{args.samples} samples", sample
 
 
 def _profiled(call: Callable[[], object], rounds: int, device: torch.device) -> list[Row]:

@@ -13,7 +13,7 @@ STEP = """
           - actnorm
           - conv1x1
           - {type: affine_injector, hidden: 6, network: NETWORK}
-          - {type: affine_coupling, hidden: 6, network: NETWORK}
+          - {type: affine_coupling, hidden: 6, network: NETWORK, context_kernel: KERNEL}
 """
 RECIPE = (
     """
@@ -35,18 +35,19 @@ flow:
 
 @pytest.fixture
 def recipe(tmp_path):
-    def write(network):
+    def write(network, kernel=3):
         path = tmp_path / "tiny.yaml"
-        path.write_text(RECIPE.replace("NETWORK", network))
+        path.write_text(RECIPE.replace("NETWORK", network).replace("KERNEL", str(kernel)))
         return path
 
     return write
 
 
+@pytest.mark.parametrize("kernel", [1, 3])
 @pytest.mark.parametrize("network", ["plain", "srflow"])
-def test_the_naive_way_comes_to_the_same(recipe, network, perturb):
+def test_the_naive_way_comes_to_the_same(recipe, network, kernel, perturb):
     torch.manual_seed(0)
-    flow = build(recipe(network)).double().train()
+    flow = build(recipe(network, kernel)).double().train()
     image, y = torch.rand(2, 3, 6, 4).double(), torch.rand(2, 3, 24, 16).double()
     flow(image).log_prob(y)  # sets the actnorms
     flow = perturb(flow, amount=0.05).eval()
