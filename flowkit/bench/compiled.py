@@ -15,7 +15,7 @@ from torch import Tensor
 
 from flowkit.bench.model import Row, pair, prepared, timed
 from flowkit.bench.op import no_compile
-from flowkit.bench.options import add_recipes, add_sizes, autocast, table_name
+from flowkit.bench.options import add_recipes, add_sizes, autocast, numbers, table_name
 from flowkit.bench.report import Report
 from flowkit.ops import kernels
 
@@ -39,7 +39,7 @@ def run(args: argparse.Namespace) -> Report:
     """
     device = torch.device(args.device)
     notes = [
-        f"{args.precision}, all kept between the passes. "
+        f"{numbers(args)}; all is kept between the passes. "
         "The op: the affine op of injectors, couplings and splits."
     ]
     if why := no_compile(device):

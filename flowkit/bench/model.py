@@ -17,7 +17,7 @@ from torch.utils.checkpoint import checkpoint
 
 from flowkit.bench.memory import cuda_peak, process_peak, saved_for_backward
 from flowkit.bench.naive import NaiveFlow
-from flowkit.bench.options import add_recipes, autocast, count, table_name
+from flowkit.bench.options import add_recipes, autocast, count, numbers, table_name
 from flowkit.bench.report import Cell, Report
 from flowkit.bench.timing import compare
 from flowkit.flow import ConditionalFlow
@@ -78,7 +78,7 @@ def run(args: argparse.Namespace) -> Report:
         if "depth" in args.parts:
             rows += [_depth(name, args, steps) for steps in args.depths]
     notes = [
-        f"Targets of {SIDE} x {SIDE}, {args.precision}, encoder frozen. naive: all that depends on the image "
+        f"Targets of {SIDE} x {SIDE}, {numbers(args)}, encoder frozen. naive: all that depends on the image "
         "is computed in every call, from concatenations of latents and features, and every 1x1 convolution "
         "is inverted. CUDA graph: recorded once, then launched as a whole; a training step's keeps all.",
         "kept MiB: what autograd keeps between the passes, parameters apart. peak MiB: of a process that "

@@ -30,6 +30,13 @@ def autocast(args: argparse.Namespace) -> torch.autocast:
     return torch.autocast(device.type, torch.bfloat16, enabled=args.precision == "bfloat16")
 
 
+def numbers(args: argparse.Namespace) -> str:
+    """For a table's notes: in what it was computed."""
+    if args.precision == "float32":
+        return "float32"
+    return f"{args.precision} for what the image alone decides, float32 for what sees the latents"
+
+
 def table_name(table: str, args: argparse.Namespace) -> str:
     """Of a table's files: a device and a precision have files of their own."""
     low = "" if args.precision == "float32" else f"-{args.precision}"

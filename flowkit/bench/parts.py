@@ -15,7 +15,7 @@ import torch
 from torch.profiler import ProfilerActivity, profile
 
 from flowkit.bench.model import pair, prepared
-from flowkit.bench.options import add_recipes, add_sizes, autocast, table_name
+from flowkit.bench.options import add_recipes, add_sizes, autocast, numbers, table_name
 from flowkit.bench.report import Cell, Report
 from flowkit.recipe import read_recipe
 
@@ -51,7 +51,7 @@ def run(args: argparse.Namespace) -> Report:
             ]
     notes = [
         "ms: per call, of operators of that kind, those within others apart. The profiler slows short "
-        f"operators down, so shares say more than milliseconds. {args.precision}, encoder frozen.",
+        f"operators down, so shares say more than milliseconds. {numbers(args)}, encoder frozen.",
     ]
     if device.type == "cuda":
         notes.append(f"{IDLE}: wall time in which the device had nothing to do; launches: of all kernels.")

@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from flowkit import build
+from flowkit.bench.model import prepared
 from flowkit.bench.naive import NaiveFlow
 from flowkit.cli import main
 
@@ -61,6 +62,14 @@ def test_the_naive_way_comes_to_the_same(recipe, network, kernel, perturb):
 @pytest.mark.slow
 def test_a_table_of_whole_models(recipe, tmp_path, monkeypatch):
     monkeypatch.setattr("flowkit.bench.model.SIDE", 64)  # but in the processes of its own
+    depths = set()
+
+    def counted(*args):
+        flow = prepared(*args)
+        depths.add(len(list(flow.steps())))
+        return flow
+
+    monkeypatch.setattr("flowkit.bench.model.prepared", counted)
     command = [
         "bench",
         "model",
@@ -79,5 +88,7 @@ def test_a_table_of_whole_models(recipe, tmp_path, monkeypatch):
     step = "training step of 1"
     assert kept[step, "flowkit"] < kept[step, "flowkit, keeping all"]
     assert kept["training step of 4, K = 64", "flowkit"] <= 1.3 * kept["training step of 4, K = 8", "flowkit"]
-    assert all(row["peak MiB"] > 0 for row in rows if row["what"] == step)
+    peaks = {row["variant"]: row["peak MiB"] for row in rows if row["what"] == step}
+    assert 0 < peaks["flowkit"] < peaks["flowkit, keeping all"]
+    assert depths == {3 * steps for steps in (2, 8, 64)}
     assert {row["what"] for row in rows} >= {"2 samples", "log-likelihood"}
