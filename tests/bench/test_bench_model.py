@@ -89,6 +89,6 @@ def test_a_table_of_whole_models(recipe, tmp_path, monkeypatch):
     assert kept[step, "flowkit"] < kept[step, "flowkit, keeping all"]
     assert kept["training step of 4, K = 64", "flowkit"] <= 1.3 * kept["training step of 4, K = 8", "flowkit"]
     peaks = {row["variant"]: row["peak MiB"] for row in rows if row["what"] == step}
-    assert 0 < peaks["flowkit"] < peaks["flowkit, keeping all"]
+    assert 0 < peaks["flowkit"] < 0.9 * peaks["flowkit, keeping all"]
     assert depths == {3 * steps for steps in (2, 8, 64)}
     assert {row["what"] for row in rows} >= {"2 samples", "log-likelihood"}
