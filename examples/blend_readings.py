@@ -17,8 +17,8 @@ import torch
 from PIL import Image
 
 from flowkit import load
-from flowkit.data.degrade import degrade
-from flowkit.data.draw import draw_page
+from flowkit.degradations.scan import degrade
+from flowkit.synthetic.page import draw_page
 
 SIDE, GAP, STEPS = 128, 8, 5
 

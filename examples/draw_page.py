@@ -11,9 +11,9 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from flowkit.data.degrade import degrade
-from flowkit.data.draw import draw_page
+from flowkit.degradations.scan import degrade
 from flowkit.errors import FlowkitError
+from flowkit.synthetic.page import draw_page
 
 
 def save(image: Image.Image, path: Path) -> None:

@@ -11,7 +11,7 @@ import argparse
 
 import numpy as np
 
-from flowkit.data.degrade import drawn_pair
+from flowkit.degradations.scan import drawn_pair
 from flowkit.evaluation.baselines import otsu
 from flowkit.metrics import calibration, dibco
 from flowkit.pages import binarize

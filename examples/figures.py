@@ -16,10 +16,10 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from flowkit import load
-from flowkit.data.degrade import degrade
-from flowkit.data.draw import draw_page
+from flowkit.degradations.scan import degrade
 from flowkit.errors import FlowkitError
 from flowkit.pages import binarize, read, upscale
+from flowkit.synthetic.page import draw_page
 
 TEMPERATURES, SAMPLES, GAP = (0.0, 0.5, 0.7, 1.0), 16, 12
 

@@ -13,7 +13,7 @@ import torch
 from PIL import Image
 
 from flowkit import FlowkitError, save
-from flowkit.data.degrade import drawn_pair
+from flowkit.degradations.scan import drawn_pair
 from flowkit.interop.srflow import from_srflow
 
 TEMPERATURES = (0.0, 0.5, 0.9)

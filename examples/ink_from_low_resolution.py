@@ -16,7 +16,7 @@ from PIL import Image
 
 from flowkit import load
 from flowkit.data import find_pairs, load_pages
-from flowkit.data.sheets import reduce
+from flowkit.data.tasks import reduce
 from flowkit.errors import FlowkitError
 from flowkit.metrics import dibco
 from flowkit.metrics.components import Components, compare

@@ -10,8 +10,8 @@ import torch
 from torch import Tensor
 
 from flowkit import load
-from flowkit.data.degrade import degrade
-from flowkit.data.draw import draw_page
+from flowkit.degradations.scan import degrade
+from flowkit.synthetic.page import draw_page
 
 SHADES = np.array(list(" .:-=+*#%@"))
 

@@ -16,10 +16,10 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from flowkit import load
-from flowkit.data.degrade import degrade
-from flowkit.data.draw import draw_page
+from flowkit.degradations.scan import degrade
 from flowkit.errors import FlowkitError
 from flowkit.pages import binarize
+from flowkit.synthetic.page import draw_page
 
 SIDE = 256  # pixels
 

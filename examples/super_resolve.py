@@ -13,7 +13,7 @@ import numpy as np
 from PIL import Image
 
 from flowkit import FlowkitError, load
-from flowkit.data.degrade import drawn_pair
+from flowkit.degradations.scan import drawn_pair
 from flowkit.pages import upscale
 
 GAP = 8  # pixels of white between the panels

@@ -15,10 +15,10 @@ import numpy as np
 import torch
 from PIL import Image
 
-from flowkit.data.degrade import degrade
-from flowkit.data.draw import draw_page
+from flowkit.degradations.scan import degrade
 from flowkit.errors import FlowkitError
 from flowkit.interop.rrdb import load_rrdb_net
+from flowkit.synthetic.page import draw_page
 
 GAP = 12  # pixels of white between the panels
 

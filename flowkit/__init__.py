@@ -13,7 +13,7 @@ import flowkit.targets  # noqa: F401  # registers
 from flowkit.checkpoint import load, save
 from flowkit.errors import FlowkitError
 from flowkit.flow import ConditionalDistribution, ConditionalFlow
-from flowkit.graphs import CapturedSampler
+from flowkit.flow.cuda_graphs import CapturedSampler
 from flowkit.layers import FlowLayer, Shape
 from flowkit.recipe import build, read_recipe
 from flowkit.registry import register

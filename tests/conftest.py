@@ -3,6 +3,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -11,10 +12,10 @@ from PIL import Image
 from torch import nn
 
 from flowkit.checkpoint import save
-from flowkit.data.degrade import degrade
-from flowkit.data.draw import draw_page
+from flowkit.degradations.scan import degrade
 from flowkit.flow import ConditionalFlow
 from flowkit.recipe import build
+from flowkit.synthetic.page import draw_page
 
 # --doctest-modules would import them as modules too, and fails where two folders' are in one run
 collect_ignore_glob = ["*/conftest.py"]
@@ -104,3 +105,29 @@ def doubling_checkpoint(tmp_path_factory) -> Path:
     """A tiny model with random weights, for `flowkit upscale`, twice as large."""
     encoder = {"type": "rrdb", "features": 8, "growth": 4, "blocks": 1, "stack": [0], "scale": 2}
     return _checkpoint(tmp_path_factory.mktemp("model") / "double.safetensors", "continuous", encoder)
+
+
+def _pixels(height: int, width: int, seed: int) -> np.ndarray:
+    """Dark squares on light, slightly coloured paper: no two places are alike."""
+    rng = np.random.default_rng(seed)
+    ink = np.kron(rng.random((height // 8 + 1, width // 8 + 1)) < 0.3, np.ones((8, 8)))[:height, :width] > 0
+    paper = rng.integers(190, 250, (height, width, 3))
+    return np.where(ink[..., None], rng.integers(20, 60, (height, width, 3)), paper).astype(np.uint8)
+
+
+@pytest.fixture
+def pixels() -> Callable[[int, int, int], np.ndarray]:
+    """A page (height, width, 3) of dark squares on light paper, by its seed."""
+    return _pixels
+
+
+@pytest.fixture
+def write() -> Callable[..., Path]:
+    """Save an array as an image; folders are made."""
+
+    def save(path: Path, array: np.ndarray, **options: Any) -> Path:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(array).save(path, **options)
+        return path
+
+    return save

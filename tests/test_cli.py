@@ -86,7 +86,7 @@ def test_freed_memory_is_reused_on_glibc_unless_the_user_said_otherwise():
     script = """
 import resource
 import numpy as np
-from flowkit.cli.memory import keep_freed_memory
+from flowkit.malloc import keep_freed_memory
 
 def faults():
     return resource.getrusage(resource.RUSAGE_SELF).ru_minflt

@@ -13,9 +13,9 @@ import pytest
 from PIL import Image, ImageCms
 
 from flowkit.cli import main
+from flowkit.images.reader import read
+from flowkit.images.writer import SUFFIXES, write_picture
 from flowkit.pages import binarize
-from flowkit.pages.reading import read
-from flowkit.pages.writing import SUFFIXES, write_picture
 
 DPI = 300
 

@@ -10,9 +10,9 @@ import pytest
 from PIL import Image
 
 from flowkit.cli import main
+from flowkit.images.reader import count_pages, read
+from flowkit.images.writer import PHOTO_SUFFIXES
 from flowkit.pages import binarize, upscale
-from flowkit.pages.reading import count_pages, read
-from flowkit.pages.writing import PHOTO_SUFFIXES
 
 
 @pytest.fixture

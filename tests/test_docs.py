@@ -17,12 +17,12 @@ import pytest
 from PIL import Image
 
 from flowkit import registry
-from flowkit.data.draw import draw_page
 from flowkit.recipe import build, read_recipe_text
+from flowkit.synthetic.page import draw_page
 
 ROOT = Path(__file__).parent.parent
 DOCS = ROOT / "docs"
-PUBLIC = ("", ".layers", ".encoders", ".recipe", ".data", ".data.degradations", ".ops", ".pages", ".training")
+PUBLIC = ("", ".layers", ".encoders", ".recipe", ".data", ".degradations", ".ops", ".pages", ".training")
 
 
 def blocks(page: str, language: str) -> list[str]:

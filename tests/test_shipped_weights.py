@@ -14,7 +14,7 @@ from flowkit import load
 from flowkit.checkpoint import shipped_weights
 from flowkit.cli import main
 from flowkit.data import find_pairs, load_pages
-from flowkit.data.degrade import drawn_pair
+from flowkit.degradations.scan import drawn_pair
 from flowkit.metrics import dibco
 from flowkit.metrics.super_resolution import consistency, psnr
 from flowkit.pages import binarize, upscale

@@ -18,14 +18,15 @@ from torch.utils.checkpoint import checkpoint
 from flowkit.bench.memory import cuda_peak, process_peak, saved_for_backward
 from flowkit.bench.naive import NaiveFlow
 from flowkit.bench.options import add_recipes, autocast, count, numbers, table_name
-from flowkit.bench.report import Cell, Report
+from flowkit.bench.report import Report
 from flowkit.bench.timing import compare
 from flowkit.flow import ConditionalFlow
-from flowkit.graphs import CapturedSampler, Graph
+from flowkit.flow.cuda_graphs import CapturedSampler, Graph
+from flowkit.flow.passes import to_latents
 from flowkit.layers import FlowLayer
 from flowkit.layers.network import condition
-from flowkit.path import to_latents
 from flowkit.recipe import build, read_recipe
+from flowkit.tables import Cell
 
 SIDE = 160  # of a target
 DEPTH_BATCH = 4

@@ -11,11 +11,11 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from flowkit.flow import ConditionalFlow
+from flowkit.flow.passes import from_latents, to_latents
 from flowkit.layers import Conv1x1, FlowLayer
 from flowkit.layers.features import Features, dense
 from flowkit.layers.network import ConditionalNetwork
-from flowkit.layers.noted import Noted
-from flowkit.path import from_latents, to_latents
+from flowkit.layers.saved_hidden import Noted
 
 
 class NaiveFlow(nn.Module):

@@ -15,10 +15,11 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from flowkit.bench.report import Cell, Report
+from flowkit.bench.report import Report
 from flowkit.bench.timing import Timing, compare
 from flowkit.ops import affine_packed, build_tools, kernels
 from flowkit.ops.affine import affine_formula
+from flowkit.tables import Cell
 
 FORWARD, BACKWARD = 4, 7  # passes over a tensor of z's size
 

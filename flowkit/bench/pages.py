@@ -24,13 +24,14 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from flowkit.bench.memory import process_peak
-from flowkit.bench.report import Cell, Report
-from flowkit.data.degrade import drawn_pair
+from flowkit.bench.report import Report
+from flowkit.degradations.scan import drawn_pair
 from flowkit.errors import FlowkitError
+from flowkit.images.reader import opened
 from flowkit.pages import read
-from flowkit.pages.binary import binarize, load_binary
-from flowkit.pages.budget import MEMORY
-from flowkit.pages.reading import opened
+from flowkit.pages.ink import binarize, load_binary
+from flowkit.pages.memory import MEMORY
+from flowkit.tables import Cell
 
 PAGES = ["1240x1754", "2480x3508"]  # A4 at 150 and at 300 dpi
 SAMPLES = [1, 4, 16]

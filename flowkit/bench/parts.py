@@ -16,8 +16,9 @@ from torch.profiler import ProfilerActivity, profile
 
 from flowkit.bench.model import pair, prepared
 from flowkit.bench.options import add_recipes, add_sizes, autocast, numbers, table_name
-from flowkit.bench.report import Cell, Report
+from flowkit.bench.report import Report
 from flowkit.recipe import read_recipe
+from flowkit.tables import Cell
 
 OTHER, IDLE = "elementwise and other", "idle"
 # The first whose text is in an operator's name: a convolution's own copies count as convolution.

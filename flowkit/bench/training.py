@@ -10,8 +10,9 @@ import statistics
 import time
 from contextlib import closing
 
-from flowkit.bench.report import Cell, Report
+from flowkit.bench.report import Report
 from flowkit.recipe import read_recipe
+from flowkit.tables import Cell
 from flowkit.training.job import Job
 from flowkit.training.processes import processes
 

@@ -12,8 +12,8 @@ import os
 import sys
 from collections.abc import Sequence
 
-from flowkit.cli.memory import keep_freed_memory
 from flowkit.errors import FlowkitError
+from flowkit.malloc import keep_freed_memory
 
 VERBS = (
     "binarize",

@@ -9,9 +9,9 @@ import argparse
 import importlib
 import importlib.util
 
-from flowkit.cli.memory import keep_freed_memory
 from flowkit.cli.options import add_device, add_threads, positive, prepare
 from flowkit.device import usable
+from flowkit.malloc import keep_freed_memory
 
 TABLES = ("op", "model", "compiled", "parts", "training", "pages")
 

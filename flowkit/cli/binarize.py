@@ -5,12 +5,12 @@ from __future__ import annotations
 import argparse
 from typing import Any
 
+from flowkit.batch.tasks import Binarizing, Record
 from flowkit.cli.options import positive
 from flowkit.cli.pages import add_places, add_run, common, described, run
 from flowkit.cli.planning import Verb
 from flowkit.errors import FlowkitError
-from flowkit.pages.batch.work import Binarizing, Record
-from flowkit.pages.writing import SUFFIXES
+from flowkit.images.writer import SUFFIXES
 
 SAMPLES = 16
 """What is drawn for results that take samples."""

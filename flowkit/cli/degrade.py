@@ -11,12 +11,12 @@ from PIL import Image, ImageDraw
 
 from flowkit import registry
 from flowkit.cli.options import add_import, natural, positive, prepare
-from flowkit.data.degradations import PRESETS, Compose, Degradation, degradations_file, degradations_from
-from flowkit.data.degrade import drawn_pair
-from flowkit.data.texture import to_uint8
+from flowkit.degradations import PRESETS, Compose, Degradation, degradations_file, degradations_from
+from flowkit.degradations.scan import drawn_pair
+from flowkit.degradations.texture import to_uint8
 from flowkit.errors import OutputError
 from flowkit.files import replacing
-from flowkit.pages.reading import read
+from flowkit.images.reader import read
 
 DRAWN = "drawn"
 GAP, LABEL = 4, 16

@@ -22,7 +22,7 @@ from flowkit.evaluation.reading import Reader, Reading
 from flowkit.evaluation.results import summaries
 from flowkit.evaluation.super_resolution import SuperResolution
 from flowkit.evaluation.task import Evaluation
-from flowkit.pages.writing import check_folder
+from flowkit.images.writer import check_folder
 
 T = TypeVar("T")
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 import argparse
 import textwrap
 
-from flowkit import losses, registry
+from flowkit import degradations, losses, registry
 from flowkit.cli.options import add_import, prepare
-from flowkit.data import Source, degradations
+from flowkit.data import Source
 from flowkit.recipe.options import type_name
 
 KINDS = ("target", "encoder", "layer", losses.KIND, Source.kind, degradations.Degradation.kind)

@@ -14,24 +14,24 @@ from typing import Any, get_args
 
 import torch
 
+from flowkit.batch import html, processes, ray
+from flowkit.batch.file_identity import identity
+from flowkit.batch.loop import Run
+from flowkit.batch.remote.placeholders import AtHand, Mirror
+from flowkit.batch.remote.session import Remote
+from flowkit.batch.report import REPORT, Report, opened
+from flowkit.batch.tasks import PageWork, Record, Work
 from flowkit.checkpoint import locate
-from flowkit.cli.memory import keep_freed_memory
 from flowkit.cli.options import add_device, add_import, add_threads, natural, positive, prepare, size
 from flowkit.cli.planning import Plan, Verb, planned, shown
 from flowkit.cli.progress import Bar
 from flowkit.errors import FlowkitError, ImageError, OutputError
 from flowkit.files import make_folder
 from flowkit.flow import ConditionalFlow
-from flowkit.pages.batch import on_ray, webpage, workers
-from flowkit.pages.batch.identity import identity
-from flowkit.pages.batch.mirror import AtHand, Mirror
-from flowkit.pages.batch.remote import Remote
-from flowkit.pages.batch.report import REPORT, Report, opened
-from flowkit.pages.batch.run import Run
-from flowkit.pages.batch.work import PageWork, Record, Work
-from flowkit.pages.budget import MEMORY
+from flowkit.images.reader import MAX_PIXELS
+from flowkit.malloc import keep_freed_memory
+from flowkit.pages.memory import MEMORY
 from flowkit.pages.precision import Precision
-from flowkit.pages.reading import MAX_PIXELS
 from flowkit.recipe import import_modules, read_recipe_text
 
 
@@ -93,7 +93,7 @@ def add_run(parser: argparse.ArgumentParser) -> None:
     )  # fmt: skip
     parser.add_argument(
         "--html", action="store_true",
-        help=f"write {webpage.NAME} into the folder OUT: every page, what to look at first on top",
+        help=f"write {html.NAME} into the folder OUT: every page, what to look at first on top",
     )  # fmt: skip
     add_device(parser)
     add_import(parser)
@@ -155,7 +155,7 @@ def _run(args: argparse.Namespace, verb: Verb, remote: Remote) -> int:
                 sys.stdout.flush()
         if args.html:
             assert book is not None  # `planned` has seen to it
-            remote.put(webpage.write(book, fetched=remote.fetched))
+            remote.put(html.write(book, fetched=remote.fetched))
     return _end(plan, left, failures, remote, say)
 
 
@@ -178,14 +178,14 @@ def _engine(
     """What does the pages: this process, others, or a cluster."""
     if args.engine == "local" and args.jobs == 1:
         begin = functools.partial(work.begin, model, _bring(mirror))
-        return functools.partial(workers.work_through, start=begin, jobs=1)
+        return functools.partial(processes.work_through, start=begin, jobs=1)
     threads = max(1, torch.get_num_threads() // args.jobs)
     files = [str(Path(name).resolve()) if name.endswith(".py") else name for name in args.modules]
     work = replace(work, model=str(locate(args.model).resolve()))  # wherever the processes are
     start = functools.partial(_begin, work, tuple(files), threads, mirror)
     if args.engine == "local":
-        return functools.partial(workers.work_through, start=start, jobs=args.jobs)
-    return functools.partial(on_ray.work_through, start=start, jobs=args.jobs, threads=threads)
+        return functools.partial(processes.work_through, start=start, jobs=args.jobs)
+    return functools.partial(ray.work_through, start=start, jobs=args.jobs, threads=threads)
 
 
 def _begin(work: Work, modules: tuple[str, ...], threads: int, mirror: Mirror | None) -> PageWork:

@@ -9,13 +9,13 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
+from flowkit.batch.inputs import find, is_many, is_there
+from flowkit.batch.plan import Document, Places, check, one, tree
+from flowkit.batch.remote.session import Remote
+from flowkit.batch.tasks import Record, Work
 from flowkit.errors import FlowkitError, OutputError
-from flowkit.pages.batch.inputs import find, is_many, is_there
-from flowkit.pages.batch.plan import Document, Places, check, one, tree
-from flowkit.pages.batch.remote import Remote
-from flowkit.pages.batch.work import Record, Work
-from flowkit.pages.reading import check_there
-from flowkit.pages.writing import check_folder, check_output
+from flowkit.images.reader import check_there
+from flowkit.images.writer import check_folder, check_output
 
 MAPS = (".png", ".tif", ".tiff")
 """Suffixes of what is written beside the pages."""

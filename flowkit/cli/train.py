@@ -10,8 +10,8 @@ from pathlib import Path
 from flowkit.cli.options import add_device, add_import, add_set, add_threads, natural, prepare
 from flowkit.recipe import read_recipe
 from flowkit.training import train
+from flowkit.training.dry_run import plan
 from flowkit.training.job import Job
-from flowkit.training.plan import plan
 from flowkit.training.processes import processes
 from flowkit.training.state import MODEL
 

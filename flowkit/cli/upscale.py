@@ -5,12 +5,12 @@ from __future__ import annotations
 import argparse
 from typing import Any
 
+from flowkit.batch.tasks import Record, Upscaling
 from flowkit.checkpoint import locate
 from flowkit.cli.options import positive
 from flowkit.cli.pages import add_places, add_run, common, described, run
 from flowkit.cli.planning import Verb
-from flowkit.pages.batch.work import Record, Upscaling
-from flowkit.pages.writing import PHOTO_SUFFIXES, SUFFIXES
+from flowkit.images.writer import PHOTO_SUFFIXES, SUFFIXES
 
 
 def add_parser(subparsers: Any) -> None:

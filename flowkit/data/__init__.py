@@ -1,11 +1,11 @@
 """Training data: sources of pages, samples of them, and pages that flowkit draws itself."""
 
-from flowkit.data.assemble import training_set
+from flowkit.data.build import training_set
+from flowkit.data.dataset import TrainingSet
 from flowkit.data.find import find_images, find_pairs
-from flowkit.data.paired import Page, load_pages
-from flowkit.data.sheets import Pair, Task
+from flowkit.data.labelled_pages import Page, load_pages
 from flowkit.data.sources import Source
-from flowkit.data.training_set import TrainingSet
+from flowkit.data.tasks import Pair, Task
 
 __all__ = [
     "Page",

@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from flowkit import registry
-from flowkit.data.sheets import Task
 from flowkit.data.sources import Source
+from flowkit.data.tasks import Task
 from flowkit.errors import DataError, RecipeError, RegistryError, suggest
 from flowkit.recipe.document import Path as Keys
 from flowkit.recipe.document import short

@@ -7,8 +7,8 @@ import re
 from collections.abc import Iterable
 from pathlib import Path
 
-from flowkit.data.decode import SUFFIXES
 from flowkit.errors import DataError
+from flowkit.images.decode import SUFFIXES
 
 Paths = Iterable[str | os.PathLike[str]]
 

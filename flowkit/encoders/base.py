@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 from torch import Tensor, nn
 
-from flowkit.encoders.rows import RowStream
+from flowkit.encoders.streaming import RowStream
 from flowkit.errors import ShapeError
 from flowkit.layers import Shape
 from flowkit.layers.features import Features

@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from flowkit.encoders.rows import Queue, Window
+from flowkit.encoders.streaming import Queue, Window
 from flowkit.errors import ShapeError
 
 FLOOR = 0.05

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from flowkit.encoders.base import Encoder, check_image_options
 from flowkit.encoders.contrast import ContrastRows, LocalContrast
-from flowkit.encoders.rows import ConvolutionRows, ResidualRows, RowStream, SumRows
+from flowkit.encoders.streaming import ConvolutionRows, ResidualRows, RowStream, SumRows
 from flowkit.errors import ShapeError
 from flowkit.layers import Shape
 from flowkit.registry import register

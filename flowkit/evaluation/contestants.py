@@ -12,16 +12,16 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from flowkit.data import Page
-from flowkit.data.decode import read_rgb, size_of
 from flowkit.data.find import image_files, report
-from flowkit.data.sheets import reduce
+from flowkit.data.tasks import reduce
 from flowkit.errors import DataError
 from flowkit.evaluation.baselines import Binarizer
-from flowkit.evaluation.drawing import draw, negative_log_density
 from flowkit.evaluation.results import Entry
+from flowkit.evaluation.sampling import draw, negative_log_density
 from flowkit.flow import ConditionalFlow
+from flowkit.images.decode import read_rgb, size_of
+from flowkit.images.reader import Picture, read
 from flowkit.metrics.calibration import smoothed
-from flowkit.pages.reading import Picture, read
 
 Ink = NDArray[np.bool_]
 Sets = Mapping[str, Sequence[tuple[Path, Path]]]

@@ -6,7 +6,6 @@ from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
 
-from flowkit.bench.report import Cell
 from flowkit.data import load_pages
 from flowkit.data.fingerprint import fingerprint
 from flowkit.errors import DataError, FlowkitError
@@ -22,6 +21,7 @@ from flowkit.metrics import components, dibco
 from flowkit.metrics.calibration import PRIOR, WINDOW
 from flowkit.metrics.components import Components
 from flowkit.pages.review import TILE
+from flowkit.tables import Cell
 from flowkit.training.pictures import write_picture
 
 ABOUT = (

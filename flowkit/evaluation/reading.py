@@ -9,7 +9,6 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from flowkit.bench.report import Cell
 from flowkit.data import load_pages
 from flowkit.data.find import Paths, find_images, report
 from flowkit.data.fingerprint import fingerprint
@@ -20,6 +19,7 @@ from flowkit.evaluation.report import Findings, Part
 from flowkit.evaluation.results import Entry, Row
 from flowkit.evaluation.task import Job, page_names
 from flowkit.metrics.ocr import Tesseract, character_error_rate
+from flowkit.tables import Cell
 
 GREY = Entry("grey")
 

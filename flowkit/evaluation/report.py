@@ -12,10 +12,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from flowkit.bench.report import Cell, environment, table
 from flowkit.errors import OutputError
 from flowkit.evaluation.results import Entry, Row, Summary, summaries
 from flowkit.files import replacing
+from flowkit.tables import Cell, environment, table
 
 NAME = "results"
 """Of the Markdown file, and of the folder beside it with everything else."""

@@ -14,24 +14,24 @@ from PIL import Image
 
 from flowkit.checkpoint import load, trained_on
 from flowkit.data import Task, find_images
-from flowkit.data.decode import size_of
 from flowkit.data.find import report
 from flowkit.data.fingerprint import fingerprint
-from flowkit.data.sheets import HighSheet, reduce
+from flowkit.data.tasks import HighSheet, reduce
 from flowkit.errors import DataError, FlowkitError
 from flowkit.evaluation.contestants import settings
-from flowkit.evaluation.drawing import draw
 from flowkit.evaluation.ink import refusals
 from flowkit.evaluation.plan import Wanted
 from flowkit.evaluation.reading import Reader, text_of
 from flowkit.evaluation.report import Findings
 from flowkit.evaluation.results import Entry, Row
+from flowkit.evaluation.sampling import draw
 from flowkit.evaluation.task import Job, page_names
 from flowkit.flow import ConditionalFlow
+from flowkit.images.decode import size_of
+from flowkit.images.reader import Picture
 from flowkit.metrics import super_resolution as metrics
 from flowkit.metrics.super_resolution import Image8
 from flowkit.pages.focus import AROUND, ink_mask, load_ink
-from flowkit.pages.reading import Picture
 
 FLOOR, CEILING = Entry("bicubic"), Entry("high resolution")
 

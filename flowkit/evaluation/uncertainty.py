@@ -9,14 +9,14 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from flowkit.bench.report import Cell
 from flowkit.evaluation.contestants import Outcome
-from flowkit.evaluation.reviewed import Reviewed, correlations
+from flowkit.evaluation.review_quality import Reviewed, correlations
 from flowkit.evaluation.tiles import tile_sums
 from flowkit.metrics import calibration
 from flowkit.metrics.calibration import Forecast, Interval, RiskCoverage
 from flowkit.metrics.components import count
 from flowkit.metrics.dibco import Truth
+from flowkit.tables import Cell
 
 BAND = 3.0
 """Pixels: the band around contours is what lies within this distance of them, on either side."""

@@ -10,7 +10,7 @@ from torch import Tensor
 from flowkit.layers.base import FlowLayer, Shape, make_example, no_log_det
 from flowkit.layers.masks import Mask, Partition
 from flowkit.layers.network import ConditionalNetwork, Conditioned, Network
-from flowkit.layers.noted import Noted
+from flowkit.layers.saved_hidden import Noted
 from flowkit.ops import affine, affine_packed, log_scale
 from flowkit.ops.scale import Scale, check_eps
 from flowkit.registry import register

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from flowkit.layers.base import FlowLayer, Shape, make_example
 from flowkit.layers.network import ConditionalNetwork, Conditioned, Network
-from flowkit.layers.noted import Noted
+from flowkit.layers.saved_hidden import Noted
 from flowkit.ops import affine, affine_packed, log_scale
 from flowkit.ops.scale import Scale, check_eps
 from flowkit.registry import register

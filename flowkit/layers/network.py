@@ -13,7 +13,7 @@ from flowkit.errors import ShapeError
 from flowkit.layers.actnorm import ActNorm
 from flowkit.layers.base import FlowLayer, Shape
 from flowkit.layers.features import Features, convolve, dense
-from flowkit.layers.noted import Noted, known
+from flowkit.layers.saved_hidden import Noted, known
 
 Network = Literal["plain", "srflow"]
 
@@ -171,7 +171,7 @@ class Conditioned(FlowLayer):
     """A layer whose `condition` begins with its network's convolution of the features.
 
     That is by far the dearest part of it: training keeps what follows from it, and need not compute it again,
-    see `flowkit.recompute`. To write one, implement `complete`.
+    see `flowkit.flow.recompute`. To write one, implement `complete`.
     """
 
     network: ConditionalNetwork

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from flowkit.errors import ShapeError
 from flowkit.layers.base import FlowLayer, Shape, make_example, no_log_det
 from flowkit.layers.network import ConditionalNetwork, Conditioned, apply_gain
-from flowkit.layers.noted import Noted
+from flowkit.layers.saved_hidden import Noted
 from flowkit.ops import affine_packed
 from flowkit.ops.scale import Scale
 from flowkit.registry import register

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from flowkit.data.sheets import reduce
+from flowkit.data.tasks import reduce
 from flowkit.errors import DataError
 
 Image8 = NDArray[np.uint8]

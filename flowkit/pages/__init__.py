@@ -1,8 +1,8 @@
 """Whole pages: reading and writing files, tiling, sampling."""
 
-from flowkit.pages.binary import binarize
+from flowkit.images.reader import Picture, read
+from flowkit.pages.ink import binarize
 from flowkit.pages.page import Page
-from flowkit.pages.reading import Picture, read
 from flowkit.pages.review import Review
 from flowkit.pages.upscaling import UpscaledPage, upscale
 

@@ -7,11 +7,11 @@ from scipy import ndimage
 
 from flowkit.errors import CheckpointError
 from flowkit.flow import ConditionalFlow
-from flowkit.pages.binary import binarize, load_binary
-from flowkit.pages.budget import MEMORY
+from flowkit.images.reader import Picture
+from flowkit.pages.ink import binarize, load_binary
+from flowkit.pages.memory import MEMORY
 from flowkit.pages.models import Model
 from flowkit.pages.precision import Precision
-from flowkit.pages.reading import Picture
 
 SAMPLES = 8
 LEAST = 0.25

@@ -20,7 +20,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from flowkit.pages.sampling import PageSampler
+from flowkit.pages.sampler import PageSampler
 from flowkit.pages.tiles import Span, Tile
 
 

@@ -10,10 +10,10 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from flowkit.images.dpi import Dpi
+from flowkit.images.writer import write_heat, write_ink, write_picture
 from flowkit.pages.decision import Sampling
-from flowkit.pages.resolution import Dpi
 from flowkit.pages.review import Review, review
-from flowkit.pages.writing import write_heat, write_ink, write_picture
 
 Votes = NDArray[np.uint8] | NDArray[np.uint16]
 

@@ -8,7 +8,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from flowkit.pages.resolution import Dpi
+from flowkit.images.dpi import Dpi
 
 TILE = 256
 """Side of a part at 300 dpi, in pixels: two or three lines of print."""

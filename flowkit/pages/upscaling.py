@@ -13,17 +13,17 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from flowkit.flow import ConditionalFlow
-from flowkit.pages.budget import MEMORY
+from flowkit.images.dpi import Dpi, scaled
+from flowkit.images.reader import MAX_PIXELS, ImageLike, Picture, luma, read
+from flowkit.images.writer import write_picture
 from flowkit.pages.decision import Sampling, check_sampling
 from flowkit.pages.focus import ink_mask
+from flowkit.pages.memory import MEMORY
 from flowkit.pages.models import Model, flow_for
 from flowkit.pages.precision import Precision
 from flowkit.pages.progress import Progress, counted
-from flowkit.pages.reading import MAX_PIXELS, ImageLike, Picture, luma, read
-from flowkit.pages.resolution import Dpi, scaled
-from flowkit.pages.sampling import PageSampler
+from flowkit.pages.sampler import PageSampler
 from flowkit.pages.tiles import Tile
-from flowkit.pages.writing import write_picture
 from flowkit.targets import Continuous
 
 BICUBIC = 2  # pixels that bicubic interpolation reads on either side

@@ -9,8 +9,8 @@ import torch
 from torch import Tensor
 
 from flowkit.flow import ConditionalFlow
-from flowkit.graphs import Graph
-from flowkit.training.order import Batch, noise_of, seed_of
+from flowkit.flow.cuda_graphs import Graph
+from flowkit.training.data_order import Batch, noise_of, seed_of
 
 Pass = Callable[[Batch, Sequence[torch.Generator]], Tensor]
 

@@ -9,11 +9,11 @@ import torch
 from torch import nn
 
 from flowkit.data import Task, training_set
-from flowkit.data.degradations import degradations_from
 from flowkit.data.describe import Given
+from flowkit.degradations import degradations_from
 from flowkit.errors import FlowkitError, RecipeError
 from flowkit.recipe import Recipe, build
-from flowkit.training.order import Batch, Order, batches, default_workers
+from flowkit.training.data_order import Batch, Order, batches, default_workers
 from flowkit.training.processes import Processes
 from flowkit.training.start import start_from
 from flowkit.training.step import Outcome, Stepper

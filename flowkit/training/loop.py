@@ -15,13 +15,13 @@ from flowkit.files import replacing
 from flowkit.flow import ConditionalFlow
 from flowkit.recipe import Recipe
 from flowkit.training.average import Average
-from flowkit.training.checks import check_out, check_room
-from flowkit.training.interruption import Interrupted, interruption
+from flowkit.training.data_order import Batch
 from flowkit.training.job import Job, Validate
 from flowkit.training.log import Log
-from flowkit.training.order import Batch
 from flowkit.training.pictures import SAMPLES, sample_grid, write_curves, write_picture
+from flowkit.training.preflight import check_out, check_room
 from flowkit.training.processes import Processes, processes
+from flowkit.training.signals import Interrupted, interruption
 from flowkit.training.state import CHECKPOINTS, RECENT, Keeper, Progress, size_of
 from flowkit.training.step import Outcome
 

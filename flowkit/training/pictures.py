@@ -13,8 +13,8 @@ from torch import Tensor
 
 from flowkit.files import replacing
 from flowkit.flow import ConditionalFlow
+from flowkit.training.data_order import seed_of
 from flowkit.training.log import LOG, read_log
-from flowkit.training.order import seed_of
 from flowkit.training.validation import Validation
 
 SAMPLES, CURVES = "samples.png", "curves.png"

@@ -16,7 +16,7 @@ from flowkit.flow import ConditionalFlow
 from flowkit.losses import Objective
 from flowkit.recipe import TrainOptions
 from flowkit.training.captured import CapturedPasses
-from flowkit.training.order import Batch, noise_of, seed_of
+from flowkit.training.data_order import Batch, noise_of, seed_of
 from flowkit.training.processes import Processes
 from flowkit.training.schedule import share_of_rate
 

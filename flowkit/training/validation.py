@@ -11,10 +11,10 @@ import torch
 from torch import Tensor
 
 from flowkit.data import Pair, Task
-from flowkit.data.training_set import to_tensor
+from flowkit.data.dataset import to_tensor
 from flowkit.errors import DataError
 from flowkit.flow import ConditionalFlow
-from flowkit.training.order import noise_of
+from flowkit.training.data_order import noise_of
 from flowkit.training.processes import Processes
 
 NOISE_SEED = 1  # every validation draws the same noise, so that a difference is the weights'

@@ -19,7 +19,7 @@ def import_deadly(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     name = f"deadly_{next(_NUMBERS)}.py"  # a module is imported once
     Path(name).write_text(
         "import os, signal\n"
-        "from flowkit.pages.batch import work\n"
+        "from flowkit.batch import work\n"
         "read = work.read\n"
         "def deadly(path, **options):\n"
         "    if path.name == 'deadly.png':\n"

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from scans import PAGES, document, report, scan, tree
 
-from flowkit.pages.reading import count_pages, read
+from flowkit.images.reader import count_pages, read
 
 TREE = ["1.png", "b/2.png", "b/c/3.png", "book-001.png", "book-002.png", "book-003.png"]
 
@@ -117,7 +117,7 @@ def test_documents_in_and_out(suffix: str, folder: Path, binarize: Callable[...,
 def test_a_document_of_more_pages_than_files_may_be_open(
     folder: Path, binarize: Callable[..., int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("flowkit.pages.pdf._MOST_OPEN", 2)
+    monkeypatch.setattr("flowkit.images.pdf._MOST_OPEN", 2)
     document(Path("long.tif"), 5)
     assert binarize("long.tif", "-o", "long.pdf") == 0
     assert binarize("long.tif", "-o", "long.png") == 0

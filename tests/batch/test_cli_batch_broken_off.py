@@ -14,15 +14,15 @@ from scans import report, scan, tree
 PAGE_ENDS = [
     ("pathlib.Path.replace", False),  # a draft is complete
     ("pathlib.Path.replace", True),  # a page is there, and nothing says so
-    ("flowkit.pages.batch.report.Report.add", True),
+    ("flowkit.batch.report.Report.add", True),
     ("PIL.Image.Image.save", True),
 ]
-BINDING_ENDS = [("flowkit.pages.batch.run.bind", False), ("flowkit.pages.batch.run.bind", True)]
+BINDING_ENDS = [("flowkit.batch.loop.bind", False), ("flowkit.batch.loop.bind", True)]
 ENDS = [
     *[(suffix, *end) for suffix in ("png", "tif", "pdf") for end in PAGE_ENDS],
     *[(suffix, *end) for suffix in ("tif", "pdf") for end in BINDING_ENDS],
-    ("tif", "flowkit.pages.binding._bind_tiff", True),  # a document's draft is complete
-    ("pdf", "flowkit.pages.pdf.bind", True),
+    ("tif", "flowkit.images.multipage._bind_tiff", True),  # a document's draft is complete
+    ("pdf", "flowkit.images.pdf.bind", True),
 ]
 
 
@@ -59,7 +59,7 @@ def test_killed_and_run_again(
 def test_two_runs_do_not_write_to_one_folder(
     folder: Path, binarize: Callable[..., int], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    from flowkit.pages.batch.report import opened
+    from flowkit.batch.report import opened
 
     Path("out").mkdir()
     with opened(Path("out")):

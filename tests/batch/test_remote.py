@@ -15,7 +15,7 @@ from places import Places
 from scans import document, report, scan, tree
 
 from flowkit.cli import main
-from flowkit.pages.reading import count_pages
+from flowkit.images.reader import count_pages
 
 BASES = ("memory://", "file://")
 

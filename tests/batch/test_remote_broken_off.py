@@ -14,10 +14,10 @@ from killing import import_deadly, kill_in
 from places import Places
 from scans import scan, tree
 
+from flowkit.batch.plan import Sheet
+from flowkit.batch.remote import report_upload, store
+from flowkit.batch.remote.placeholders import AtHand, Mirror
 from flowkit.errors import OutputError
-from flowkit.pages.batch import following, store
-from flowkit.pages.batch.mirror import AtHand, Mirror
-from flowkit.pages.batch.plan import Sheet
 
 
 @pytest.fixture
@@ -78,7 +78,7 @@ def test_killed_and_run_again(
     child = os.fork()
     if not child:
         try:
-            kill_in(monkeypatch, f"flowkit.pages.batch.store.{where}", call, after)
+            kill_in(monkeypatch, f"flowkit.batch.remote.store.{where}", call, after)
             binarize(scans.url, "-o", out.url, *options)
         finally:
             os._exit(1)
@@ -137,14 +137,14 @@ def test_on_another_machine_nothing_is_left(place: Places, folder: Path, tempora
 def test_a_report_follows_while_it_is_written(
     place: Places, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(following, "PAUSE", 0.01)
+    monkeypatch.setattr(report_upload, "PAUSE", 0.01)
     url, near = place("memory://", "out").url + "/report.jsonl", tmp_path / "report.jsonl"
 
     def there() -> bytes:
         with store.opened(url) as file:
             return file.read()
 
-    with following.followed(near, url, tmp_path / "draft"):
+    with report_upload.followed(near, url, tmp_path / "draft"):
         assert there() == b""
         near.write_bytes(b"{}\n{")
         for _ in range(1000):

@@ -7,8 +7,8 @@ from pathlib import Path
 
 from places import Places
 
-from flowkit.pages.batch import store
-from flowkit.pages.batch.mirror import Mirror
+from flowkit.batch.remote import store
+from flowkit.batch.remote.placeholders import Mirror
 
 
 def test_what_a_store_says_of_a_file(place: Places) -> None:

@@ -6,10 +6,11 @@ from argparse import Namespace
 import pytest
 import torch
 
-from flowkit.bench.report import Report, environment
+from flowkit.bench.report import Report
 from flowkit.cli import main
 from flowkit.cli.bench import run
 from flowkit.errors import FlowkitError, OutputError
+from flowkit.tables import environment
 
 ROWS = [{"what": "a | b", "ms": 1234.5}, {"what": "c", "ms": None, "share": 0.01234, "calls": 12345}]
 

@@ -8,9 +8,9 @@ import pytest
 
 from flowkit import register, registry
 from flowkit.data import Source, Task, training_set
-from flowkit.data.sheets import PairSheet, reduce
 from flowkit.data.sources.drawn import TURNOVER, WINDOW, Drawn
 from flowkit.data.sources.word_images import read_page_xml
+from flowkit.data.tasks import PairSheet, reduce
 from flowkit.errors import DataError
 
 INK = Task(binary=True)

@@ -11,7 +11,7 @@ from scipy import ndimage
 
 from flowkit import load
 from flowkit.cli import main
-from flowkit.data.sheets import reduce
+from flowkit.data.tasks import reduce
 from flowkit.evaluation.super_resolution import FLOOR
 from flowkit.metrics import super_resolution as metrics
 

@@ -5,7 +5,7 @@ import pytest
 
 from flowkit.evaluation.contestants import Outcome
 from flowkit.evaluation.results import Entry
-from flowkit.evaluation.reviewed import Reviewed
+from flowkit.evaluation.review_quality import Reviewed
 from flowkit.evaluation.uncertainty import Uncertainty, pooled
 from flowkit.metrics.components import count
 from flowkit.metrics.dibco import Truth

@@ -13,10 +13,10 @@ import torch
 import torch.nn.functional as F
 from PIL import Image
 
-from flowkit.data.draw import draw_page
 from flowkit.encoders import RRDB
 from flowkit.errors import CheckpointError, ShapeError
 from flowkit.interop.rrdb import load_rrdb, load_rrdb_net, read_weights
+from flowkit.synthetic.page import draw_page
 
 NF, GC, BLOCKS = 6, 3, 2
 PARTS = ("weight", "bias")

@@ -18,8 +18,8 @@ SIZES = ((301, 217), (160, 411), (97, 64), (640, 403))
 
 
 def draw() -> None:
-    from flowkit.data.degrade import degrade
-    from flowkit.data.draw import draw_page
+    from flowkit.degradations.scan import degrade
+    from flowkit.synthetic.page import draw_page
 
     for seed, (width, height) in enumerate(SIZES):
         rng = np.random.default_rng(seed)

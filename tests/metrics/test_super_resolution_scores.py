@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from flowkit.data.sheets import reduce
+from flowkit.data.tasks import reduce
 from flowkit.errors import DataError
 from flowkit.metrics import super_resolution as metrics
 

@@ -12,9 +12,9 @@ from PIL import Image
 from flowkit.errors import CheckpointError, ImageError
 from flowkit.flow import ConditionalFlow
 from flowkit.pages import Page, binarize, read
-from flowkit.pages.binary import draw
 from flowkit.pages.decision import check_sampling
-from flowkit.pages.sampling import PageSampler
+from flowkit.pages.ink import draw
+from flowkit.pages.sampler import PageSampler
 
 
 def scan(height: int, width: int, channels: int = 3) -> NDArray[np.uint8]:

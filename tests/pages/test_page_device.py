@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from flowkit.batch.tasks import Binarizing, Upscaling
 from flowkit.cli import main
-from flowkit.pages.batch.work import Binarizing, Upscaling
 
 
 def test_models_go_where_they_are_told(ink_checkpoint: Path) -> None:

@@ -12,14 +12,14 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from flowkit import ConditionalFlow, load
-from flowkit.data.draw import draw_page
 from flowkit.errors import CheckpointError
+from flowkit.images.reader import Picture
 from flowkit.pages import read, upscale
 from flowkit.pages.decision import check_sampling
 from flowkit.pages.focus import AROUND, FADE, ink_mask
-from flowkit.pages.reading import Picture
-from flowkit.pages.sampling import PageSampler
+from flowkit.pages.sampler import PageSampler
 from flowkit.pages.upscaling import enlarge
+from flowkit.synthetic.page import draw_page
 
 
 @pytest.fixture(scope="module")

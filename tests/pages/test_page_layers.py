@@ -11,9 +11,9 @@ from torch import nn
 
 from flowkit import ConditionalFlow, build
 from flowkit.pages import read
-from flowkit.pages.binary import draw
 from flowkit.pages.decision import check_sampling
-from flowkit.pages.sampling import PageSampler
+from flowkit.pages.ink import draw
+from flowkit.pages.sampler import PageSampler
 
 
 def flow(step: dict, perturb: Callable[..., nn.Module]) -> ConditionalFlow:

@@ -11,10 +11,10 @@ import torch
 
 from flowkit import ConditionalFlow
 from flowkit.pages import binarize, read
-from flowkit.pages.binary import draw
 from flowkit.pages.decision import check_sampling
+from flowkit.pages.ink import draw
 from flowkit.pages.likelihood import bits_per_dim, parts
-from flowkit.pages.sampling import PageSampler
+from flowkit.pages.sampler import PageSampler
 from flowkit.pages.tiles import tiles
 
 

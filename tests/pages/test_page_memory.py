@@ -11,8 +11,8 @@ import pytest
 from flowkit import ConditionalFlow
 from flowkit.errors import MemoryLimitError
 from flowkit.pages import binarize, read
-from flowkit.pages.budget import PROCESS, needs
-from flowkit.pages.sampling import PageSampler
+from flowkit.pages.memory import PROCESS, needs
+from flowkit.pages.sampler import PageSampler
 
 ROOM = 1_000_000
 

@@ -13,11 +13,11 @@ from PIL import Image
 from flowkit import ConditionalFlow
 from flowkit.cli import main
 from flowkit.errors import FlowkitError
+from flowkit.images.reader import read
 from flowkit.layers.features import dense
 from flowkit.pages import binarize, upscale
 from flowkit.pages.precision import check_precision
-from flowkit.pages.reading import read
-from flowkit.pages.sampling import PageSampler
+from flowkit.pages.sampler import PageSampler
 
 
 @pytest.fixture

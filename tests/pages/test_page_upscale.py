@@ -15,7 +15,7 @@ from flowkit import ConditionalFlow, build
 from flowkit.errors import CheckpointError
 from flowkit.pages import read, upscale
 from flowkit.pages.decision import check_sampling
-from flowkit.pages.sampling import PageSampler
+from flowkit.pages.sampler import PageSampler
 from flowkit.pages.upscaling import enlarge
 
 HEIGHT, WIDTH = 41, 53

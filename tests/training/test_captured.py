@@ -10,9 +10,9 @@ from flowkit import read_recipe
 from flowkit.layers import Squeeze
 from flowkit.training import captured
 from flowkit.training.captured import CapturedPasses
+from flowkit.training.data_order import noise_of
 from flowkit.training.job import Job
 from flowkit.training.loop import Run
-from flowkit.training.order import noise_of
 from flowkit.training.processes import Processes
 
 on_a_gpu = pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")

@@ -17,7 +17,7 @@ from flowkit import load, read_recipe
 from flowkit.checkpoint import read_checkpoint
 from flowkit.data.fingerprint import fingerprint
 from flowkit.errors import CheckpointError, FlowkitError, OutputError, RecipeError
-from flowkit.training import checks, loop, train
+from flowkit.training import loop, preflight, train
 from flowkit.training.loop import Run
 from flowkit.training.state import BEST, MODEL, Progress, checkpoints
 
@@ -106,19 +106,19 @@ def test_what_would_fail_later_is_refused_first(run, drawn, tmp_path, monkeypatc
         run(out="c", resume=True)
     (tmp_path / "file").touch()
     with pytest.raises(OutputError, match="cannot be made a folder"):
-        checks.check_out(tmp_path / "file" / "run", resume=False)
+        preflight.check_out(tmp_path / "file" / "run", resume=False)
     with monkeypatch.context() as patch:
-        patch.setattr(checks.os, "access", lambda path, mode: False)  # root may write anywhere
+        patch.setattr(preflight.os, "access", lambda path, mode: False)  # root may write anywhere
         with pytest.raises(OutputError, match=f"no permission in {tmp_path}"):
-            checks.check_out(tmp_path / "a" / "run", resume=False)
+            preflight.check_out(tmp_path / "a" / "run", resume=False)
     with monkeypatch.context() as patch:
-        patch.setattr(checks.shutil, "disk_usage", lambda path: SimpleNamespace(free=1000))
+        patch.setattr(preflight.shutil, "disk_usage", lambda path: SimpleNamespace(free=1000))
         with pytest.raises(OutputError, match=r"2 checkpoints, the best and the next one need \d+ MB, and"):
             run(out="d")
     assert not (tmp_path / "d").exists()
     run().go()
     with pytest.raises(OutputError, match="holds a run already; resume it"):
-        checks.check_out(tmp_path / "run", resume=False)
+        preflight.check_out(tmp_path / "run", resume=False)
     with pytest.raises(CheckpointError, match="is of another model; only the `train` section"):
         run({"vars.steps": 2}, resume=True)
 

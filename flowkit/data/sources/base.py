@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from flowkit.data.sheets import Endless, Sheet, Task
+from flowkit.data.tasks import Endless, Sheet, Task
 
 Found = Sequence[Sheet] | Endless
 

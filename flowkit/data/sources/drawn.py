@@ -10,10 +10,10 @@ from typing import Any
 
 import numpy as np
 
-from flowkit.data.degradations import Compose, degradations_from
-from flowkit.data.degrade import drawn_pair
-from flowkit.data.sheets import Box, Pair, Task
 from flowkit.data.sources.base import Found, Source
+from flowkit.data.tasks import Box, Pair, Task
+from flowkit.degradations import Compose, degradations_from
+from flowkit.degradations.scan import drawn_pair
 from flowkit.errors import DataError
 from flowkit.registry import register
 
@@ -24,7 +24,7 @@ _FONTS = threading.Lock()  # they are shared, and hold the state of what is bein
 
 @register("drawn")
 class Drawn(Source):
-    """Pages of text drawn from nothing (`flowkit.data.draw`), made into scans (`drawn_pair`).
+    """Pages of text drawn from nothing (`flowkit.synthetic.page`), made into scans (`drawn_pair`).
 
     For ink, the truth is what is seen of the strokes before anything veils them; for images, the target is
     the scan itself.

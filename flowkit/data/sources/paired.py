@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from flowkit.data.find import find_pairs, match
-from flowkit.data.sheets import PairSheet, Sheet, Task
 from flowkit.data.sources.base import Source
+from flowkit.data.tasks import PairSheet, Sheet, Task
 from flowkit.errors import DataError
 from flowkit.registry import register
 

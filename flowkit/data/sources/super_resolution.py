@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from flowkit.data.find import find_images, match
-from flowkit.data.sheets import HighSheet, Kernel, PairSheet, Sheet, Task
 from flowkit.data.sources.base import Source
+from flowkit.data.tasks import HighSheet, Kernel, PairSheet, Sheet, Task
 from flowkit.errors import DataError
 from flowkit.registry import register
 

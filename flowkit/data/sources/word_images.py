@@ -8,11 +8,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from flowkit.data.decode import SUFFIXES
 from flowkit.data.find import report
-from flowkit.data.sheets import Box, HighSheet, Sheet, Task
 from flowkit.data.sources.base import Source
+from flowkit.data.tasks import Box, HighSheet, Sheet, Task
 from flowkit.errors import DataError
+from flowkit.images.decode import SUFFIXES
 from flowkit.registry import register
 
 MAX_BYTES = 1 << 26  # a page of ten thousand transcribed words has less than a tenth of it

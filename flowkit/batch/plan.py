@@ -1,0 +1,194 @@
+"""What a run has to do: which page of which file becomes which file."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path, PurePath
+
+from flowkit.batch.inputs import Found
+from flowkit.errors import ImageError, OutputError
+from flowkit.images.reader import count_pages
+from flowkit.images.writer import BOUND
+
+Count = Callable[[Path], int]
+"""How many pages a file holds; raises ImageError."""
+
+PARTS = ".flowkit-parts"
+"""The folder, below the one for results, where pages wait until all of their document are there."""
+
+
+@dataclass(frozen=True)
+class Sheet:
+    """One page to work on.
+
+    Attributes:
+        source: the file it is in.
+        page: which of the file's, counted from 0; None where it has one.
+        out: the file to write.
+        maps: more files to write, by what they show ("probability", ...).
+        samples: files for the samples, one each, if they are wanted.
+        document: the file that this page's becomes a part of; None where `out` is the result itself.
+    """
+
+    source: Path
+    page: int | None
+    out: Path
+    maps: Mapping[str, Path] = field(default_factory=dict)
+    samples: tuple[Path, ...] = ()
+    document: Path | None = None
+
+    @property
+    def name(self) -> str:
+        """What messages call it."""
+        return str(self.source) if self.page is None else f"{self.source}: page {self.page + 1}"
+
+    @property
+    def result(self) -> Path:
+        """The file that its user gets."""
+        return self.document or self.out
+
+    @property
+    def files(self) -> tuple[Path, ...]:
+        """All that are written for it."""
+        return self.out, *self.maps.values(), *self.samples
+
+
+@dataclass(frozen=True)
+class Document:
+    """All pages of one file.
+
+    Attributes:
+        out: the file that they are bound into; None where each is a file of its own.
+    """
+
+    sheets: tuple[Sheet, ...]
+    out: Path | None = None
+
+    @property
+    def parts(self) -> Path:
+        """The folder where its pages wait to be bound."""
+        return self.sheets[0].out.parent
+
+    def bound(self) -> bool:
+        """Whether the document is there, and no pages for a new one."""
+        return self.out is not None and self.out.is_file() and not self.parts.exists()
+
+    def files(self) -> Iterator[Path]:
+        """All results, but parts."""
+        if self.out is not None:
+            yield self.out
+        for sheet in self.sheets:
+            yield from sheet.files if self.out is None else sheet.files[1:]
+
+
+@dataclass(frozen=True)
+class Places:
+    """Where the results of one file go.
+
+    Attributes:
+        out: the page, black and white or enlarged.
+        maps: see `Sheet.maps`.
+        samples: the samples, numbered (page.png: page-01.png, page-02.png, ...), if they are wanted.
+    """
+
+    out: Path
+    maps: Mapping[str, Path] = field(default_factory=dict)
+    samples: Path | None = None
+
+    def below(self, place: PurePath, suffix: str) -> Places:
+        """Of folders: the files in them for the place of one input; maps and samples are PNG."""
+        stem = place.with_name(place.stem)
+
+        def inside(folder: Path, ending: str = ".png") -> Path:
+            return folder / stem.with_name(stem.name + ending)
+
+        return Places(
+            inside(self.out, suffix),
+            {kind: inside(folder) for kind, folder in self.maps.items()},
+            self.samples and inside(self.samples),
+        )
+
+    def page(self, number: str) -> Places:
+        """Of one of several pages that are files of their own."""
+        return Places(
+            _numbered(self.out, number),
+            {kind: _numbered(path, number) for kind, path in self.maps.items()},
+            self.samples and _numbered(self.samples, number),
+        )
+
+
+def one(source: Path, places: Places, samples: int, *, count: Count = count_pages) -> Document:
+    """The plan for one file whose results have names; `count` is asked for its pages."""
+    return _document(source, places, samples, parts_of(places.out), count)
+
+
+def parts_of(out: Path) -> Path:
+    """The folder, beside a document that is to be written, where its pages wait."""
+    return out.with_name(f".{out.name}.parts")
+
+
+def tree(
+    found: Iterable[Found], folders: Places, samples: int, suffix: str, *, count: Count = count_pages
+) -> list[Document]:
+    """The plan for files whose results go into folders, each at its place; `count`: see `one`."""
+    return [
+        _document(f.source, folders.below(f.place, suffix), samples, folders.out / PARTS / f.place, count)
+        for f in found
+    ]
+
+
+def check(documents: Iterable[Document], *, true_name: Callable[[Path], str] = os.path.realpath) -> None:
+    """Raise OutputError where two results would be one file, or a result would overwrite an input.
+
+    Args:
+        documents: the plan.
+        true_name: gives all names of one file the same.
+    """
+    documents = list(documents)
+    inputs = {true_name(document.sheets[0].source) for document in documents}
+    made: dict[str, Path] = {}
+    for document in documents:
+        source = document.sheets[0].source
+        for path in document.files():
+            if true_name(path) in inputs:
+                raise OutputError(f"{path}: is an input too, and would be overwritten")
+            key = str(path).casefold()  # some file systems do not tell A.png from a.png
+            if made.get(key) == source:
+                raise OutputError(f"{path}: is meant for more than one result of {source}")
+            if key in made:
+                raise OutputError(
+                    f"{made[key]} and {source} would both be written to {path}: name one of them, or take "
+                    "them to different folders"
+                )
+            made[key] = source
+
+
+def _document(source: Path, places: Places, samples: int, parts: Path, count: Count) -> Document:
+    try:
+        pages = count(source)
+    except ImageError:
+        pages = 1  # whose reading fails, and says why
+    if pages == 1:
+        return Document((_sheet(source, None, places, samples),))
+    bound = places.out.suffix.lower() in BOUND
+    sheets = []
+    for page in range(pages):
+        number = f"{page + 1:0{max(3, len(str(pages)))}}"
+        sheet = _sheet(source, page, places.page(number), samples)
+        if bound:
+            out = parts / f"{number}{places.out.suffix.lower()}"
+            sheet = replace(sheet, out=out, document=places.out)
+        sheets.append(sheet)
+    return Document(tuple(sheets), places.out if bound else None)
+
+
+def _sheet(source: Path, page: int | None, places: Places, samples: int) -> Sheet:
+    numbers = (f"{sample + 1:0{max(2, len(str(samples)))}}" for sample in range(samples))
+    files = () if places.samples is None else tuple(_numbered(places.samples, n) for n in numbers)
+    return Sheet(source, page, places.out, places.maps, files)
+
+
+def _numbered(path: Path, number: str) -> Path:
+    return path.with_name(f"{path.stem}-{number}{path.suffix}")

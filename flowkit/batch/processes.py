@@ -1,0 +1,151 @@
+"""Processes that share the pages of a run, and of which any may die without taking the run with it."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import signal
+import threading
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
+from multiprocessing.connection import Connection, wait
+from multiprocessing.context import SpawnProcess
+from typing import Any
+
+from flowkit.batch.plan import Sheet
+from flowkit.batch.tasks import PageWork, Progress, Record, failure
+from flowkit.errors import FlowkitError
+
+Start = Callable[[], PageWork]
+"""What a process begins with: it loads the model and gives what does a page. It travels to the process."""
+
+
+def work_through(
+    sheets: Iterable[Sheet], start: Start, *, jobs: int, progress: Progress
+) -> Iterator[tuple[Sheet, Record]]:
+    """Do every page, in this process or in `jobs` others; records come as they are ready.
+
+    Args:
+        sheets: the pages, in the order in which they are begun.
+        start: see `Start`.
+        jobs: how many pages at a time; 1 is done here.
+        progress: how far the page is that is worked on, where there is one at a time.
+
+    Raises:
+        FlowkitError: a process cannot start.
+    """
+    if jobs == 1:
+        page = start()
+        for sheet in sheets:
+            yield sheet, page(sheet, progress)
+        return
+    workers = [_Worker(start) for _ in range(jobs)]
+    try:
+        yield from _share(iter(sheets), workers)
+    finally:
+        for worker in workers:
+            worker.stop()
+
+
+def _share(sheets: Iterator[Sheet], workers: list[_Worker]) -> Iterator[tuple[Sheet, Record]]:
+    waiting: dict[Any, _Worker] = {worker.connection: worker for worker in workers}
+    while waiting:
+        for connection in wait(list(waiting)):
+            worker = waiting.pop(connection)
+            done = worker.answer()
+            if done is not None:
+                yield done
+            if worker.ready:
+                sheet = next(sheets, None)
+                if sheet is None:
+                    continue
+                worker.begin(sheet)
+            waiting[worker.connection] = worker
+
+
+class _Worker:
+    """A process, started anew when it dies, and the page that it is at.
+
+    Attributes:
+        ready: whether it can be given a page; what it says before is nothing but that.
+    """
+
+    def __init__(self, start: Start) -> None:
+        self.start = start
+        self._spawn()
+
+    def _spawn(self) -> None:
+        # Spawned: a fork would share the report's lock, and have PyTorch's locks without its threads.
+        context = multiprocessing.get_context("spawn")
+        self.connection, theirs = context.Pipe()
+        self.process: SpawnProcess = context.Process(target=_serve, args=(theirs, self.start), daemon=True)
+        self.process.start()
+        theirs.close()
+        self.sheet: Sheet | None = None
+        self.ready = False
+
+    def begin(self, sheet: Sheet) -> None:
+        """Give it a page."""
+        self.sheet = sheet
+        with suppress(OSError):  # it is dead: `answer` will say so
+            self.connection.send(sheet)
+
+    def answer(self) -> tuple[Sheet, Record] | None:
+        """What became of its page, also if it died over it; None where it had none."""
+        sheet, self.sheet = self.sheet, None
+        try:
+            said = self.connection.recv()
+        except (EOFError, OSError):
+            self.process.join()
+            how = _how(self.process.exitcode)
+            if sheet is None:
+                raise FlowkitError(f"a process for --jobs could not start: it {how}") from None
+            self.connection.close()
+            self._spawn()
+            return sheet, failure(f"{sheet.name}: the process that worked on it {how}")
+        if isinstance(said, FlowkitError):
+            raise said
+        self.ready = True
+        return None if sheet is None else (sheet, said)
+
+    def stop(self) -> None:
+        """End the process, whatever it is at."""
+        self.process.terminate()
+        self.process.join()
+        self.connection.close()
+
+
+def _how(code: int | None) -> str:
+    if code is not None and code < 0:
+        name = signal.Signals(-code).name
+        return f"was killed ({name}{', out of memory?' if name == 'SIGKILL' else ''})"
+    return f"ended with exit code {code}"
+
+
+def _serve(connection: Connection, start: Start) -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the run is what gets interrupted, and ends its processes
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+    try:
+        page = start()
+    except FlowkitError as error:
+        connection.send(error)
+        return
+    connection.send(None)
+    while True:
+        try:
+            sheet = connection.recv()
+        except EOFError:
+            return
+        connection.send(page(sheet, _silent))
+
+
+def _end_with_parent() -> None:
+    # A run that was killed must not go on writing behind the back of the next one.
+    parent = multiprocessing.parent_process()
+    assert parent is not None
+    wait([parent.sentinel])
+    os._exit(1)
+
+
+def _silent(done: int, total: int) -> Any:
+    pass

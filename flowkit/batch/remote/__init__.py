@@ -1,0 +1,1 @@
+"""Batches whose files are at URLs: storage, placeholders, uploads."""

@@ -1,0 +1,131 @@
+"""Places at URLs as paths of this machine, and the files of one page brought to where it is worked on."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import tempfile
+import weakref
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from flowkit.batch.plan import Sheet
+from flowkit.batch.remote import store
+from flowkit.files import make_folder
+
+WORK = "work"
+"""The folder in a mirror for what is nobody's stand-in."""
+
+_PREFIX = "flowkit-page-"
+
+
+@dataclass(frozen=True)
+class Mirror:
+    """A folder in which every URL has a path: `s3://archive/1.png` is ROOT/s3-2/archive/1.png.
+
+    The 2 counts the slashes behind the colon, so that a path is one URL again, as it was typed. Everything
+    that plans a run works on these paths; a `Path` never holds a URL.
+
+    Attributes:
+        root: the folder, absolute and without links.
+    """
+
+    root: Path
+
+    def path(self, url: str) -> Path:
+        """Of a URL. Raises FlowkitError where it cannot be taken apart."""
+        protocol, rest = store.split(url)
+        name, _, slashes = protocol.partition(":")
+        return self.root / f"{name}-{len(slashes)}" / rest
+
+    def holds(self, path: Path) -> bool:
+        """Whether a path stands for a URL."""
+        return path.is_relative_to(self.root)
+
+    def named(self, text: str) -> str:
+        """A path, or a message with some in it, with URLs for those of the mirror.
+
+        >>> Mirror(Path("/tmp/m")).named("/tmp/m/s3-2/archive/1.png: the file is empty")
+        's3://archive/1.png: the file is empty'
+        """
+        inside = re.escape(str(self.root)) + r"/([A-Za-z][A-Za-z0-9+._]*)-(\d+)(/|\b)"
+        return re.sub(inside, lambda found: f"{found[1]}:{'/' * int(found[2])}", text)
+
+    def url(self, path: Path) -> str:
+        """Of one of the mirror's paths."""
+        return self.named(str(path))
+
+
+class AtHand:
+    """Brings the files of pages to this process, one page after another.
+
+    A source that holds several pages is kept until another one is wanted, so that it is not fetched for each
+    of them.
+
+    Args:
+        mirror: of the run, whose folder may be on another machine.
+    """
+
+    def __init__(self, mirror: Mirror) -> None:
+        self.mirror = mirror
+        self._key: object = None
+        self._drop: weakref.finalize[..., AtHand] | None = None
+        self._kept = mirror
+
+    @contextmanager
+    def __call__(self, sheet: Sheet) -> Iterator[tuple[Sheet, Callable[[str], str]]]:
+        """A page whose files are on this machine, and what turns their paths in messages into URLs.
+
+        When the block ends without an error, what it wrote is put where it belongs, the result last.
+
+        Raises:
+            ImageError: the source cannot be fetched.
+            OutputError: a result cannot be written.
+        """
+        with tempfile.TemporaryDirectory(
+            prefix=_PREFIX, dir=self._inside(), ignore_cleanup_errors=True
+        ) as folder:
+            here = Mirror(Path(folder).resolve())
+            source = here if sheet.page is None or not self.mirror.holds(sheet.source) else self._keep(sheet)
+            local = replace(
+                sheet,
+                source=self._moved(sheet.source, source),
+                out=self._moved(sheet.out, here),
+                maps={kind: self._moved(path, here) for kind, path in sheet.maps.items()},
+                samples=tuple(self._moved(path, here) for path in sheet.samples),
+            )
+            if source is here and self.mirror.holds(sheet.source):
+                _fetch(self.mirror.url(sheet.source), local.source)
+            yield local, lambda text: self.mirror.named(source.named(here.named(text)))
+            for there, path in reversed(list(zip(sheet.files, local.files, strict=True))):
+                if self.mirror.holds(there):
+                    store.put(path, self.mirror.url(there))
+
+    def _keep(self, sheet: Sheet) -> Mirror:
+        """Where the source is, which is fetched where it is another one, or has changed."""
+        url = self.mirror.url(sheet.source)
+        key = url, store.entry(url)
+        if self._key != key:
+            self._key = None
+            if self._drop is not None:
+                self._drop()
+            self._kept = Mirror(Path(tempfile.mkdtemp(prefix=_PREFIX, dir=self._inside())).resolve())
+            self._drop = weakref.finalize(self, shutil.rmtree, self._kept.root, ignore_errors=True)
+            _fetch(url, self._kept.path(url))
+            self._key = key
+        return self._kept
+
+    def _moved(self, path: Path, here: Mirror) -> Path:
+        return here.path(self.mirror.url(path)) if self.mirror.holds(path) else path
+
+    def _inside(self) -> Path | None:
+        # where the run's folder is on this machine, in it: the run removes it, even if this process is killed
+        inside = self.mirror.root / WORK
+        return inside if inside.is_dir() else None
+
+
+def _fetch(url: str, path: Path) -> None:
+    make_folder(path.parent)
+    store.fetch(url, path)

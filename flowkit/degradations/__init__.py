@@ -1,0 +1,40 @@
+"""What happens to pages: registered, composable, seeded; for real pages and for drawn ones."""
+
+from flowkit.degradations import (
+    bare_paper,
+    folds,
+    ink,
+    light,
+    noise,
+    optics,
+    paper,
+    show_through,
+    stains,
+    tone,
+)
+from flowkit.degradations.base import Between, Compose, Degradation, Range, Scene, draw
+from flowkit.degradations.presets import PRESETS
+from flowkit.degradations.spec import OneOf, degradations_file, degradations_from
+
+__all__ = [
+    "PRESETS",
+    "Between",
+    "Compose",
+    "Degradation",
+    "OneOf",
+    "Range",
+    "Scene",
+    "bare_paper",
+    "degradations_file",
+    "degradations_from",
+    "draw",
+    "folds",
+    "ink",
+    "light",
+    "noise",
+    "optics",
+    "paper",
+    "show_through",
+    "stains",
+    "tone",
+]

@@ -1,0 +1,46 @@
+"""Samples of whole pages, at several temperatures at once, and the density of their truth."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from flowkit.flow import ConditionalFlow
+from flowkit.images.reader import Picture
+from flowkit.pages.likelihood import bits_per_dim
+from flowkit.pages.sampler import PageSampler
+from flowkit.targets import Binary
+
+
+def draw(
+    flow: ConditionalFlow, picture: Picture, counts: Mapping[float, int], seed: int
+) -> dict[float, NDArray[Any]]:
+    """For each temperature as many samples as it counts, (N, C, H, W): boolean, True = ink, of binary
+    targets, otherwise float32.
+
+    They are the samples of `PageSampler`; at temperature 0 there is the image of z = 0 alone.
+    """
+    binary = isinstance(flow.target, Binary)
+    sampler = PageSampler(flow, picture, seed=seed)
+    shape = (flow.target.channels, *sampler.size)
+    drawn: dict[float, NDArray[Any]] = {
+        t: np.empty((n, *shape), np.bool_ if binary else np.float32) for t, n in counts.items()
+    }
+    for tile in sampler.tiles:
+        for temperature, pages in drawn.items():
+            samples = range(len(pages)) if temperature else [None]
+            pieces = sampler.draw(tile, samples, temperature)
+            for page, (rows, cols, y) in zip(pages, pieces, strict=True):
+                values = y.float().numpy()
+                page[:, rows, cols] = values > 0.5 if binary else values
+    return drawn
+
+
+def negative_log_density(flow: ConditionalFlow, picture: Picture, ink: NDArray[np.bool_], seed: int) -> float:
+    """-log p(ink | page) in nats, of all pixels together: an upper bound, by noise of this seed."""
+    bits = bits_per_dim(PageSampler(flow, picture, seed=seed), ink, lambda: None)
+    return bits * math.log(2) * ink.size

@@ -1,0 +1,158 @@
+"""Many samples of one image, or of a part of it: the flow's inverse as a CPU runs it best.
+
+Layers come first and samples second: a layer's context is made once, serves every sample while the caches
+hold it, and is dropped. What is only there to be seen from the core is cut off as soon as nothing sees it.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, NamedTuple
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from flowkit.flow.model import ConditionalFlow
+from flowkit.flow.passes import at_once, invert
+from flowkit.layers import FlowLayer
+from flowkit.layers.features import Features, PartlyCoarse
+from flowkit.layers.network import condition
+
+
+class Margins(NamedTuple):
+    """How far a window reaches beyond its core, in target pixels."""
+
+    top: int = 0
+    bottom: int = 0
+    left: int = 0
+    right: int = 0
+
+
+NONE = Margins()
+
+
+class Decoder:
+    """Latents -> targets, as `ConditionalDistribution.decode`, without gradients.
+
+    Runs of layers that are the same affine map at every cell are folded into one, in float64, when this is
+    made: it is for parameters that do not change.
+    """
+
+    @torch.no_grad()
+    def __init__(self, flow: ConditionalFlow) -> None:
+        self.target = flow.target
+        self.steps = _folded(reversed([layer for step in flow.steps() for layer in step]))
+        unit = flow.path_grid * flow.scale  # windows may begin at its multiples
+        reach = max(shape.stride for shape in flow.latents)
+        self.needed: list[int] = []  # margin before each step: what it and those after it reach
+        for layer in reversed(self.steps):
+            reach += layer.reach * layer.shape.stride
+            self.needed.insert(0, -(-reach // unit) * unit)
+
+    @torch.no_grad()
+    def __call__(
+        self,
+        features: Mapping[int, Features],
+        latents: Sequence[Sequence[Tensor]],
+        margins: Margins = NONE,
+        *,
+        contexts: Mapping[FlowLayer, Any] | None = None,
+    ) -> list[Tensor]:
+        """The core of every sample's y, (B, C, h, w).
+
+        Args:
+            features: of the window, by stride.
+            latents: of each sample, in the window, in the order of `ConditionalDistribution.decode`.
+            margins: of the window; all features and latents that can change the core must be inside. They
+                are multiples of the model's `path_grid`, or end where the image does.
+            contexts: what the layers make of the features, for a window without margins: made already.
+        """
+        images = latents[0][0].shape[0]
+        most = self._at_once(latents[0][-1]) if images == 1 else 1
+        groups = [latents[i : i + most] for i in range(0, len(latents), most)]
+        left = [[torch.cat(zs) for zs in zip(*group, strict=True)] for group in groups]
+        values = [zs.pop() for zs in left]
+        kept = margins
+        for layer, needed in zip(self.steps, self.needed, strict=True):
+            before, kept = kept, Margins(*(min(side, needed) for side in kept))
+            outer = layer.out_shape.stride
+            if layer.context is None:
+                context = None
+            else:
+                context = contexts[layer] if contexts else self._context(layer, features, margins, kept)
+            values = [_cut(v, before, kept, outer) for v in values]
+            if layer.latent_channels:
+                joining = (_cut(zs.pop(), margins, kept, outer) for zs in left)
+                values = [torch.cat(pair, dim=1) for pair in zip(values, joining, strict=True)]
+            values = _inverse(layer, values, context, images)
+        cores = (_cut(self.target.restore(v), kept, NONE, 1) for v in values)
+        return [y for core in cores for y in torch.split(core, images)]
+
+    def _at_once(self, z: Tensor) -> int:
+        """Samples in a batch, of which one has this latent last."""
+        stride = self.steps[0].out_shape.stride
+        return at_once(z.shape[2] * stride, z.shape[3] * stride, z.device)
+
+    @staticmethod
+    def _context(layer: FlowLayer, features: Mapping[int, Features], margins: Margins, kept: Margins) -> Any:
+        assert layer.context is not None
+        stride = layer.context.stride
+        found = features[stride]
+        if isinstance(found, PartlyCoarse):
+            fine, coarse = (_cut(part, margins, kept, n * stride) for n, part in enumerate(found, start=1))
+            return condition(layer, PartlyCoarse(fine, coarse))
+        return condition(layer, _cut(found, margins, kept, stride))
+
+
+class Folded(FlowLayer):
+    """Layers of which each is one affine map of the channels, the same at every cell, as one; inverse only.
+
+    y = W x + b, found by what the layers make of 0 and of the unit vectors.
+    """
+
+    def __init__(self, layers: Sequence[FlowLayer]) -> None:
+        super().__init__(layers[-1].shape)
+        self.out_shape = layers[0].out_shape
+        channels = self.out_shape.channels
+        tensors = [tensor for layer in layers for tensor in (*layer.parameters(), *layer.buffers())]
+        device = tensors[0].device if tensors else None
+        probes = torch.eye(channels + 1, channels, dtype=torch.float64, device=device)[..., None, None]
+        for layer in layers:
+            probes, _ = layer.inverse(probes)
+        answers = probes[:, :, 0, 0]
+        self.bias = answers[-1]
+        self.weight = (answers[:-1] - self.bias).T
+
+    def inverse(self, inputs: Tensor, context: Any = None) -> tuple[Tensor, Tensor]:
+        """W x + b, plane by plane; no log-det."""
+        weight, bias = self.weight.to(inputs.dtype), self.bias.to(inputs.dtype)
+        return F.conv2d(inputs, weight[:, :, None, None], bias), inputs.new_zeros(())
+
+
+def _folded(layers: Iterable[FlowLayer]) -> list[FlowLayer]:
+    """The layers, in the order of the inverse, with runs of affine ones folded."""
+    steps: list[FlowLayer] = []
+    for affine, group in itertools.groupby(layers, lambda layer: layer.affine):
+        run = list(group)
+        steps += [Folded(run)] if affine and len(run) > 1 else run
+    return steps
+
+
+def _inverse(layer: FlowLayer, values: Sequence[Tensor], context: Any, images: int) -> list[Tensor]:
+    """The inverse of values that hold one sample or several each, of so many images."""
+    if not layer.pointwise:
+        return [invert(layer, v, context, v.shape[0] // images) for v in values]
+    # What the image makes of 0 and of 1 says all: one pass for each sample.
+    zero = torch.zeros_like(values[0][:images])
+    shift, at_one = (layer.inverse(probe, context)[0] for probe in (zero, zero + 1))
+    gain = at_one - shift
+    return [torch.addcmul(shift, v, gain) for v in values]
+
+
+def _cut(values: Tensor, before: Margins, after: Margins, stride: int) -> Tensor:
+    """Values of a window with margins `before`, of the smaller one with margins `after`."""
+    top, bottom, left, right = ((old - new) // stride for old, new in zip(before, after, strict=True))
+    height, width = values.shape[2:]
+    return values[:, :, top : height - bottom, left : width - right]

@@ -1,0 +1,1 @@
+"""Image files: reading, writing, colour, resolution, and documents of many pages (TIFF, PDF)."""

@@ -1,0 +1,39 @@
+"""Pages, a file each, to one document: PDF or TIFF, a page in memory at a time."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from PIL import TiffImagePlugin
+
+from flowkit.files import make_folder, replacing
+from flowkit.images import pdf
+from flowkit.images.reader import opened
+
+_MOST_TIFF = 4_000_000_000  # bytes; offsets in a classic TIFF are 32 bits
+
+
+def bind(out: Path, parts: Sequence[Path]) -> None:
+    """Write a document of pages that are files of its own format, their pixels as they are.
+
+    Raises:
+        OutputError: it cannot be written; nothing half-written is left.
+    """
+    make_folder(out.parent)
+    with replacing(out) as draft:
+        if out.suffix.lower() == ".pdf":
+            pdf.bind(draft, parts, str(out))
+        else:
+            _bind_tiff(draft, parts)
+
+
+def _bind_tiff(draft: Path, parts: Sequence[Path]) -> None:
+    big = sum(part.stat().st_size for part in parts) > _MOST_TIFF
+    with TiffImagePlugin.AppendingTiffWriter(draft, new=True) as file:
+        for part in parts:
+            with opened(part) as image:
+                options = {"dpi": image.info["dpi"]} if "dpi" in image.info else {}
+                compression = image.info["compression"]
+                image.save(file, format="TIFF", compression=compression, big_tiff=big, **options)
+            file.newFrame()

@@ -1,0 +1,320 @@
+"""Pages from files or from memory, as plain arrays: nothing is decoded before its size has been checked."""
+
+from __future__ import annotations
+
+import threading
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from os import PathLike
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from PIL import ExifTags, Image, ImageOps, TiffImagePlugin
+
+from flowkit.errors import ImageError
+from flowkit.images import pdf
+from flowkit.images.colour import pixels
+from flowkit.images.decoder_messages import intercepted
+from flowkit.images.dpi import exif, resolution
+
+MAX_PIXELS = 200_000_000
+"""The largest page that is decoded unless the caller allows more: about A1 at 600 dpi."""
+
+MAX_PAGES = 10_000
+"""The most pages of a file."""
+
+SUFFIXES = frozenset(
+    ".png .jpg .jpeg .jpe .tif .tiff .bmp .ppm .pgm .pbm .pnm .webp .gif .jp2 .j2k .jpx .jpf .pdf".split()  # noqa: SIM905
+)
+"""What files that can be read are called; one that is named is read whatever it is called."""
+
+# A list, because Pillow would also try formats that run other programs (EPS) or that no scanner writes.
+_FORMATS = ("PNG", "JPEG", "TIFF", "BMP", "PPM", "WEBP", "GIF", "JPEG2000")
+_PILLOW = threading.RLock()
+_SUBFILE, _PREVIEW = 254, 1  # TIFF's NewSubfileType and its bit for a reduced copy of another image
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A page that has been read.
+
+    Attributes:
+        pixels: (H, W, 1) grey or (H, W, 3) RGB; uint8 or uint16 over their full range, or float32 in [0, 1].
+        dpi: dots per inch across and down, or None where the file does not say.
+        notes: what the reader did that its user may not expect, one sentence each.
+    """
+
+    pixels: NDArray[Any]
+    dpi: tuple[float, float] | None = None
+    notes: tuple[str, ...] = ()
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """Height and width."""
+        return self.pixels.shape[0], self.pixels.shape[1]
+
+    def window(self, rows: slice, cols: slice, channels: int) -> torch.Tensor:
+        """A piece of the page as floats in [0, 1], (1, channels, h, w); beyond the page its edge goes on.
+
+        Grey is repeated for 3 channels; colour becomes luma (ITU-R BT.601) for 1.
+        """
+        height, width = self.size
+        piece = self.pixels[rows.start : min(rows.stop, height), cols.start : min(cols.stop, width)]
+        below, right = rows.stop - rows.start - piece.shape[0], cols.stop - cols.start - piece.shape[1]
+        piece = np.pad(piece, ((0, below), (0, right), (0, 0)), mode="edge")
+        values = torch.from_numpy(piece.astype(np.float32)).permute(2, 0, 1)
+        if piece.dtype != np.float32:
+            values = values / float(np.iinfo(piece.dtype).max)
+        if values.shape[0] == 3 and channels == 1:
+            values = luma(values)
+        return values.expand(channels, -1, -1).contiguous().unsqueeze(0)
+
+
+def luma(values: torch.Tensor) -> torch.Tensor:
+    """RGB (3, h, w) -> (1, h, w), by the weights of ITU-R BT.601."""
+    return (values * torch.tensor([0.299, 0.587, 0.114]).view(3, 1, 1)).sum(0, keepdim=True)
+
+
+ImageLike = str | PathLike[str] | Image.Image | NDArray[Any] | torch.Tensor | Picture
+
+
+def read(
+    source: ImageLike, *, page: int | None = None, max_pixels: int = MAX_PIXELS, pdf_dpi: float | None = None
+) -> Picture:
+    """Read a page from a file, a Pillow image, or an array or tensor of (H, W), (H, W, 3) or (3, H, W); one
+    that has been read stays as it is.
+
+    Files may be PNG, JPEG, TIFF, BMP, PNM, WebP, GIF, JPEG 2000 or PDF. The EXIF orientation and the colour
+    profile are applied, and transparency is laid on white.
+
+    Args:
+        source: as above.
+        page: of a TIFF or PDF that holds several, counted from 0; by default the first, with a note.
+        max_pixels: files that hold more are refused before they are decoded.
+        pdf_dpi: what a PDF's page is drawn at; by default the resolution of its scan.
+
+    Raises:
+        ImageError: the file is missing, empty, damaged, no image, or has more than `max_pixels` pixels; or
+            the array is not an image.
+
+    >>> read(np.zeros((4, 6), np.uint8)).size
+    (4, 6)
+    """
+    if isinstance(source, Picture):
+        return source
+    if isinstance(source, Image.Image):
+        with _guarded():
+            return _decode(source, "image", max_pixels, page)
+    if isinstance(source, torch.Tensor):
+        array = source.detach().cpu().numpy()
+        if array.ndim == 3:
+            array = array.transpose(1, 2, 0)
+        return Picture(_checked(array))
+    if isinstance(source, np.ndarray):
+        return Picture(_checked(source))
+    path = Path(source)
+    if is_pdf(path):
+        drawn = pdf.render(path, page or 0, dpi=pdf_dpi, max_pixels=max_pixels)
+        _check_number(drawn.pages, str(path))
+        several = () if page is not None else _several(drawn.pages, "pages")
+        return Picture(drawn.pixels, (drawn.dpi, drawn.dpi), several)
+    with opened(path) as image:
+        return _decode(image, str(path), max_pixels, page)
+
+
+def count_pages(path: Path) -> int:
+    """How many pages a file holds: of a TIFF or a PDF all, of other images one.
+
+    Raises:
+        ImageError: as `read`, or there are more than `MAX_PAGES`.
+    """
+    if is_pdf(path):
+        pages = pdf.count(path)
+    else:
+        with opened(path) as image:
+            pages = len(_frames(image))
+    _check_number(pages, str(path))
+    return pages
+
+
+def is_pdf(path: Path) -> bool:
+    """Whether a file is a PDF, whatever it is called. Raises ImageError where there is no file to read."""
+    _check_file(path)
+    try:
+        with path.open("rb") as file:
+            return b"%PDF-" in file.read(1024)
+    except OSError as error:
+        raise ImageError(f"{path}: cannot be read ({error.strerror or error})") from None
+
+
+@contextmanager
+def opened(path: Path) -> Iterator[Image.Image]:
+    """An image file with its header read, for one thread at a time."""
+    try:
+        with _guarded(), path.open("rb") as file:
+            try:
+                image = Image.open(file, formats=_FORMATS)
+            except Exception:  # a damaged header can raise anything at all in one of Pillow's parsers
+                raise ImageError(
+                    f"{path}: not an image that can be read (expected one of {', '.join(_FORMATS)})"
+                ) from None
+            yield image
+    except OSError as error:
+        raise ImageError(f"{path}: cannot be read ({error.strerror or error})") from None
+
+
+def check_there(path: Path) -> None:
+    """Raise ImageError where there is nothing of this name."""
+    try:
+        if not path.exists():
+            raise ImageError(f"{path}: no such file")
+    except OSError as error:
+        raise ImageError(f"{path}: cannot be read ({error.strerror or error})") from None
+
+
+def _check_file(path: Path) -> None:
+    check_there(path)
+    try:
+        if path.is_dir():
+            raise ImageError(f"{path}: is a folder, expected an image")
+        if not path.is_file():
+            # a pipe or a device could keep the reader waiting for ever
+            raise ImageError(f"{path}: is not a regular file, expected an image")
+        if path.stat().st_size == 0:
+            raise ImageError(f"{path}: the file is empty")
+    except OSError as error:  # such as a name that is too long
+        raise ImageError(f"{path}: cannot be read ({error.strerror or error})") from None
+
+
+@contextmanager
+def _guarded() -> Iterator[None]:
+    """Pillow without its limit and its warnings: both are global, hence the lock. `_decode` sets ours."""
+    with _PILLOW, warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        before = Image.MAX_IMAGE_PIXELS
+        # none while the header is read, so that `_decode` can say how large the image is
+        Image.MAX_IMAGE_PIXELS = None
+        try:
+            yield
+        finally:
+            Image.MAX_IMAGE_PIXELS = before
+
+
+def _decode(image: Image.Image, name: str, max_pixels: int, page: int | None) -> Picture:
+    notes = () if page is not None else _notes(image, name)
+    if page is not None:
+        name = _turn_to(image, name, page)
+    width, height = image.size
+    if width < 1 or height < 1:
+        raise ImageError(f"{name}: {width} x {height} pixels, expected 1 x 1 or more")
+    if width * height > max_pixels:
+        raise ImageError(
+            f"{name}: {width} x {height} pixels, more than the limit of {max_pixels:,} "
+            "(raise it with --max-pixels or max_pixels=)"
+        )
+    # from here on it holds for what the header did not show, such as the size of a TIFF's tiles
+    Image.MAX_IMAGE_PIXELS = max_pixels
+    try:
+        dpi, doubts = resolution(image)
+        orientation = exif(image).get(ExifTags.Base.Orientation, 1)
+        _load(image)
+        if orientation in range(2, 9):
+            image = ImageOps.exif_transpose(image)
+        if dpi is not None and orientation in (5, 6, 7, 8):
+            dpi = dpi[1], dpi[0]
+        values, more = pixels(image, name)
+        return Picture(values, dpi, notes + doubts + more)
+    except ImageError:
+        raise
+    except MemoryError:
+        raise ImageError(f"{name}: {width} x {height} pixels do not fit into memory") from None
+    except Exception as error:  # whatever Pillow's decoders raise on damaged data
+        raise ImageError(f"{name}: the image is damaged or cut short ({error})") from None
+
+
+def _load(image: Image.Image) -> None:
+    """Decode; raises whatever Pillow does, and OSError for damage that only libtiff sees."""
+    if not isinstance(image, TiffImagePlugin.TiffImageFile):
+        image.load()
+        return
+    with intercepted() as damage:
+        image.load()
+    if damage:
+        raise OSError(damage[0].rstrip("."))
+
+
+def _turn_to(image: Image.Image, name: str, page: int) -> str:
+    """Make a page the current one; what messages shall call it."""
+    frames = _frames(image)
+    if page >= len(frames):
+        raise ImageError(f"{name}: has {len(frames)} pages, page {page + 1} was asked for")
+    if len(frames) == 1:
+        return name
+    name = f"{name}: page {page + 1}"
+    try:
+        image.seek(frames[page])
+    except Exception as error:
+        raise ImageError(f"{name}: the image is damaged or cut short ({error})") from None
+    return name
+
+
+def _frames(image: Image.Image) -> list[int]:
+    """The frames of an image that are pages: in a TIFF all but previews, in other formats the first."""
+    if not isinstance(image, TiffImagePlugin.TiffImageFile):
+        return [0]
+    frames = []
+    try:
+        for frame in range(MAX_PAGES + 1):
+            image.seek(frame)
+            if frame == 0 or not image.tag_v2.get(_SUBFILE, 0) & _PREVIEW:
+                frames.append(frame)
+    except EOFError:
+        pass
+    except Exception:  # a damaged directory: what follows cannot be found, its own page fails when it is read
+        frames.append(frame)
+    image.seek(0)
+    return frames
+
+
+def _checked(array: NDArray[Any]) -> NDArray[Any]:
+    """An array of the caller's as the pixels of a Picture."""
+    pixels = array[..., None] if array.ndim == 2 else array
+    if pixels.ndim != 3 or pixels.shape[2] not in (1, 3) or 0 in pixels.shape:
+        raise ImageError(f"image: shape {array.shape}, expected (H, W) grey or (H, W, 3) RGB, not empty")
+    if pixels.dtype in (np.uint8, np.uint16):
+        return pixels
+    if not np.issubdtype(pixels.dtype, np.floating):
+        raise ImageError(f"image: pixels of type {pixels.dtype}, expected uint8, uint16 or floats in [0, 1]")
+    low, high = float(pixels.min()), float(pixels.max())
+    if not (low >= 0.0 and high <= 1.0):
+        raise ImageError(f"image: values from {low:g} to {high:g}, expected floats in [0, 1]")
+    floats: NDArray[Any] = pixels.astype(np.float32)
+    return floats
+
+
+def _check_number(pages: int, name: str) -> None:
+    if pages > MAX_PAGES:
+        raise ImageError(f"{name}: more than {MAX_PAGES:,} pages, which is taken for an attack")
+
+
+def _notes(image: Image.Image, name: str) -> tuple[str, ...]:
+    if image.format == "MPO":  # a photograph with a preview or a depth map behind it
+        return ()
+    if isinstance(image, TiffImagePlugin.TiffImageFile):
+        frames = len(_frames(image))
+        _check_number(frames, name)
+        return _several(frames, "images")
+    try:
+        frames = int(getattr(image, "n_frames", 1))
+    except Exception:  # a damaged later frame is none of the first one's business
+        return ()
+    return _several(frames, "images")
+
+
+def _several(number: int, what: str) -> tuple[str, ...]:
+    return (f"holds {number} {what}, only the first is used",) if number > 1 else ()

@@ -1,0 +1,154 @@
+"""Pages to files: checked before the work begins, and complete or not there at all."""
+
+from __future__ import annotations
+
+import io
+import tempfile
+from os import PathLike
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from flowkit.errors import OutputError
+from flowkit.files import replacing
+from flowkit.images import pdf
+from flowkit.images.dpi import Dpi, as_exif, in_jpeg2000
+
+_WEBP_SIDE = 16_383
+
+SUFFIXES = (".png", ".tif", ".tiff", ".pdf", ".webp", ".jp2")
+"""Formats that keep every pixel as it is: JPEG is not among them, it would put grey around every letter."""
+
+PHOTO_SUFFIXES = (*SUFFIXES, ".jpg", ".jpeg")
+"""Formats for pictures in grey or colour."""
+
+BOUND = (".tif", ".tiff", ".pdf")
+"""Formats whose files hold any number of pages."""
+
+_JPEG_QUALITY = 95
+_JPEG_SIDE = 65_500
+
+
+def check_output(path: str | PathLike[str], *, suffixes: tuple[str, ...] = SUFFIXES) -> None:
+    """Find out now whether an image can be written there, rather than after minutes of work.
+
+    Raises:
+        OutputError: the suffix is none of those expected, or no file can be made in the folder.
+        FlowkitError: it is .pdf, and what writes PDF files is not installed.
+    """
+    path = Path(path)
+    if path.suffix.lower() not in suffixes:
+        found = f'"{path.suffix}"' if path.suffix else "no suffix"
+        raise OutputError(f"{path}: {found}, expected {', '.join(suffixes)}")
+    if path.is_dir():
+        raise OutputError(f"{path}: is a folder, expected a file name")
+    if path.suffix.lower() == ".pdf":
+        pdf.check()
+    check_folder(path.parent)
+
+
+def check_folder(folder: str | PathLike[str]) -> None:
+    """Raise OutputError unless `folder` is there and a file can be made in it."""
+    folder = Path(folder)
+    if not folder.exists():
+        raise OutputError(f"{folder}: no such folder")
+    if not folder.is_dir():
+        raise OutputError(f"{folder}: is not a folder")
+    try:
+        # permissions do not tell all (a read-only disk, a quota): try
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        raise OutputError(f"{folder}: cannot be written to ({error.strerror or error})") from None
+
+
+def write_ink(path: str | PathLike[str], ink: NDArray[np.bool_], dpi: Dpi = None) -> None:
+    """Write a bilevel image (H, W), True = ink = black: PNG of 1 bit, or TIFF or PDF of 1 bit in CCITT
+    Group 4; WebP and JPEG 2000 have no bilevel images, and hold it as grey, without loss.
+
+    Raises:
+        OutputError: as `check_output`, or the disk is full.
+    """
+    height, width = ink.shape
+    image = Image.frombytes("1", (width, height), np.packbits(~ink, axis=1).tobytes())
+    _save(path, image, dpi, "group4")
+
+
+def write_picture(
+    path: str | PathLike[str], values: NDArray[np.uint8 | np.uint16], dpi: Dpi = None, *, lossy: bool = False
+) -> None:
+    """Write grey (H, W) of 8 or 16 bits, or RGB (H, W, 3) of 8; TIFF and PDF by deflate. `lossy` allows JPEG.
+
+    Raises:
+        OutputError: as `check_output`, the format holds no 16 bits, or the disk is full.
+    """
+    if values.dtype == np.uint16 and Path(path).suffix.lower() not in (".png", ".tif", ".tiff", ".jp2"):
+        raise OutputError(f"{path}: holds 8 bits a pixel, expected .png, .tif or .jp2 for 16")
+    image = Image.fromarray(np.ascontiguousarray(values))
+    _save(path, image, dpi, "tiff_adobe_deflate", PHOTO_SUFFIXES if lossy else SUFFIXES)
+
+
+def write_heat(path: str | PathLike[str], values: NDArray[np.uint8], dpi: Dpi = None) -> None:
+    """Write values (H, W) as a palette image, from black over red and yellow to white; WebP and JPEG 2000
+    have no palettes and hold the colours. Raises OutputError, as `write_ink`.
+    """
+    image = Image.fromarray(np.ascontiguousarray(values))
+    ramp = 3 * np.arange(256)[:, None] - 255 * np.arange(3)
+    image.putpalette(ramp.clip(0, 255).astype(np.uint8).tobytes())  # which makes grey values indices
+    _save(path, image, dpi, "tiff_adobe_deflate")
+
+
+def _save(
+    path: str | PathLike[str],
+    image: Image.Image,
+    dpi: Dpi,
+    tiff_compression: str,
+    suffixes: tuple[str, ...] = SUFFIXES,
+) -> None:
+    check_output(path, suffixes=suffixes)
+    suffix = Path(path).suffix.lower()
+    options: dict[str, Any] = {} if dpi is None else {"dpi": dpi}
+    tiff = {"format": "TIFF", "compression": tiff_compression}
+    with replacing(path) as draft:
+        if suffix == ".png":
+            image.save(draft, format="PNG", **options)
+        elif suffix == ".pdf":
+            dpi = dpi or (pdf.DPI, pdf.DPI)  # a sheet of paper must have a size
+            _check_sheet(path, image, dpi)
+            sheet = io.BytesIO()
+            image.save(sheet, **tiff, dpi=dpi)
+            pdf.join([sheet.getvalue()], draft, str(path))
+        elif suffix in (".jpg", ".jpeg"):
+            _check_side(path, image, "JPEG", _JPEG_SIDE)
+            image.save(draft, format="JPEG", quality=_JPEG_QUALITY, subsampling=0, **options)
+        elif suffix == ".webp":
+            _check_side(path, image, "WebP", _WEBP_SIDE)
+            block = {} if dpi is None else {"exif": as_exif(dpi)}
+            _plain(image).save(draft, format="WEBP", lossless=True, **block)
+        elif suffix == ".jp2":
+            _plain(image).save(draft, format="JPEG2000")
+            if dpi is not None:
+                draft.write_bytes(in_jpeg2000(draft.read_bytes(), dpi))
+        else:
+            image.save(draft, **tiff, **options)
+
+
+def _check_side(path: str | PathLike[str], image: Image.Image, kind: str, most: int) -> None:
+    if max(image.size) > most:
+        raise OutputError(f"{path}: {image.width} x {image.height} pixels, {kind} holds {most} a side")
+
+
+def _check_sheet(path: str | PathLike[str], image: Image.Image, dpi: tuple[float, float]) -> None:
+    points = [72 * side / density for side, density in zip(image.size, dpi, strict=True)]
+    if min(points) < 3 or max(points) > 14_400:
+        raise OutputError(
+            f"{path}: {points[0]:g} x {points[1]:g} points, a page of a PDF has 3 to 14,400 a side"
+        )
+
+
+def _plain(image: Image.Image) -> Image.Image:
+    """The same picture without palette or bilevel pixels."""
+    return image.convert({"1": "L", "P": "RGB"}[image.mode]) if image.mode in ("1", "P") else image

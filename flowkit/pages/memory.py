@@ -1,0 +1,136 @@
+"""How much memory a page takes, and the tiles that keep within what is allowed.
+
+What a model needs per pixel is measured on a small window, operation by operation, so that it holds for any
+encoder and any layer. It depends on nothing but the model: a page is cut alike on every run.
+"""
+
+from __future__ import annotations
+
+import math
+import weakref
+from collections import Counter
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_iter
+
+from flowkit.flow import ConditionalFlow
+from flowkit.flow.fast_decode import Decoder
+from flowkit.pages.tiles import round_up
+
+MEMORY = 2_000_000_000
+"""Bytes that a process may need for a page, unless its user says otherwise."""
+
+PROCESS = 420_000_000 if torch.version.cuda is None else 760_000_000
+"""What Python, PyTorch and its libraries take before any work; CUDA's are loaded without a GPU, too."""
+
+PROBE = 64  # side of the small window
+
+SLACK = 1.5
+"""What PyTorch's libraries need beside the tensors that can be seen, and the allocator's gaps."""
+
+
+class Needs(NamedTuple):
+    """Bytes."""
+
+    window: float
+    """Of one sample's way through the flow (and the encoder, if it has no stream), per pixel of a window."""
+    sample: float
+    """Of each further sample, likewise."""
+    features: float
+    """Of the features of a stream, per pixel of the image."""
+    stream: float
+    """Of the stream itself, per column of the image."""
+
+    def of(self, *, window: int, together: int, kept: int, width: int) -> int:
+        """Of a page `width` wide, for windows of so many pixels and features of `kept` rows."""
+        tile = window * (self.window + self.features + (together - 1) * self.sample)
+        return math.ceil(SLACK * (tile + width * (self.stream + kept * self.features)))
+
+
+_known: weakref.WeakKeyDictionary[ConditionalFlow, dict[tuple[int, torch.dtype], Needs]] = (
+    weakref.WeakKeyDictionary()
+)
+
+
+def needs(model: ConditionalFlow, decoder: Decoder, band: int) -> Needs:
+    """Measure what a model in eval mode needs, and remember it; its stream takes `band` rows at a time."""
+    known, key = _known.setdefault(model, {}), (band, next(model.parameters()).dtype)
+    if key not in known:
+        known[key] = _measured(model, decoder, band)
+    return known[key]
+
+
+@torch.no_grad()
+def _measured(model: ConditionalFlow, decoder: Decoder, band: int) -> Needs:
+    side = round_up(PROBE, model.grid)
+    image = next(model.parameters()).new_zeros(1, model.in_channels, side, side)
+
+    def latents(samples: int) -> list[list[Tensor]]:
+        return [[image.new_zeros(1, *shape) for shape in model.latent_shapes(side, side)]] * samples
+
+    def through(samples: int) -> int:
+        # the features live as long as the decoder works
+        return peak(lambda: decoder(model.encoder.features(image), latents(samples)))
+
+    stream = model.encoder.stream()
+    if stream is None:
+        one, two = through(1), through(2)
+        return Needs(one / side**2, (two - one) / side**2, 0.0, 0.0)
+    features = model.encoder(image)
+    one, two = peak(lambda: decoder(features, latents(1))), peak(lambda: decoder(features, latents(2)))
+    rows = image.new_zeros(1, model.in_channels, band, side)
+    count = math.ceil(model.encoder.reach / band) + 2  # until all that it holds back is full
+
+    def through_stream() -> None:
+        for left in range(count, 0, -1):
+            stream.push(rows, last=left == 1)  # when all that was held back comes at once
+
+    streaming = peak(through_stream)
+    kept = sum(maps.nbytes for maps in features.values())
+    return Needs(one / side**2, (two - one) / side**2, kept / side**2, streaming / side)
+
+
+def peak(run: Callable[[], object]) -> int:
+    """Bytes of the tensors that `run` makes, at the moment when most of them are alive.
+
+    >>> peak(lambda: torch.zeros(1000) + torch.ones(1000))
+    12000
+    """
+    watch = _Watch()
+    with watch:
+        run()
+    return watch.most
+
+
+class _Watch(TorchDispatchMode):  # type: ignore[no-untyped-call]
+    """Counts what operations put out, each storage once, until its last tensor is gone."""
+
+    def __init__(self) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self.now = self.most = 0
+        self.alive: Counter[int] = Counter()
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        result = func(*args, **(kwargs or {}))
+        for tensor in tree_iter(result):
+            if isinstance(tensor, Tensor):
+                self._count(tensor)
+        return result
+
+    def _count(self, tensor: Tensor) -> None:
+        storage = tensor.untyped_storage()
+        place, size = storage.data_ptr(), storage.nbytes()
+        if not self.alive[place]:
+            self.now += size
+            self.most = max(self.most, self.now)
+        self.alive[place] += 1
+        weakref.finalize(tensor, self._release, place, size)
+
+    def _release(self, place: int, size: int) -> None:
+        self.alive[place] -= 1
+        if not self.alive[place]:
+            self.now -= size

@@ -1,0 +1,240 @@
+"""Samples of a whole page of any size: tile by tile, with one latent for the page, so without seams."""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from flowkit.errors import MemoryLimitError
+from flowkit.flow import ConditionalFlow
+from flowkit.flow.fast_decode import Decoder, Margins
+from flowkit.flow.passes import to_latents
+from flowkit.images.reader import Picture
+from flowkit.layers.features import Features, PartlyCoarse
+from flowkit.layers.network import condition
+from flowkit.pages.memory import MEMORY, PROCESS, needs
+from flowkit.pages.noise import PageNoise
+from flowkit.pages.page_features import PageFeatures, StreamedFeatures, WindowFeatures, band
+from flowkit.pages.precision import Precision, check_precision
+from flowkit.pages.tiles import STREAMED_WINDOW, WINDOW, Span, Tile, round_up, tiles
+
+TOGETHER = 16
+"""Samples of a tile that are decoded side by side, and share what the flow makes of its image."""
+
+
+HALVINGS = 10  # of the tiles' area, before a page is given up
+
+
+class Piece(NamedTuple):
+    """A tile's core of one sample: y (C, h, w), on the CPU, which belongs at rows x cols of the target."""
+
+    rows: slice
+    cols: slice
+    y: Tensor
+
+
+class PageSampler:
+    """p(y | page) for a page that is too large to be taken at once.
+
+        for tile in sampler.tiles:
+            for piece in sampler.draw(tile, range(16)):      # the same sample in every tile fits together
+                page[piece.rows, piece.cols] = piece.y
+
+    The page is padded below and to the right, by its own edge, to what the model takes; pieces come without.
+
+    Args:
+        model: any flow.
+        picture: the page.
+        seed: of the latents.
+        memory: bytes that the process may need at its highest.
+        results: of these, what the caller keeps for itself.
+        core: largest side of a tile's core, in image pixels, instead of what memory and caches suggest. A
+            model with layers that read the whole image takes the page in one piece all the same.
+        precision: of the encoder; the flow is computed in the model's own.
+
+    Raises:
+        FlowkitError: the device does not compute in this precision.
+        MemoryLimitError: even the smallest tiles need more.
+
+    Attributes:
+        size: height and width of the target.
+        tiles: of the page, in the order in which they are quickest.
+    """
+
+    def __init__(
+        self,
+        model: ConditionalFlow,
+        picture: Picture,
+        *,
+        seed: int,
+        memory: int = MEMORY,
+        results: int = 0,
+        core: int | None = None,
+        precision: Precision = "float32",
+    ) -> None:
+        check_precision(precision, next(model.parameters()).device.type)
+        self.precision = precision
+        self.model = model
+        self.picture = picture
+        self.size = picture.size[0] * model.scale, picture.size[1] * model.scale
+        self.noise = PageNoise(seed)
+        with _inference(model):
+            self.decoder = Decoder(model)
+        self.padded = round_up(picture.size[0], model.multiple), round_up(picture.size[1], model.multiple)
+        self.streamed = model.encoder.stream() is not None
+        self.features: PageFeatures
+        if self.streamed:
+            self.features = StreamedFeatures(model.encoder, *self.padded, self._window)
+        else:
+            self.features = WindowFeatures(model.encoder, self._window)
+        self.together = TOGETHER
+        if core is not None or model.whole_image:
+            self.tiles = self._tiles(core or max(self.padded), None)
+        if core is None:
+            self._plan(memory, results)
+
+    def _tiles(self, core: int | None, window: int | None) -> list[Tile]:
+        if self.model.whole_image:
+            core = max(self.padded)
+        margin, step = self.model.reach, self.model.grid
+        if self.streamed:
+            margin, step = self.model.path_reach, self.model.path_grid
+        return tiles(*self.padded, core=core, margin=margin, step=step, window=window or WINDOW)
+
+    def _plan(self, memory: int, results: int) -> None:
+        """Choose the tiles: the best for the caches, or the first smaller ones that memory has room for."""
+        width = self.padded[1]
+        rows = band(width, self.model.encoder.multiple)
+        with _inference(self.model):
+            needed = needs(self.model, self.decoder, rows)
+        weights = sum(tensor.nbytes for tensor in self.model.state_dict().values())
+        fixed = PROCESS + weights + self.picture.pixels.nbytes + results
+        on_cpu = self._like().device.type == "cpu"
+        best = (STREAMED_WINDOW if on_cpu else WINDOW) // self.model.scale**2 if self.streamed else WINDOW
+        least = 0
+        for halvings, self.together in itertools.product(range(HALVINGS), (TOGETHER, 4, 1)):
+            self.tiles = self._tiles(None, best >> halvings)
+            highest = max(tile.rows.last - tile.rows.first for tile in self.tiles)
+            window = max(
+                (tile.rows.last - tile.rows.first) * (tile.cols.last - tile.cols.first) for tile in self.tiles
+            )
+            kept = highest + 2 * rows  # a part of a band above the tiles, and one below
+            least = fixed + needed.of(window=window, together=self.together, kept=kept, width=width)
+            if least <= memory:
+                return
+        raise MemoryLimitError(
+            f"a page of {self.picture.size[1]} x {self.picture.size[0]} pixels needs {least / 1e6:,.0f} MB "
+            f"with this model, more than the limit of {memory / 1e6:,.0f} MB "
+            "(raise it with --memory or memory=)"
+        )
+
+    def draw(self, tile: Tile, samples: Sequence[int | None], temperature: float = 1.0) -> Iterator[Piece]:
+        """A tile of each of these samples, counted from 0; None stands for the image of z = 0.
+
+        The encoder is quickest in the order of `tiles`.
+        """
+        features = self._features(tile)
+        rows, cols = self.place(tile)
+        margins = Margins(
+            *(
+                self.model.scale * margin
+                for span in tile
+                for margin in (span.start - span.first, span.last - span.stop)
+            )
+        )
+        for first in range(0, len(samples), self.together):
+            group = samples[first : first + self.together]
+            with _inference(self.model):
+                with ThreadPoolExecutor(torch.get_num_threads()) as threads:  # NumPy draws on one
+                    latents = list(threads.map(lambda one: self._latents(tile, one, temperature), group))
+                cores = self.decoder(features, latents, margins)
+            for y in cores:
+                yield Piece(rows, cols, y[0, :, : rows.stop - rows.start, : cols.stop - cols.start].cpu())
+
+    def place(self, tile: Tile) -> tuple[slice, slice]:
+        """Rows and columns of the target that a tile's core fills."""
+        rows, cols = map(self._on_page, tile, self.picture.size)
+        return rows, cols
+
+    def log_prob(self, part: Tile, y: Tensor) -> float:
+        """log p of a target (1, C, h, w) in this part's window, in nats, as if the page ended there.
+
+        Noise for dequantisation is a function of its place, as the latents are.
+        """
+        layers = [layer for step in self.model.steps() for layer in step]
+        index, stride = len(self.model.latents), self.model.scale
+        rows, cols = (range(span.first * stride, span.last * stride) for span in part)
+        features = self._features(part)
+        with _inference(self.model):
+            noise = self.noise.window(0, index, y.shape[1], rows, cols).unsqueeze(0)
+            uniform = torch.special.ndtr(noise).clamp(0, 1 - 1e-7).to(self._like())
+            v, log_q = self.model.target.dequantise(y.to(self._like()), uniform)
+            contexts = (
+                None if layer.context is None else condition(layer, features[layer.context.stride])
+                for layer in layers
+            )
+            v, log_det, *left = to_latents(layers, contexts, v)
+        squares = sum(float(z.double().square().sum()) for z in (v, *left))
+        count = sum(z.numel() for z in (v, *left))
+        return float(log_det - log_q) - 0.5 * (squares + count * math.log(2 * math.pi))
+
+    def _on_page(self, span: Span, length: int) -> slice:
+        """Where a core lies on the target, without the padding."""
+        return slice(span.start * self.model.scale, min(span.stop, length) * self.model.scale)
+
+    def _window(self, rows: Span, cols: Span) -> Tensor:
+        """What is inside two spans' windows: image (1, C, h, w)."""
+        piece = self.picture.window(
+            slice(rows.first, rows.last), slice(cols.first, cols.last), self.model.in_channels
+        )
+        return piece.to(self._like()).contiguous(memory_format=torch.channels_last)
+
+    def _features(self, tile: Tile) -> dict[int, Features]:
+        like = self._like()
+        low = self.precision == "bfloat16"
+        with _inference(self.model), torch.autocast(like.device.type, torch.bfloat16, enabled=low):
+            return {stride: _as(like, features) for stride, features in self.features.of(tile).items()}
+
+    def _latents(self, tile: Tile, sample: int | None, temperature: float) -> list[Tensor]:
+        latents = []
+        for index, (channels, stride) in enumerate(self.model.latents):
+            # windows begin on the model's grid, which is a multiple of every latent's
+            rows, cols = (
+                range(span.first * self.model.scale // stride, span.last * self.model.scale // stride)
+                for span in tile
+            )
+            if sample is None:
+                z = torch.zeros(channels, len(rows), len(cols))
+            else:
+                z = temperature * self.noise.window(sample, index, channels, rows, cols)
+            latents.append(z.unsqueeze(0).to(self._like()))
+        return latents
+
+    def _like(self) -> Tensor:
+        return next(self.model.parameters())
+
+
+def _as(like: Tensor, features: Features) -> Features:
+    if isinstance(features, PartlyCoarse):
+        return PartlyCoarse(*(part.to(like) for part in features))
+    return features.to(like)
+
+
+@contextmanager
+def _inference(model: ConditionalFlow) -> Iterator[None]:
+    # No inference_mode: layers keep what they computed, and training could not go on with its tensors.
+    modes = [(module, module.training) for module in model.modules()]
+    model.eval()
+    try:
+        with torch.no_grad():
+            yield
+    finally:
+        for module, training in modes:  # one by one: parts of a model may be frozen while others train
+            module.training = training

@@ -1,0 +1,1 @@
+"""Pages that flowkit draws itself: phrases, handwriting, typesetting, whole pages."""
