@@ -50,18 +50,20 @@ def test_the_site_builds_and_has_everything_public(tmp_path, monkeypatch):
 
 
 def test_tables_of_recipes_are_the_registrys():
-    text = (DOCS / "recipes.md").read_text()
+    text = (DOCS / "reference" / "recipes.md").read_text()
     tables = runpy.run_path(str(DOCS / "site" / "tables.py"))
     assert tables["written"](text) == text, "stale: python docs/site/tables.py writes them anew"
 
 
 def test_recipes_in_the_docs_build():
-    for text in blocks("recipes.md", "yaml"):
+    for text in blocks("reference/recipes.md", "yaml"):
         assert build(read_recipe_text(text)).scale == 2
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("page", ["flows.md", "layers.md", "recipes.md", "faq.md"])
+@pytest.mark.parametrize(
+    "page", ["background/flows.md", "guides/questions.md", "guides/write_a_layer.md", "reference/recipes.md"]
+)
 def test_python_in_the_docs_runs(page, tmp_path, monkeypatch):
     monkeypatch.setattr(registry, "_entries", copy.deepcopy(registry._entries))
     monkeypatch.chdir(tmp_path)
@@ -72,7 +74,7 @@ def test_python_in_the_docs_runs(page, tmp_path, monkeypatch):
 
 
 def test_every_example_has_its_line():
-    text = (DOCS / "examples.md").read_text()
-    assert set(re.findall(r"\.\./examples/(\w+\.py)", text)) == {
+    text = (DOCS / "tutorial" / "examples.md").read_text()
+    assert set(re.findall(r"\.\./\.\./examples/(\w+\.py)", text)) == {
         p.name for p in (ROOT / "examples").glob("*.py")
     }

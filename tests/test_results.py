@@ -14,12 +14,12 @@ from flowkit.evaluation.uncertainty import Uncertainty
 from flowkit.metrics.dibco import SCORES, Truth
 
 DOCS = Path(__file__).parent.parent / "docs"
-FOUND = json.loads((DOCS / "results" / "evaluation.json").read_text())
+FOUND = json.loads((DOCS / "results" / "binarize" / "results" / "evaluation.json").read_text())
 SETS = [row for row in FOUND["sets"] if (row["by"], row["temperature"]) == ("binarize", 0.0)]
 
 
 def test_the_page_of_results_was_written_with_the_files_beside_it():
-    text = (DOCS / "results.md").read_text()
+    text = (DOCS / "results" / "binarize" / "results.md").read_text()
     assert FOUND["environment"]["command"] in text
     for row in FOUND["sets"]:
         cell = f"{row['mean']['f_measure']:.2f} ± {row['deviation']['f_measure']:.2f}"
@@ -42,9 +42,9 @@ def test_the_readmes_other_figures_are_those_of_the_tables():
             for row in json.loads((DOCS / "results" / name).read_text())["rows"]
         }
         for name, keys in (
-            ("model-cpu.json", ("what", "variant")),
-            ("pages-cpu.json", ("method",)),
-            ("model-cuda.json", ("what", "variant")),
+            ("bench-cpu/model-cpu.json", ("what", "variant")),
+            ("bench-cpu/pages-cpu.json", ("method",)),
+            ("bench-gpu/model-cuda.json", ("what", "variant")),
         )
     )
     ours, naive = (models["16 samples", by]["s"] for by in ("flowkit", "naive"))
@@ -59,7 +59,7 @@ def test_the_readmes_other_figures_are_those_of_the_tables():
 
 
 def test_every_column_is_defined():
-    text = (DOCS / "evaluation.md").read_text()
+    text = (DOCS / "reference" / "scores.md").read_text()
     truth = np.eye(8, dtype=bool)
     found = Uncertainty()
     found.add(Outcome(Entry("m"), truth, np.full(truth.shape, 0.5), np.stack([truth] * 2)), Truth(truth))

@@ -1,4 +1,4 @@
-"""The tables of docs/recipes.md, from the registry: what recipes may name, and the options of each.
+"""The tables of docs/reference/recipes.md, from the registry: what recipes may name, and the options of each.
 
     python docs/site/tables.py        # writes them anew
 
@@ -18,7 +18,7 @@ from flowkit import registry
 from flowkit.recipe.options import type_name
 from flowkit.registry import Option
 
-PAGE = Path(__file__).parents[1] / "recipes.md"
+PAGE = Path(__file__).parents[1] / "reference" / "recipes.md"
 TABLE = re.compile(r"(<!-- table: (\w+(?: of \w+)?) -->\n).*?(<!-- end -->)", re.DOTALL)
 
 

@@ -33,7 +33,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         "evaluate",
         help="score models, and what they have to beat, on pages with truth",
         description="Score binarizations against the truth or, for a model that super-resolves, what it "
-        "makes of reduced images against the images. All scores are defined in docs/evaluation.md.",
+        "makes of reduced images against the images. All scores are defined in docs/reference/scores.md.",
     )
     parser.add_argument(
         "model",

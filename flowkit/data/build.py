@@ -35,7 +35,8 @@ def training_set(
     """Find, decode and check all pages; split them; give the samples of a run.
 
     Args:
-        sources: folders, data files, or mappings such as `{"type": "drawn", "pages": 20}`: see docs/data.md.
+        sources: folders, data files, or mappings such as `{"type": "drawn", "pages": 20}`: see
+            docs/reference/data.md.
         task: what the model does: `Task.of(model)`.
         patch: side of a sample's target, in pixels.
         seed: of the samples.

@@ -81,7 +81,7 @@ class Findings:
         """The page: the command, means and deviations of every set, all parts, the first entry's pages."""
         facts = dict(self.environment)
         blocks = [f"# {self.title}", f"```\n{facts.pop('command', '')}\n```"]
-        blocks.append("Written by this command. Scores are defined in flowkit's docs/evaluation.md.")
+        blocks.append("Written by this command. Scores are defined in flowkit's docs/reference/scores.md.")
         blocks += self.notes
         blocks.append("## Sets")
         blocks.append("Mean over the pages of a set ± their sample standard deviation.")

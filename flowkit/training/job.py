@@ -29,7 +29,7 @@ class Job:
 
     Args:
         recipe: what to build, and how to train it.
-        data: folders, or data files, of training pages (docs/data.md).
+        data: folders, or data files, of training pages (docs/reference/data.md).
         validation: a share of these pages, or folders and data files of others.
         processes: all that take part.
         init: weights to start from (see `start_from`).

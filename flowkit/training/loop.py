@@ -48,8 +48,8 @@ def train(
 
     Args:
         recipe: what to build, and in its `train` section how to train it.
-        data: folders or data files (docs/data.md): for binarization, of pages and their truths; otherwise, of
-            high-resolution images.
+        data: folders or data files (docs/reference/data.md): for binarization, of pages and their truths;
+            otherwise, of high-resolution images.
         out: a new folder for the run.
         validation: pages to validate on: a share of those of `data`, or folders and data files of others.
         init: weights to start from: a flowkit checkpoint of the same model, or RRDB weights for the encoder.

@@ -1,4 +1,4 @@
-"""`flowkit degrade` and docs/degradations.md."""
+"""`flowkit degrade` and docs/reference/degradations.md."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ def test_wrong_use_is_one_line(
 
 
 def test_the_docs_name_every_degradation_option_and_preset() -> None:
-    text = (ROOT / "docs/degradations.md").read_text()
+    text = (ROOT / "docs/reference/degradations.md").read_text()
     rows = dict(re.findall(r"^\| `(\w+)` \| [^|]+ \| ([^|]*) \|$", text, re.MULTILINE))
     assert sorted(rows) == registry.names("degradation")
     for name, shown in rows.items():

@@ -1,10 +1,10 @@
-"""docs/interop.md as the tests read it."""
+"""docs/reference/interop.md as the tests read it."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
-DOCS = Path(__file__).parents[2] / "docs" / "interop.md"
+DOCS = Path(__file__).parents[2] / "docs" / "reference" / "interop.md"
 
 
 def table(heading: str) -> list[list[str]]:

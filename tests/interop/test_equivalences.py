@@ -1,4 +1,4 @@
-"""The table of equivalences in docs/interop.md: each row with equal weights, both directions."""
+"""The table of equivalences in docs/reference/interop.md: each row with equal weights, both directions."""
 
 from __future__ import annotations
 

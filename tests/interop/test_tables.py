@@ -1,4 +1,4 @@
-"""docs/interop.md against the libraries and the registry, so that the three cannot drift apart."""
+"""docs/reference/interop.md against the libraries and the registry, so that the three cannot drift apart."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""docs/training.md against the code."""
+"""docs/reference/training.md against the code."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from pathlib import Path
 
 from flowkit.recipe import TrainOptions
 
-DOCS = (Path(__file__).parents[2] / "docs" / "training.md").read_text()
+DOCS = (Path(__file__).parents[2] / "docs" / "reference" / "training.md").read_text()
 
 
 def test_every_train_option_is_in_the_table_with_its_default():
