@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import subprocess
 import sys
+from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
 import pytest
@@ -52,15 +53,20 @@ def floor(module: Path) -> str:
     return module.parts[0].removesuffix(".py")
 
 
-def imported(module: Path) -> set[str]:
-    """Floors that a module imports, inside functions too."""
+def imports(module: Path) -> set[str]:
+    """Dotted names below `flowkit` that a module imports, inside functions too."""
     found = set()
     for node in ast.walk(ast.parse((PACKAGE / module).read_text())):
         if isinstance(node, ast.Import):
             found |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom) and node.module:
             found |= {f"{node.module}.{alias.name}" for alias in node.names}
-    return {name.split(".")[1] for name in found if name.startswith("flowkit.")}
+    return {name for name in found if name.startswith("flowkit.")}
+
+
+def imported(module: Path) -> set[str]:
+    """Floors that a module imports."""
+    return {name.split(".")[1] for name in imports(module)}
 
 
 def test_every_module_stands_on_a_floor():
@@ -71,6 +77,19 @@ def test_every_module_stands_on_a_floor():
 def test_imports_go_one_way(module):
     allowed = FLOORS[: FLOORS.index(floor(module)) + 1]
     assert imported(module) <= set(allowed)
+
+
+def test_imports_never_go_in_a_circle():
+    named = {".".join(("flowkit", *m.with_suffix("").parts)).removesuffix(".__init__"): m for m in MODULES}
+    edges = {}
+    for name, module in named.items():
+        # a name is a module, or stands in one
+        targets = {n if n in named else n.rpartition(".")[0] for n in imports(module)}
+        edges[name] = targets - {name}
+    try:
+        list(TopologicalSorter(edges).static_order())
+    except CycleError as error:
+        pytest.fail(" -> ".join(error.args[1]))
 
 
 @pytest.mark.parametrize("module", MODULES, ids=str)

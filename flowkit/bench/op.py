@@ -18,7 +18,7 @@ from torch import Tensor
 from flowkit.bench.report import Report
 from flowkit.bench.timing import Timing, compare
 from flowkit.ops import affine_packed, build_tools, kernels
-from flowkit.ops.affine import affine_formula
+from flowkit.ops.formula import affine_formula
 from flowkit.tables import Cell
 
 FORWARD, BACKWARD = 4, 7  # passes over a tensor of z's size

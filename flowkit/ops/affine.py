@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -10,8 +9,10 @@ from torch import Tensor
 
 from flowkit.errors import ShapeError
 from flowkit.ops import kernels
-from flowkit.ops.library import channels_last
-from flowkit.ops.scale import SCALES, Scale, log_scale
+from flowkit.ops.compiled import affine_compiled
+from flowkit.ops.formula import affine_formula, split_parameters
+from flowkit.ops.scale import SCALES, Scale
+from flowkit.ops.tracing import assume_constant
 
 DTYPES = (torch.float32, torch.float64, torch.bfloat16, torch.float16)
 
@@ -43,7 +44,7 @@ def affine(
     shift, raw = shift.to(z.dtype), raw.to(z.dtype)
     if _served(z, shift, raw) and scale in SCALES:
         shift, raw = shift.expand_as(z), raw.expand_as(z)
-        return _run(0, False, scale, eps, inverse, z, shift, raw)
+        return affine_compiled(0, False, scale, eps, inverse, z, shift, raw)
     return affine_formula(z, shift, raw, scale=scale, eps=eps, inverse=inverse)
 
 
@@ -86,32 +87,12 @@ def affine_packed(
         )
     parameters = parameters.to(z.dtype)
     if _served(z, parameters) and scale in SCALES:
-        return _run(start, interleaved, scale, eps, inverse, z, parameters)
-    shift, raw = _parts((parameters,), interleaved)
+        return affine_compiled(start, interleaved, scale, eps, inverse, z, parameters)
+    shift, raw = split_parameters((parameters,), interleaved)
     moved, log_det = affine_formula(
         z[:, start : start + count], shift, raw, scale=scale, eps=eps, inverse=inverse
     )
     return torch.cat([z[:, :start], moved, z[:, start + count :]], dim=1), log_det
-
-
-def affine_formula(
-    z: Tensor, shift: Tensor, raw: Tensor, *, scale: Scale = "soft", eps: float = 0.0, inverse: bool = False
-) -> tuple[Tensor, Tensor]:
-    """`affine` in plain torch, for z, shift and raw of one dtype."""
-    log_s = log_scale(raw, scale, eps).expand_as(z)
-    log_det = log_s.flatten(1).sum(1, dtype=torch.promote_types(z.dtype, torch.float32))
-    if inverse:
-        return z * torch.exp(-log_s) - shift, -log_det
-    return (z + shift) * torch.exp(log_s), log_det
-
-
-def _parts(parameters: Sequence[Tensor], interleaved: bool) -> tuple[Tensor, Tensor]:
-    """Shift and raw, which come as two tensors or packed in one."""
-    if len(parameters) == 1:
-        packed = parameters[0]
-        parameters = (packed[:, 0::2], packed[:, 1::2]) if interleaved else packed.chunk(2, dim=1)
-    shift, raw = parameters
-    return shift, raw
 
 
 def _served(*tensors: Tensor) -> bool:
@@ -123,83 +104,9 @@ def _served(*tensors: Tensor) -> bool:
     return not _transformed() and kernels.available(z.device)
 
 
-@torch.compiler.assume_constant_result  # type: ignore[untyped-decorator]
+@assume_constant
 def _transformed() -> bool:
     """Whether a transform of `torch.func`, or forward-mode differentiation, is at work."""
     functorch: Any = torch._C._functorch
     forward: Any = torch.autograd.forward_ad
     return functorch.peek_interpreter_stack() is not None or forward._current_level >= 0
-
-
-def _run(
-    start: int, interleaved: bool, scale: Scale, eps: float, inverse: bool, z: Tensor, *parameters: Tensor
-) -> tuple[Tensor, Tensor]:
-    # By differentiable means, and once for both passes; the layers that follow find z in their own layout.
-    if channels_last(parameters[-1]) and not channels_last(z):
-        z = z.contiguous(memory_format=torch.channels_last)
-    elif channels_last(z) and not channels_last(parameters[-1]):
-        z = z.contiguous()
-    options = start, interleaved, SCALES.index(scale), eps, inverse
-    differentiable = torch.is_grad_enabled() and any(t.requires_grad for t in (z, *parameters))
-    run: Any = _Affine.apply if differentiable else _compiled
-    out, log_det = run(*options, z, *parameters)
-    return out, log_det
-
-
-def _compiled(
-    start: int, interleaved: bool, scale: int, eps: float, inverse: bool, z: Tensor, *parameters: Tensor
-) -> tuple[Tensor, Tensor]:
-    shift, raw = _parts(parameters, interleaved)
-    out, log_det = torch.ops.flowkit.affine(z, shift, raw, start, scale, eps, inverse)
-    return out, log_det
-
-
-class _Affine(torch.autograd.Function):
-    """The compiled op and its gradients, for `(z, parameters)` or `(z, shift, raw)`.
-
-    Gradients of gradients are those of the formula.
-    """
-
-    @staticmethod
-    def forward(
-        ctx: Any,
-        start: int,
-        interleaved: bool,
-        scale: int,
-        eps: float,
-        inverse: bool,
-        z: Tensor,
-        *parameters: Tensor,
-    ) -> tuple[Tensor, Tensor]:
-        ctx.save_for_backward(z, *parameters)
-        ctx.options = start, interleaved, scale, eps, inverse
-        return _compiled(*ctx.options, z, *parameters)
-
-    @staticmethod
-    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
-        z, *parameters = ctx.saved_tensors
-        start, interleaved, scale, eps, inverse = ctx.options
-        if torch.is_grad_enabled():
-            return (*(None,) * 5, *_differentiable(ctx, gradients))
-        shift, raw = _parts(parameters, interleaved)
-        by_z, by_parameters = torch.ops.flowkit.affine_backward(
-            *gradients, z, shift, raw, start, interleaved, scale, eps, inverse
-        )
-        found = (by_parameters,) if len(parameters) == 1 else by_parameters.chunk(2, dim=1)
-        return (*(None,) * 5, by_z, *found)
-
-
-def _differentiable(ctx: Any, gradients: tuple[Tensor, ...]) -> list[Tensor | None]:
-    """The gradients once more, by the formula, with gradients of their own."""
-    z, *parameters = ctx.saved_tensors
-    start, interleaved, scale, eps, inverse = ctx.options
-    shift, raw = _parts(parameters, interleaved)
-    end = start + raw.shape[1]
-    moved, log_det = affine_formula(
-        z[:, start:end], shift, raw, scale=SCALES[scale], eps=eps, inverse=inverse
-    )
-    out = torch.cat([z[:, :start], moved, z[:, end:]], dim=1)
-    wanted = ctx.needs_input_grad[5:]
-    inputs = [t for t, of_interest in zip((z, *parameters), wanted, strict=True) if of_interest]
-    found = iter(torch.autograd.grad((out, log_det), inputs, gradients, create_graph=True))
-    return [next(found) if of_interest else None for of_interest in wanted]

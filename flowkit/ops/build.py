@@ -18,7 +18,7 @@ from pathlib import Path
 import torch
 
 from flowkit.errors import KernelError
-from flowkit.ops import build_cache, build_tools
+from flowkit.ops import build_cache, build_tools, sources
 
 KINDS = ("cpu", "cuda")
 
@@ -70,8 +70,6 @@ class Plan:
 
 def has_sources(kind: str) -> bool:
     """Whether this version of flowkit has kernels for the CPU ("cpu") or for CUDA ("cuda")."""
-    from flowkit.ops import sources
-
     return bool(sources.cpp_sources() if kind == "cpu" else sources.cuda_sources())
 
 
@@ -81,8 +79,6 @@ def plan(kind: str) -> Plan:
     Raises:
         KernelError: there are no sources for it.
     """
-    from flowkit.ops import sources
-
     files = sources.cpp_sources() if kind == "cpu" else sources.cuda_sources()
     if not files:
         raise KernelError(f"this version of flowkit has no kernels for {kind}")

@@ -7,7 +7,8 @@ import itertools
 import torch
 from torch import Tensor
 
-from flowkit.ops.scale import log_scale
+from flowkit.ops.compiled import affine_compiled
+from flowkit.ops.formula import affine_formula
 
 # whole 16-byte accesses, and what remains beside them
 SHAPES = ((2, 8, 4, 8), (3, 3, 5, 7))
@@ -25,8 +26,6 @@ def _errors(
     shape: tuple[int, int, int, int], layout: torch.memory_format, device: torch.device, inverse: bool
 ) -> Tensor:
     """Of a coupling of the second half of the channels."""
-    from flowkit.ops.affine import affine_packed  # which asks whether there are kernels
-
     batch, channels, *sides = shape
     start = channels // 2
     generator = torch.Generator().manual_seed(0)
@@ -36,19 +35,12 @@ def _errors(
         for size in sizes
     ]
     with torch.autocast(device.type, enabled=False):
-        ours = _with_gradients(*affine_packed(*inputs, start=start, inverse=inverse), inputs)
+        ours = _with_gradients(*affine_compiled(start, False, "soft", 0.0, inverse, *inputs), inputs)
         z, parameters = inputs
-        moved, log_det = _formula(z[:, start:], *parameters.chunk(2, dim=1), inverse=inverse)
+        moved, log_det = affine_formula(z[:, start:], *parameters.chunk(2, dim=1), inverse=inverse)
         expected = _with_gradients(torch.cat([z[:, :start], moved], dim=1), log_det, inputs)
     pairs = zip(ours, expected, strict=True)
     return torch.stack([((a - b).abs() / b.abs().clamp(min=1)).max() for a, b in pairs])
-
-
-def _formula(z: Tensor, shift: Tensor, raw: Tensor, *, inverse: bool) -> tuple[Tensor, Tensor]:
-    log_s = log_scale(raw)
-    if inverse:
-        return z * torch.exp(-log_s) - shift, -log_s.flatten(1).sum(1)
-    return (z + shift) * torch.exp(log_s), log_s.flatten(1).sum(1)
 
 
 def _with_gradients(out: Tensor, log_det: Tensor, inputs: list[Tensor]) -> list[Tensor]:

@@ -22,8 +22,10 @@ import torch
 from torch.utils._python_dispatch import _disable_current_modes
 
 from flowkit.errors import FlowkitError, KernelError
-from flowkit.ops import build, build_cache
+from flowkit.ops import build, build_cache, build_check
 from flowkit.ops.build import KINDS
+from flowkit.ops.library import register_fakes
+from flowkit.ops.tracing import assume_constant
 
 POLICIES = ("auto", "off", "require")
 
@@ -39,8 +41,7 @@ class Kernels(NamedTuple):
 
 _resolved: dict[str, Kernels] = {}
 _loaded: dict[str, Path] = {}
-_checking: set[str] = set()
-_lock = threading.RLock()
+_lock = threading.Lock()
 _warned = False
 
 
@@ -56,7 +57,7 @@ def available(device: torch.device) -> bool:
     return bool(_active(device.type))
 
 
-@torch.compiler.assume_constant_result  # type: ignore[untyped-decorator]
+@assume_constant
 def _active(kind: str) -> bool:
     found = _resolved.get(kind)
     if found is None:
@@ -114,8 +115,6 @@ def _pure(why: str) -> str:
 
 def _resolve(kind: str) -> Kernels:
     with _lock:
-        if kind in _checking:  # the check below asks for the op that it checks
-            return Kernels(_loaded[kind], "")
         if kind in _resolved:
             return _resolved[kind]
         chosen = policy()
@@ -174,8 +173,6 @@ def _load(kind: str, *, may_build: bool) -> str | None:
         raise KernelError(f"{library} cannot be loaded: {why}; try: flowkit build-kernels --force") from None
     _loaded[kind] = library
     if kind == "cpu":
-        from flowkit.ops.library import register_fakes
-
         register_fakes()
     return None
 
@@ -186,17 +183,12 @@ def _check(kind: str) -> None:
     Raises:
         KernelError: it fails, or computes something else.
     """
-    from flowkit.ops.build_check import difference
-
-    _checking.add(kind)
     try:
         # whatever the caller is doing (tracing, inference, autocast), this computes real numbers
         with _disable_current_modes(), torch.inference_mode(False), torch.enable_grad():
-            worst = difference(torch.device(kind))
+            worst = build_check.difference(torch.device(kind))
     except RuntimeError as error:
         why = str(error).partition("\n")[0]
         raise KernelError(f"{_loaded[kind]} does not run: {why}") from None
-    finally:
-        _checking.discard(kind)
     if not worst < 1e-4:
         raise KernelError(f"{_loaded[kind]} computes wrong results, off by {worst:.1g}")

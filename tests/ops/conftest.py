@@ -2,14 +2,12 @@ from __future__ import annotations
 
 import os
 import shutil
-import sys
 import types
 from pathlib import Path
 
 import pytest
 import torch
 
-import flowkit.ops
 from flowkit.ops import build, build_check, build_tools, kernels
 
 
@@ -50,10 +48,8 @@ def stub(tmp_path, monkeypatch) -> Stub:
         NVCC_FLAGS=["-O1"],
         target_define=lambda version: "-DTARGET=1",
     )
-    library = types.SimpleNamespace(register_fakes=lambda: None)
-    for name, module in (("sources", sources), ("library", library)):
-        monkeypatch.setitem(sys.modules, f"flowkit.ops.{name}", module)
-        monkeypatch.setattr(flowkit.ops, name, module, raising=False)
+    monkeypatch.setattr(build, "sources", sources)
+    monkeypatch.setattr(kernels, "register_fakes", lambda: None)
     for name, fresh in (("_resolved", {}), ("_loaded", {}), ("_warned", False)):
         monkeypatch.setattr(kernels, name, fresh)
     monkeypatch.setattr(build_check, "difference", lambda device: it.error)

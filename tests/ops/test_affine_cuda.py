@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from flowkit.ops import SCALES, affine, affine_packed, kernels
-from flowkit.ops.affine import affine_formula
+from flowkit.ops.formula import affine_formula
 
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
 

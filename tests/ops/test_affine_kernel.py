@@ -10,7 +10,7 @@ import torch
 
 from flowkit.cli import main
 from flowkit.ops import SCALES, affine
-from flowkit.ops.affine import affine_formula
+from flowkit.ops.formula import affine_formula
 
 
 def inputs(shape, dtype=torch.float64, seed=0):

@@ -8,7 +8,7 @@ import torch
 from flowkit.errors import ShapeError
 from flowkit.layers import AffineCoupling, AffineInjector, ConditionalSplit, Shape
 from flowkit.ops import affine_packed, kernels
-from flowkit.ops.affine import affine_formula
+from flowkit.ops.formula import affine_formula
 
 LAST, FIRST = torch.channels_last, torch.contiguous_format
 # (z, the first moved channel, how many there are): whole rows and tails, one channel, one pixel, one row

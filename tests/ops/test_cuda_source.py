@@ -14,7 +14,7 @@ import torch
 from torch.utils.cpp_extension import COMMON_NVCC_FLAGS
 
 from flowkit.ops import SCALES, build, build_tools, sources
-from flowkit.ops.affine import affine_formula
+from flowkit.ops.formula import affine_formula
 
 HERE = Path(__file__).parent
 TORCH = Path(torch.__file__).parent

@@ -5,7 +5,6 @@ import warnings
 import pytest
 import torch
 
-import flowkit.ops
 from flowkit.cli import main
 from flowkit.errors import FlowkitError, KernelError
 from flowkit.ops import build, kernels
@@ -168,7 +167,7 @@ def test_the_verb(stub, capsys, monkeypatch):
 
 
 def test_a_version_without_kernels_for_cuda_says_nothing_unless_they_are_required(stub, monkeypatch):
-    monkeypatch.setattr(flowkit.ops.sources, "cuda_sources", lambda: [])
+    monkeypatch.setattr(build.sources, "cuda_sources", lambda: [])
     monkeypatch.setattr(kernels, "_loaded", {"cpu": stub.cpp})
     assert warned(lambda: kernels.available(CUDA)) == []
     monkeypatch.setattr(kernels, "_resolved", {})
