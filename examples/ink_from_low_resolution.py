@@ -3,7 +3,7 @@
 python examples/ink_from_low_resolution.py FOLDER [--one ONE.safetensors] [--two SUPER.safetensors]
 
 FOLDER has pages with truths. Every page is reduced 4 times and binarized: enlarged by bicubic interpolation
-(the floor), by ONE (recipe super_resolve_binarize_x4), enlarged by SUPER; and as it was (the ceiling).
+(the floor), by ONE (recipe super-resolve-binarize-x4), enlarged by SUPER; and as it was (the ceiling).
 """
 
 from __future__ import annotations

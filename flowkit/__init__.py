@@ -1,7 +1,7 @@
 """Conditional normalizing flows on images: p(y | x) from declarative recipes.
 
 >>> from flowkit import build
->>> model = build("binarize_small")
+>>> model = build("binarize")
 >>> model.in_channels, model.scale
 (3, 1)
 """

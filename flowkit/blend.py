@@ -52,12 +52,12 @@ def blend(
     """
     if not 0 <= share <= 1:
         raise ValueError(f"share must be from 0 to 1, got {share}")
-    (start, _), (end, end_says) = (read_checkpoint(locate(f), prefix=MODEL) for f in (first, second))
+    (start, start_says), (end, end_says) = (read_checkpoint(locate(f), prefix=MODEL) for f in (first, second))
     if "recipe" not in end_says:
         raise CheckpointError(f"{second}: holds no recipe; flowkit's own checkpoints do")
     built = build(read_recipe_text(end_says["recipe"], origin=str(second)))
     fill(built, end, second)
-    fill(built, start, first)
+    fill(built, start, first, recipe=start_says.get("recipe"))
     mean = {
         name: torch.lerp(start[name].double(), value.double(), share).to(value.dtype)
         if value.is_floating_point()

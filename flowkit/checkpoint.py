@@ -7,6 +7,7 @@ import json
 import os
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
@@ -17,6 +18,8 @@ from flowkit.errors import CheckpointError, FlowkitError, OutputError, suggest
 from flowkit.files import replacing
 from flowkit.flow import ConditionalFlow
 from flowkit.recipe import build, read_recipe_text
+from flowkit.recipe.document import dotted, short
+from flowkit.recipe.find import load_text, model_name
 
 TRAIN_PAGES = "train_pages"  # metadata: a JSON list of fingerprints
 RUN_PAGES = "run_pages"  # the same, of the last training alone
@@ -24,7 +27,9 @@ MODEL = "model/"  # the prefix of the weights to use; a training checkpoint hold
 
 
 def load(name_or_path: str | os.PathLike[str]) -> ConditionalFlow:
-    """A trained model, in eval mode: by the name of weights that ship with flowkit, or from a checkpoint.
+    """Load a trained model, in eval mode: weights that ship with flowkit, by name, or a checkpoint.
+
+    In names `_` and `-` are the same. The model is the one that `build` makes of the recipe of that name.
 
     Raises:
         CheckpointError: there is no such file, it is damaged, or it does not fit its own recipe.
@@ -46,11 +51,15 @@ def load(name_or_path: str | os.PathLike[str]) -> ConditionalFlow:
 
 
 def trained_on(name_or_path: str | os.PathLike[str], *, last: bool = False) -> frozenset[str]:
-    """Fingerprints (`flowkit.data.fingerprint`) of the pages that a model was trained on, if it says so.
+    """Read the fingerprints (`flowkit.data.fingerprint`) of the pages that a model was trained on.
 
     Args:
         name_or_path: as for `load`.
-        last: in its last training alone, where the file tells that from those of the weights it began with.
+        last: only those of its last training, where the file tells these from those of the weights it began
+            with.
+
+    Returns:
+        the fingerprints; none if the file says nothing of its pages.
 
     Raises:
         CheckpointError: as `load`, or the list is damaged.
@@ -68,41 +77,97 @@ def trained_on(name_or_path: str | os.PathLike[str], *, last: bool = False) -> f
 
 
 def save(model: ConditionalFlow, path: str | os.PathLike[str], *, dtype: torch.dtype | None = None) -> None:
-    """Write a model that `load` reads back, atomically; `dtype` (float16, say) for what is floating point."""
+    """Write a model that `load` reads back, atomically.
+
+    Args:
+        model: made by `build`.
+        path: the file.
+        dtype: of the floating-point weights in the file, float16 say; by default as they are.
+
+    Raises:
+        CheckpointError: no recipe describes the model.
+        OutputError: the file cannot be written.
+    """
     if model.recipe is None:
         raise CheckpointError(f"{path}: a model that no recipe describes cannot be loaded again; use `build`")
     write_checkpoint(path, pack(model.state_dict(), dtype=dtype), {"recipe": model.recipe})
 
 
 def pack(state: Mapping[str, Tensor], *, dtype: torch.dtype | None = None) -> dict[str, Tensor]:
-    """The tensors of a state dict, under the names that `load` looks for."""
+    """Rename the tensors of a state dict to what `load` looks for."""
     return {MODEL + k: v.to(dtype) if dtype and v.is_floating_point() else v for k, v in state.items()}
 
 
-def fill(model: ConditionalFlow, tensors: Mapping[str, Tensor], origin: str | os.PathLike[str]) -> None:
+def fill(
+    model: ConditionalFlow,
+    tensors: Mapping[str, Tensor],
+    origin: str | os.PathLike[str],
+    *,
+    recipe: str | None = None,
+) -> None:
     """Give a model the weights of a checkpoint, all or none.
 
+    Args:
+        model: what to fill.
+        tensors: weights by name, as in its state dict.
+        origin: the checkpoint, for messages.
+        recipe: the checkpoint's own, as text, where the model was built from another.
+
     Raises:
-        CheckpointError: a weight is missing, not known, or of another shape; the first is named.
+        CheckpointError: the weights do not fit; the message names both models, if they are two, and the
+            first weight that is missing, not known, or of another shape.
     """
-    own = model.state_dict()
-    for name in sorted(own.keys() | tensors.keys()):
-        if name not in tensors:
-            raise CheckpointError(f'{origin}: weight "{name}" is missing')
-        if name not in own:
-            raise CheckpointError(f'{origin}: holds weight "{name}", which its recipe does not have')
-        if own[name].shape != tensors[name].shape:
-            raise CheckpointError(
-                f'{origin}: weight "{name}" is {tuple(tensors[name].shape)}, '
-                f"expected {tuple(own[name].shape)}"
-            )
+    misfit = _misfit(model.state_dict(), tensors)
+    if misfit:
+        models = _two_models(recipe, model.recipe) if recipe and model.recipe else None
+        raise CheckpointError(": ".join(part for part in (str(origin), models, misfit) if part))
     model.load_state_dict(dict(tensors))
+
+
+def _misfit(own: Mapping[str, Tensor], found: Mapping[str, Tensor]) -> str | None:
+    for name in sorted(own.keys() | found.keys()):
+        if name not in found:
+            return f'weight "{name}" is missing'
+        if name not in own:
+            return f'holds weight "{name}", which the model does not have'
+        if own[name].shape != found[name].shape:
+            return f'weight "{name}" is {tuple(found[name].shape)}, expected {tuple(own[name].shape)}'
+    return None
+
+
+def _two_models(found: str, expected: str) -> str | None:
+    """Name the recipes of two models; where the names are the same, the first option that is not."""
+    theirs, ours = (load_text(text, "a recipe").data for text in (found, expected))
+    names = [data.get("name", "unnamed") for data in (theirs, ours)]
+    if names[0] != names[1]:
+        return f'is a model of recipe "{names[0]}", expected one of "{names[1]}"'
+    for section in ("vars", "target", "encoder", "flow"):
+        if place := _difference(theirs.get(section), ours.get(section), (section,)):
+            return f'is a model of recipe "{names[0]}" with {place}'
+    return None
+
+
+def _difference(found: Any, expected: Any, path: tuple[str | int, ...]) -> str | None:
+    if type(found) is type(expected) and isinstance(found, dict):
+        pairs = [(key, found.get(key), expected.get(key)) for key in {**found, **expected}]
+    elif type(found) is type(expected) and isinstance(found, list) and len(found) == len(expected):
+        pairs = [(index, found[index], expected[index]) for index in range(len(found))]
+    elif found == expected:
+        return None
+    else:
+        return f"{dotted(path)} {short(found)}, expected {short(expected)}"
+    differences = (_difference(there, here, (*path, key)) for key, there, here in pairs)
+    return next((text for text in differences if text), None)
 
 
 def read_checkpoint(
     path: str | os.PathLike[str], *, prefix: str = ""
 ) -> tuple[dict[str, Tensor], dict[str, str]]:
-    """Tensors whose names start with `prefix` (cut off), and the metadata, of a safetensors file."""
+    """Read the tensors whose names start with `prefix`, which is cut off, and the metadata of a file.
+
+    Raises:
+        CheckpointError: there is no such file, or it is not a complete safetensors file.
+    """
     if not Path(path).is_file():
         raise CheckpointError(f"{path}: no such file")
     try:
@@ -116,7 +181,11 @@ def read_checkpoint(
 def write_checkpoint(
     path: str | os.PathLike[str], tensors: Mapping[str, Tensor], metadata: Mapping[str, str]
 ) -> None:
-    """Write a safetensors file: whole, or not at all."""
+    """Write a safetensors file: whole, or not at all.
+
+    Raises:
+        OutputError: it cannot be written.
+    """
     try:
         with replacing(path) as draft:
             save_file({k: v.detach().contiguous() for k, v in tensors.items()}, draft, dict(metadata))
@@ -125,21 +194,25 @@ def write_checkpoint(
 
 
 def shipped_weights() -> dict[str, Path]:
-    """The models that travel with the package: name -> file."""
+    """List the weights that travel with the package: name -> file."""
     folder = Path(str(importlib.resources.files("flowkit"))) / "weights"
-    return {file.stem: file for file in sorted(folder.glob("*.safetensors"))}
+    return {model_name(file.stem): file for file in sorted(folder.glob("*.safetensors"))}
 
 
 def locate(name_or_path: str | os.PathLike[str]) -> Path:
-    """The file that a name or a path stands for. Raises CheckpointError where there is none."""
+    """Find the file that a name or a path stands for.
+
+    Raises:
+        CheckpointError: there is none.
+    """
     text = os.fspath(name_or_path)
     if Path(text).is_file():
         return Path(text)
-    shipped = shipped_weights()
-    if text in shipped:
-        return shipped[text]
+    shipped, name = shipped_weights(), model_name(text)
+    if name in shipped:
+        return shipped[name]
     if Path(text).is_dir():
         raise CheckpointError(f"{text}: is a folder; name a .safetensors file")
     if Path(text).suffix or os.sep in text:
         raise CheckpointError(f"{text}: no such file")
-    raise CheckpointError(f'no weights called "{text}" ship with flowkit; {suggest(text, shipped)}')
+    raise CheckpointError(f'no weights called "{text}" ship with flowkit; {suggest(name, shipped)}')

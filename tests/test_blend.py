@@ -65,7 +65,8 @@ def test_the_ends_are_the_files_themselves(checkpoint, tmp_path):
 
 def test_another_model_and_a_share_out_of_range_are_refused(checkpoint, tmp_path, capsys):
     (first, _), (second, _) = checkpoint("a.safetensors", 1, hidden=4), checkpoint("b.safetensors", 2)
-    with pytest.raises(CheckpointError, match=r"a\.safetensors: weight .* is \(4,\), expected \(3,"):
+    two_models = r'a\.safetensors: is a model of recipe "unnamed" with flow\[3\]\.hidden 4, expected 3: '
+    with pytest.raises(CheckpointError, match=two_models + r"weight .* is \(4,\), expected \(3,"):
         blend(first, second, tmp_path / "c.safetensors")
     assert main(["blend", str(second), str(second), str(tmp_path / "c.safetensors"), "--share", "2"]) == 2
     assert "--share must be from 0 to 1, got 2.0" in capsys.readouterr().err

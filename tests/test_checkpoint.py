@@ -69,7 +69,7 @@ def _rewrite(path: Path, change) -> None:
         (lambda t, m: t.pop("model/layers.2.weight"), 'weight "layers.2.weight" is missing'),
         (
             lambda t, m: t.update({"model/extra": torch.zeros(1)}),
-            'holds weight "extra", which its recipe does not',
+            'holds weight "extra", which the model does not',
         ),
         (
             lambda t, m: t.update({"model/layers.2.weight": torch.zeros(3, 3)}),

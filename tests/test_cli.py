@@ -10,7 +10,7 @@ import pytest
 from flowkit.cli import VERBS, main
 from flowkit.errors import FlowkitError
 
-TRAIN = ["train", "binarize_small", "--data", "x", "--out", "y"]
+TRAIN = ["train", "binarize", "--data", "x", "--out", "y"]
 
 
 @pytest.mark.parametrize("verb", VERBS)
@@ -58,7 +58,7 @@ def test_errors_become_a_line_and_a_code(error, code, message, monkeypatch, caps
 def test_env_says_what_matters_in_a_bug_report(capsys):
     assert main(["env"]) == 0
     out = capsys.readouterr().out
-    for word in ("flowkit", "torch", "nflows", "normflows", "cuda devices", "binarize_small"):
+    for word in ("flowkit", "torch", "nflows", "normflows", "cuda devices", "super-resolve-x4"):
         assert word in out
 
 
@@ -66,8 +66,8 @@ def test_train_and_evaluate(drawn, tmp_path, capsys):
     shrunk = ["vars.steps=1", "vars.hidden=4", "encoder.widths=[4, 4]", "train.steps=2", "train.patch=32"]
     sets = [word for change in shrunk for word in ("--set", change)]
     run = str(tmp_path / "run")
-    assert main(["train", "binarize_small", "--data", str(drawn), "--out", run, "--quiet", *sets]) == 0
-    assert capsys.readouterr().out == f"{run}/model.safetensors: binarize-small, 2 steps\n"
+    assert main(["train", "binarize", "--data", str(drawn), "--out", run, "--quiet", *sets]) == 0
+    assert capsys.readouterr().out == f"{run}/model.safetensors: binarize, 2 steps\n"
     evaluate = ["evaluate", f"{run}/model.safetensors", "--data", str(drawn), "--quiet"]
     assert main(evaluate) == 2
     assert "0.png: " in (said := capsys.readouterr().err)
@@ -77,8 +77,8 @@ def test_train_and_evaluate(drawn, tmp_path, capsys):
     assert rows[0].split()[:4] == ["page", "by", "f_measure", "fps"]
     assert [row.split()[0] for row in rows[1:4]] == [str(drawn), "0.png", "1.png"]
     assert rows[4].startswith("mean of 2 ")
-    assert main(["train", "binarize_smal", "--data", str(drawn), "--out", run]) == 2
-    assert 'did you mean "binarize_small"' in capsys.readouterr().err
+    assert main(["train", "binarise", "--data", str(drawn), "--out", run]) == 2
+    assert 'did you mean "binarize"' in capsys.readouterr().err
 
 
 def test_freed_memory_is_reused_on_glibc_unless_the_user_said_otherwise():

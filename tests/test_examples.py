@@ -98,7 +98,7 @@ def test_both_figures(tmp_path, doubling_checkpoint):
 def test_ink_from_low_resolution(tmp_path, drawn, perturb):
     small = ["vars.steps=1", "encoder.widths=[4, 4]"]
     one = tmp_path / "one.safetensors"
-    save(perturb(build("super_resolve_binarize_x4", overrides=small)), one)
+    save(perturb(build("super-resolve-binarize-x4", overrides=small)), one)
     lines = run(EXAMPLES / "ink_from_low_resolution.py", drawn, "--one", one).splitlines()
     assert [line[:12].strip() for line in lines] == ["", "bicubic", "not reduced", "one flow"]
     floor, ceiling = (float(line[12:].split()[0]) for line in lines[1:3])

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from flowkit.checkpoint import locate, read_checkpoint, shipped_weights, trained_on
 from flowkit.errors import CheckpointError
-from flowkit.recipe import read_recipe_text
+from flowkit.recipe import build, read_recipe_text
 
 WIDTH = 100
 
@@ -36,8 +36,9 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _line(name: str, path: Path) -> str:
-    tensors, metadata = read_checkpoint(path)
+    _, metadata = read_checkpoint(path, prefix="recipe")
     recipe = read_recipe_text(metadata["recipe"], origin=str(path))
-    size = f"{sum(v.numel() for v in tensors.values()):,} numbers, {path.stat().st_size / 1e6:.1f} MB"
+    parameters = sum(parameter.numel() for parameter in build(recipe).parameters())
+    size = f"{parameters:,} parameters, {path.stat().st_size / 1e6:.1f} MB"
     about = f"{name}: {recipe.about} ({size}; trained on {len(trained_on(path))} pages)"
     return textwrap.fill(about, WIDTH, subsequent_indent="  ")

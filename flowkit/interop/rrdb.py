@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -93,8 +94,10 @@ def load_rrdb(source: Source, encoder: RRDB | None = None, long_skip: LongSkip |
     A new one stacks no blocks, and provides the trunk's stride and all finer ones that the weights reach. The
     image head is no encoder's part and is left out; see `load_rrdb_net`.
 
-    Weights for 3-channel images do not fit an encoder that unshuffles pixels into 12 channels, as `rrdb` does
-    for scale 1: build that encoder with `unshuffle: 1`.
+    An encoder that unshuffles squares of pixels into channels, as `rrdb` does for scale 1, may be given
+    weights for the image itself. Its first convolution then reads the mean of each square: the features are
+    those that the weights give for the image reduced by averaging, and on a constant image nothing changes.
+    With `unshuffle: 1` the encoder reads the image at full resolution, as the weights were trained.
 
     Args:
         source: a file (.pth, .safetensors), or names and tensors.
@@ -194,17 +197,30 @@ def fill_encoder(encoder: RRDB, weights: Weights) -> None:
     """
     filled = {}
     for name, own in encoder.state_dict().items():
-        # Ours are named by the stride that they make, theirs are counted from the coarsest.
-        their, hint = _counted(name, encoder.stride), ""
-        if name == "first.weight" and encoder.unshuffle > 1:
-            hint = (
-                f"; this encoder unshuffles pixels, {encoder.unshuffle} x {encoder.unshuffle}, into channels"
-            )
-        filled[name] = weights.take(their, tuple(own.shape), hint)
+        if name == "first.weight":
+            filled[name] = _first(encoder, weights)
+        else:  # ours are named by the stride that they make, theirs are counted from the coarsest
+            filled[name] = weights.take(_counted(name, encoder.stride), tuple(own.shape))
     if weights.blocks > len(encoder.trunk):
         extra = weights.spell(f"trunk.{len(encoder.trunk)}.dense.0.convs.0.weight")
         raise CheckpointError(f'{WHAT}: weight "{extra}" is of a block that the encoder does not have')
     encoder.load_state_dict(filled)
+
+
+def _first(encoder: RRDB, weights: Weights) -> Tensor:
+    """Take the first convolution, spread over squares of pixels where the encoder unshuffles more."""
+    own = tuple(encoder.first.weight.shape)
+    channels = weights.channels("first")[1]
+    side = math.isqrt(channels // encoder.in_channels)
+    factor = encoder.unshuffle // side if side else 0
+    if factor < 2 or channels != encoder.in_channels * side**2 or factor * side != encoder.unshuffle:
+        side = encoder.unshuffle
+        hint = f"; this encoder unshuffles pixels, {side} x {side}, into channels (option unshuffle)"
+        return weights.take("first.weight", own, hint if encoder.unshuffle > 1 else "")
+    whole = weights.take("first.weight", (own[0], channels, *own[2:]))
+    squares = whole.reshape(own[0], encoder.in_channels, side, side, *own[2:])
+    spread = squares.repeat_interleave(factor, dim=2).repeat_interleave(factor, dim=3)
+    return spread.flatten(1, 3) / factor**2
 
 
 def _encoder_of(weights: Weights, long_skip: LongSkip) -> RRDB:

@@ -1,4 +1,4 @@
-"""Which recipe is meant: a file, a shipped recipe, or a mapping; and what it extends."""
+"""Search for recipes: a file, a shipped recipe or a mapping, with what it extends merged in."""
 
 from __future__ import annotations
 
@@ -14,13 +14,22 @@ from flowkit.recipe.source import parse, read_file
 Source = str | PathLike[str] | Mapping[str, Any]
 
 
+def model_name(text: str) -> str:
+    """Spell a name as shipped models and recipes are spelled: `_` and `-` are the same in it.
+
+    >>> model_name("super_resolve_x4")
+    'super-resolve-x4'
+    """
+    return text.replace("_", "-")
+
+
 def shipped() -> list[str]:
-    """The names of the recipes that travel with the package."""
-    return sorted(path.stem for path in _folder().glob("*.yaml"))
+    """List the recipes that travel with the package, by name."""
+    return sorted(model_name(path.stem) for path in _folder().glob("*.yaml"))
 
 
 def load(source: Source) -> Document:
-    """The document that `source` names, with what it extends merged in.
+    """Read the document that `source` names, with what it extends merged in.
 
     Raises:
         RecipeError: there is none, it is not valid YAML, or it extends itself.
@@ -32,7 +41,11 @@ def load(source: Source) -> Document:
 
 
 def load_text(text: str, origin: str) -> Document:
-    """The document in a text, which stands alone: a checkpoint's recipe must not read other files."""
+    """Read a document from a text that stands alone: a checkpoint's recipe must not read other files.
+
+    Raises:
+        RecipeError: it is not valid YAML, or extends another recipe.
+    """
     document = parse(text, origin)
     if "extends" in document.data:
         raise RecipeError(f'"extends" is for recipe files\n  {document.place(("extends",))}')
@@ -40,7 +53,7 @@ def load_text(text: str, origin: str) -> Document:
 
 
 def locate(source: str | PathLike[str], folder: FilePath) -> FilePath:
-    """The file of a recipe: a path relative to `folder`, or the name of a shipped recipe.
+    """Find a recipe's file, by a path relative to `folder` or by the name of a shipped recipe.
 
     `recipes/NAME.yaml` is found from any folder too, so that what works in a checkout works elsewhere.
 
@@ -54,16 +67,19 @@ def locate(source: str | PathLike[str], folder: FilePath) -> FilePath:
         )
     given = FilePath(source)
     path = folder / given
-    bare = isinstance(source, str) and given.name == text and given.suffix not in (".yaml", ".yml")
-    if bare and text in shipped():
-        return _folder() / f"{text}.yaml"
+    is_file = given.suffix in (".yaml", ".yml")
+    bare = isinstance(source, str) and given.name == text and not is_file
+    name = model_name(given.stem if is_file else text)
+    own = _folder() / f"{name.replace('-', '_')}.yaml" if name in shipped() else None
+    if bare and own:
+        return own
     if _exists(path):
         return path
-    if given.suffix == ".yaml" and given.parent == FilePath("recipes") and given.stem in shipped():
-        return _folder() / given.name
+    if own and given.parent == FilePath("recipes") and given.suffix == ".yaml":
+        return own
     if bare:
-        raise RecipeError(f'no recipe "{text}": neither a file nor shipped; {suggest(text, shipped())}')
-    hint = f'; did you mean the shipped recipe "{given.stem}"?' if given.stem in shipped() else ""
+        raise RecipeError(f'no recipe "{text}": neither a file nor shipped; {suggest(name, shipped())}')
+    hint = f'; did you mean the shipped recipe "{name}"?' if own else ""
     raise RecipeError(f"no file {path}{hint}")
 
 

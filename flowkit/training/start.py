@@ -27,7 +27,7 @@ def start_from(model: ConditionalFlow, source: str | os.PathLike[str]) -> frozen
     if path.suffix == ".safetensors":
         tensors, metadata = read_checkpoint(path, prefix=MODEL)
         if "recipe" in metadata:
-            fill(model, grown(model, tensors), path)
+            fill(model, grown(model, tensors), path, recipe=metadata["recipe"])
             return trained_on(path)
     if not isinstance(model.encoder, RRDB):
         raise CheckpointError(

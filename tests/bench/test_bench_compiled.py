@@ -32,7 +32,7 @@ def test_each_variant_has_a_graph_of_its_own(tmp_path, monkeypatch, capfd):
     monkeypatch.setattr(compiled, "no_compile", lambda device: None)
     monkeypatch.setattr(torch, "compile", lambda call, **options: compile_(call, backend=backend, **options))
     sets = [part for change in SMALL for part in ("--set", change)]
-    command = ["bench", "compiled", "binarize_contrast", *sets, "--batch", "1", "--samples", "2"]
+    command = ["bench", "compiled", "binarize", *sets, "--batch", "1", "--samples", "2"]
     assert main([*command, "--rounds", "1", "--out", str(tmp_path)]) == 0
     capfd.readouterr()
     assert graphs == [False, True, False, True]

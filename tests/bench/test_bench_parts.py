@@ -15,7 +15,7 @@ def test_shares_are_of_the_whole_and_convolutions_have_the_most(tmp_path, capfd)
     command = [
         "bench",
         "parts",
-        "binarize_contrast",
+        "binarize",
         *sets,
         "--batch",
         "2",

@@ -34,7 +34,7 @@ def test_what_reads_the_image_has_the_precision_that_was_asked_for(
     monkeypatch.setattr(module, "prepared", watched)
     monkeypatch.setattr("flowkit.bench.compiled.no_compile", lambda device: "not here")
     sets = [part for change in SMALL for part in ("--set", change)]
-    command = ["bench", table, "binarize_contrast", *sets, *TABLES[table], "--rounds", "1"]
+    command = ["bench", table, "binarize", *sets, *TABLES[table], "--rounds", "1"]
     assert main([*command, "--precision", precision, "--out", str(tmp_path)]) == 0
     capfd.readouterr()
     asked = {(training, getattr(torch, precision)) for training in (False, True)}

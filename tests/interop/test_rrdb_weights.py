@@ -133,6 +133,17 @@ def test_networks_that_unshuffle_their_image(side, ups, scale):
         net(picture(height=7))
 
 
+@pytest.mark.parametrize(("side", "trained"), [(2, 1), (4, 1), (4, 2)])
+def test_an_encoder_that_unshuffles_more_reads_the_image_reduced(side, trained):
+    state = make_state("basicsr", inputs=3 * trained**2)
+    encoder = RRDB(scale=1, unshuffle=side, features=NF, growth=GC, blocks=BLOCKS, stack=())
+    encoder.provide(side)
+    load_rrdb(state, encoder)
+    reduced = F.avg_pool2d(picture(16, 24), side // trained)
+    expected, _, _ = restated(make_state(inputs=3 * trained**2), F.pixel_unshuffle(reduced, trained))
+    torch.testing.assert_close(encoder(picture(16, 24))[side], expected)
+
+
 @pytest.mark.parametrize("ups", [0, 1, 3])
 @pytest.mark.parametrize("scheme", ["new", "old", "basicsr"])
 def test_other_scales(scheme, ups):
@@ -188,9 +199,11 @@ def test_what_is_no_rrdb_is_refused_by_its_first_name(state, message):
         ({"blocks": 3}, '"RRDB_trunk.2.RDB1.conv1.weight" is missing'),
         ({"features": 5}, '"conv_first.weight" is (6, 3, 3, 3), expected (5, 3, 3, 3)'),
         ({"growth": 2}, '"RRDB_trunk.0.RDB1.conv1.weight" is (3, 6, 3, 3), expected (2, 6, 3, 3)'),
+        ({"scale": 1, "features": 5}, '"conv_first.weight" is (6, 3, 3, 3), expected (5, 3, 3, 3)'),
         (
-            {"scale": 1},
-            '"conv_first.weight" is (6, 3, 3, 3), expected (6, 12, 3, 3); this encoder unshuffles',
+            {"scale": 1, "in_channels": 1},
+            '"conv_first.weight" is (6, 3, 3, 3), expected (6, 4, 3, 3); this encoder unshuffles pixels, '
+            "2 x 2, into channels (option unshuffle)",
         ),
     ],
 )

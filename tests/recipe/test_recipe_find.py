@@ -101,6 +101,8 @@ def test_a_text_stands_alone() -> None:
 def test_names_and_paths(folder: Path) -> None:
     by_name = read_recipe("binarize")
     assert read_recipe("recipes/binarize.yaml") == by_name  # from a folder that has none
+    assert read_recipe("super-resolve-x4") == read_recipe("super_resolve_x4")
+    assert read_recipe("recipes/super-resolve-x4.yaml") == read_recipe("super_resolve_x4")
     Path("binarize").mkdir()  # an output folder of that name is in nobody's way
     assert read_recipe("binarize") == by_name
     Path("mine").write_text(BASE)
@@ -117,10 +119,11 @@ def test_what_is_not_there(folder: Path) -> None:
     assert fails("binarise") == 'no recipe "binarise": neither a file nor shipped; did you mean "binarize"?'
     assert fails("x/binarize.yaml") == 'no file x/binarize.yaml; did you mean the shipped recipe "binarize"?'
     assert fails("binarize.yaml") == 'no file binarize.yaml; did you mean the shipped recipe "binarize"?'
+    assert fails("x/super-resolve_x4.yml").endswith('did you mean the shipped recipe "super-resolve-x4"?')
     assert fails(Path("x.yaml")) == "no file x.yaml"
     assert fails(f"{'x' * 5000}.yaml").startswith("no file xxx")
     assert fails(BASE).endswith("got a text of several lines; use read_recipe_text")
 
 
 def test_shipped_recipes_are_listed() -> None:
-    assert {"binarize", "super_resolve_x4"} <= set(shipped())
+    assert {"binarize", "super-resolve-x4"} <= set(shipped())

@@ -31,9 +31,9 @@ THRICE = of_scale(3, [{"type": "squeeze", "factor": 3}, *STEP, "split", "squeeze
 RECIPES = {
     "2": (TWICE, {}, 2),
     "3": (THRICE, {}, 3),
-    "4": ("super_resolve_x4", SMALL, 4),
-    "8": ("super_resolve_x8", SMALL, 8),
-    "ink, 4": ("super_resolve_binarize_x4", {"vars.steps": 2, "vars.hidden": 4, "encoder.widths": [4, 5]}, 4),
+    "4": ("paper-super-resolve-x4", SMALL, 4),
+    "8": ("srflow-x8", {**SMALL, "encoder.stack": [0]}, 8),
+    "ink, 4": ("super-resolve-binarize-x4", {"vars.steps": 2, "vars.hidden": 4, "encoder.widths": [4, 5]}, 4),
 }
 
 
@@ -72,8 +72,8 @@ def test_pages_of_any_size_come_out_so_much_larger(name, perturb):
 
 
 def test_two_of_four_levels_of_x8_end_in_a_split():
-    model = build(read_recipe("super_resolve_x8", SMALL))
-    assert model.latents == [(6, 2), (12, 4), (192, 16)]
+    model = build(read_recipe("super-resolve-x8", {**SMALL, "encoder.stack": []}))
+    assert model.latents == [(2, 2), (4, 4), (64, 16)]
 
 
 def test_a_flow_of_scale_3_begins_with_a_squeeze_by_3():

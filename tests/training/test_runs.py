@@ -186,15 +186,15 @@ def test_shipped_recipes_train_a_step(drawn, tmp_path):
     small = {"vars.steps": 1, "vars.hidden": 4, "train.steps": 1, "train.batch": 1}
     rrdb = {"encoder.blocks": 1, "encoder.stack": [0], "encoder.features": 4, "encoder.growth": 2}
     for name, more in {
-        "binarize": {**rrdb, "train.patch": 32},
-        "binarize_small": {"encoder.widths": [4, 4], "train.patch": 32},
-        "super_resolve_x4": {**rrdb, "train.patch": 32},
-        "super_resolve_x8": {**rrdb, "train.patch": 32},
-        "super_resolve_binarize_x4": {"encoder.widths": [4, 4], "train.patch": 32},
+        "paper-binarize": {**rrdb, "train.patch": 32},
+        "binarize": {"encoder.widths": [4, 4], "train.patch": 32},
+        "paper-super-resolve-x4": {**rrdb, "train.patch": 32},
+        "super-resolve-x8": {**rrdb, "train.patch": 32},
+        "super-resolve-binarize-x4": {"encoder.widths": [4, 4], "train.patch": 32},
     }.items():
         recipe = read_recipe(name, {**small, **more})
         model = train(recipe, [drawn], tmp_path / name, quiet=True, workers=0)
-        p = model(torch.rand(1, 3, 8, 10))
+        p = model(torch.rand(1, model.in_channels, 8, 10))
         assert p.sample(2, temperature=0.7).isfinite().all()
         assert read_checkpoint(tmp_path / name / MODEL)[1]["recipe"] == recipe.text()
 

@@ -112,7 +112,10 @@ def test_the_verb_trains_from_given_weights(tiny, drawn, tmp_path, capsys):
     assert main([*command, "--out", str(tmp_path / "run"), "--set", "train.steps=1"]) == 0
     assert "model.safetensors: tiny, 1 steps" in capsys.readouterr().out
     assert main([*command, "--out", str(tmp_path / "other"), "--set", "vars.steps=2"]) == 2
-    assert 'weight "layers.4.bias" is missing' in capsys.readouterr().err
+    assert (
+        'weights.safetensors: is a model of recipe "tiny" with vars.steps 1, expected 2: '
+        'weight "layers.4.bias" is missing'
+    ) in capsys.readouterr().err
     assert not (tmp_path / "other").exists()
     first = trained_on(tmp_path / "run" / "model.safetensors")
     more = tmp_path / "more"
@@ -191,7 +194,10 @@ def test_a_larger_unet_computes_what_the_checkpoint_did(tmp_path, widths, traini
 def test_a_smaller_unet_is_refused(tiny, tmp_path):
     save(build(tiny), tmp_path / "known.safetensors")
     tiny["encoder"]["widths"] = [4]
-    with pytest.raises(CheckpointError, match=r"holds weight .*, which its recipe does not have"):
+    with pytest.raises(
+        CheckpointError,
+        match=r"recipe \"tiny\" with encoder\.widths .*: holds weight .*, which the model does not have",
+    ):
         start_from(build(tiny), tmp_path / "known.safetensors")
     tiny["encoder"]["widths"] = [4, 5]
     with pytest.raises(CheckpointError, match=r"is \(6, 4, 3, 3\), expected \(5, 4, 3, 3\)"):
