@@ -237,7 +237,8 @@ def test_one_channel_is_luma(tmp_path, write):
 
 def test_a_model_says_what_it_wants():
     assert Task.of(build("binarize")) == Task(True, 1, build("binarize").multiple)
-    assert Task.of(build("paper-super-resolve-x4", overrides=["encoder.blocks=1", "encoder.stack=[0]"])).scale == 4
+    shallow = ["encoder.blocks=1", "encoder.stack=[0]"]
+    assert Task.of(build("paper-super-resolve-x4", overrides=shallow)).scale == 4
 
 
 def test_patches_and_channels_that_do_not_fit(paired):
