@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import os
+import struct
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -8,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from PIL import Image
+from PIL import Image, ImageCms
 from torch import nn
 
 from flowkit.checkpoint import save
@@ -119,6 +120,15 @@ def _pixels(height: int, width: int, seed: int) -> np.ndarray:
 def pixels() -> Callable[[int, int, int], np.ndarray]:
     """A page (height, width, 3) of dark squares on light paper, by its seed."""
     return _pixels
+
+
+@pytest.fixture(scope="session")
+def linear_profile() -> bytes:
+    """A colour profile of sRGB's primaries and linear light; its name says sRGB all the same."""
+    profile = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
+    curve = profile.index(b"para") + 12
+    linear = struct.pack(">5I", 0x10000, 0x10000, 0, 0x10000, 0)  # y = x
+    return profile[:curve] + linear + profile[curve + len(linear) :]
 
 
 @pytest.fixture

@@ -20,7 +20,8 @@ from flowkit.errors import FlowkitError, ImageError, OutputError
 from flowkit.files import make_folder
 from flowkit.flow import ConditionalFlow
 from flowkit.images.dpi import Dpi
-from flowkit.images.reader import MAX_PIXELS, Picture, read
+from flowkit.images.picture import Picture
+from flowkit.images.reader import MAX_PIXELS, read
 from flowkit.images.writer import write_ink, write_picture
 from flowkit.pages.decision import Decision, check_sampling
 from flowkit.pages.ink import binarize, load_binary

@@ -91,6 +91,7 @@ def training_set(
         degrade=degrade,
         zoom=zoom,
         fingerprints=frozenset(checked.prints[int(n)] for share in shares for n in share.numbers),
+        notes=[f"{note} ({_some(names)})" for note, names in checked.notes.items()],
         validation=WholePages(pages, sorted(beyond), task.scale),
     )
 
@@ -105,6 +106,7 @@ class _Checked:
         sheets: the sound pages, in the order of their sources.
         prints: their fingerprints.
         areas: of their targets, in pixels.
+        notes: of the reader, each with the names of the pages that it is about.
     """
 
     cache: PageCache
@@ -112,6 +114,7 @@ class _Checked:
     sheets: list[Sheet] = field(default_factory=list)
     prints: list[str] = field(default_factory=list)
     areas: list[float] = field(default_factory=list)
+    notes: dict[str, list[str]] = field(default_factory=dict)
 
     def take(self, given: Weighted, *, lasting: bool = False) -> range | Endless:
         """Find and check a source's pages; their numbers, or the pages themselves if they have no end."""
@@ -134,9 +137,16 @@ class _Checked:
             self.sheets.append(sheet)
             self.prints.append(fingerprint(read.target if read.image is None else read.image))
             self.areas.append(float(read.target.shape[0] * read.target.shape[1]))
+            for note in read.notes:
+                self.notes.setdefault(note, []).append(sheet.name)
         if len(self.sheets) == first and len(self.problems) == before:
             self.problems.append(f"{given.name}: no pages")
         return range(first, len(self.sheets))
+
+
+def _some(names: Sequence[str]) -> str:
+    """The first of some pages, and the number of the others."""
+    return names[0] if len(names) == 1 else f"{names[0]} and {len(names) - 1} more"
 
 
 def _decoded(sheets: Sequence[Sheet]) -> Iterator[tuple[Sheet, Pair | DataError]]:

@@ -63,6 +63,7 @@ class TrainingSet(Dataset[tuple[Tensor, Tensor]]):
         zoom: pieces with ink are enlarged by a factor from this range, drawn evenly in its logarithm.
         fingerprints: of the pages.
         validation: whole pages that are not trained on.
+        notes: of the reader of images, for the summary.
 
     Attributes:
         fingerprints: see `flowkit.data.fingerprint`.
@@ -82,6 +83,7 @@ class TrainingSet(Dataset[tuple[Tensor, Tensor]]):
         zoom: Sequence[float] = (1.0, 1.0),
         fingerprints: frozenset[str] = frozenset(),
         validation: WholePages | tuple[()] = (),
+        notes: Sequence[str] = (),
     ) -> None:
         task.check_patch(patch)
         self.zoom = np.log(np.asarray(zoom, np.float64))
@@ -96,6 +98,7 @@ class TrainingSet(Dataset[tuple[Tensor, Tensor]]):
         self.degrade = degradations_from("light") if degrade is None and task.binary else degrade
         self.fingerprints = fingerprints
         self.validation = validation
+        self.notes = tuple(notes)
         self._sources = _cumulated([share.weight for share in shares])
         self._pages = [_cumulated(np.sqrt(share.areas)) for share in shares]
 
@@ -139,7 +142,7 @@ class TrainingSet(Dataset[tuple[Tensor, Tensor]]):
         cache = self.pages.cache
         lines.append(f"cache: {cache.used / 1e6:,.0f} of {cache.budget / 1e6:,.0f} MB")
         lines.append(f"validation: {len(self.validation)} pages")
-        return lines
+        return [*lines, *(f"note: {note}" for note in self.notes)]
 
     def _paper(self, index: int, rng: np.random.Generator) -> NDArray[np.float32]:
         """A piece of another page without its ink."""

@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from flowkit.errors import DataError
-from flowkit.images.decode import SUFFIXES
+from flowkit.images.reader import RASTER_SUFFIXES
 
 Paths = Iterable[str | os.PathLike[str]]
 
@@ -79,9 +79,8 @@ def match(images: Path, truths: Path) -> list[tuple[Path, Path]]:
 
 def image_files(folder: Path) -> list[Path]:
     """All files at or below a folder that are called like images, sorted; hidden ones are left out."""
-    return [
-        p for p in sorted(folder.glob("**/*")) if p.suffix.lower() in SUFFIXES and not p.name.startswith(".")
-    ]
+    files = (p for p in sorted(folder.glob("**/*")) if not p.name.startswith("."))
+    return [p for p in files if p.suffix.lower() in RASTER_SUFFIXES]
 
 
 def report(problems: list[str]) -> None:

@@ -4,22 +4,36 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
 from flowkit.data.find import report
+from flowkit.data.page_files import read_ink, read_page, size_of
 from flowkit.errors import DataError
-from flowkit.images.decode import read_ink, read_rgb, size_of
+from flowkit.images.picture import Picture
 
 
 @dataclass(frozen=True)
 class Page:
-    """A page: image (H, W, 3), 8-bit; ink (H, W), boolean, if its truth is known."""
+    """A page, decoded once for all that is scored on it.
+
+    Attributes:
+        name: of its file.
+        picture: what `flowkit.pages.binarize` reads from the file.
+        ink: (H, W), boolean, if its truth is known.
+    """
 
     name: str
-    image: np.ndarray
-    ink: np.ndarray | None = None
+    picture: Picture
+    ink: NDArray[np.bool_] | None = None
+
+    @cached_property
+    def image(self) -> NDArray[np.uint8]:
+        """The same pixels as 8-bit RGB, (H, W, 3)."""
+        return self.picture.rgb8()
 
 
 def load_pages(files: Sequence[Path | tuple[Path, Path]]) -> list[Page]:
@@ -32,14 +46,14 @@ def load_pages(files: Sequence[Path | tuple[Path, Path]]) -> list[Page]:
     for file in files:
         image_file, truth_file = file if isinstance(file, tuple) else (file, None)
         try:
-            image = read_rgb(image_file)
+            picture = read_page(image_file)
             ink = None if truth_file is None else read_ink(truth_file)
         except DataError as error:
             problems.append(str(error))
             continue
-        if ink is not None and ink.shape != image.shape[:2]:
-            problems.append(f"{truth_file}: is {size_of(ink)}, but {image_file} is {size_of(image)}")
+        if ink is not None and ink.shape != picture.size:
+            problems.append(f"{truth_file}: is {size_of(ink)}, but {image_file} is {size_of(picture.pixels)}")
             continue
-        pages.append(Page(str(image_file), image, ink))
+        pages.append(Page(str(image_file), picture, ink))
     report(problems)
     return pages

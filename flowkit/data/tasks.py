@@ -10,9 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from flowkit.data.page_files import read_ink, read_page, read_rgb, size_of
 from flowkit.errors import DataError
 from flowkit.flow import ConditionalFlow
-from flowkit.images.decode import read_ink, read_rgb, size_of
 from flowkit.targets import Binary
 
 Box = tuple[int, int, int, int]  # left, top, right, bottom, in pixels of the target
@@ -84,12 +84,14 @@ class Pair:
             target itself that is reduced.
         target: ink, boolean (H, W); or an image (H, W, 3), 8 bits. H = scale h, W = scale w.
         kernels: what patches are reduced by, each by one of them; the whole page by the first.
+        notes: of the reader, on the image.
     """
 
     name: str
     image: NDArray[np.uint8] | None
     target: NDArray[Any]
     kernels: tuple[Kernel, ...] = ("bicubic",)
+    notes: tuple[str, ...] = ()
 
     def high(self, scale: int) -> NDArray[Any] | None:
         """What the image at low resolution is made of; None where there is one already."""
@@ -176,7 +178,8 @@ class PairSheet:
         Raises:
             DataError: one of them cannot be used, or their sizes do not belong together.
         """
-        image = read_rgb(self.image)
+        picture = read_page(self.image)
+        image = picture.rgb8()
         target = read_ink(self.target, self.threshold) if self.task.binary else read_rgb(self.target)
         scale = self.task.scale
         sizes = {scale, 1} if self.task.binary else {scale}
@@ -185,7 +188,7 @@ class PairSheet:
             raise DataError(
                 f"{self.target}: is {size_of(target)}, but {self.image} is {size_of(image)}{times}"
             )
-        return Pair(self.name, image, target)
+        return Pair(self.name, image, target, notes=picture.notes)
 
 
 @dataclass(frozen=True)
@@ -217,7 +220,8 @@ class HighSheet:
         Raises:
             DataError: it cannot be, or is smaller than one pixel of low resolution.
         """
-        image = read_rgb(self.file)
+        picture = read_page(self.file)
+        image = picture.rgb8()
         if self.size is not None and self.size != (image.shape[1], image.shape[0]):
             wanted = f"{self.size[0]} x {self.size[1]}"
             raise DataError(f"{self.file}: is {size_of(image)}, but its boxes are for {wanted}")
@@ -225,4 +229,4 @@ class HighSheet:
         height, width = (n // scale * scale for n in image.shape[:2])
         if not height or not width:
             raise DataError(f"{self.file}: is {size_of(image)}, less than {scale} x {scale}")
-        return Pair(self.name, None, image[:height, :width], self.kernels)
+        return Pair(self.name, None, image[:height, :width], self.kernels, picture.notes)

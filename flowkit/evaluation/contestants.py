@@ -9,18 +9,17 @@ from typing import NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
 
 from flowkit.data import Page
 from flowkit.data.find import image_files, report
+from flowkit.data.page_files import grey_of, read_page, size_of
 from flowkit.data.tasks import reduce
 from flowkit.errors import DataError
 from flowkit.evaluation.baselines import Binarizer
 from flowkit.evaluation.results import Entry
 from flowkit.evaluation.sampling import draw, negative_log_density
 from flowkit.flow import ConditionalFlow
-from flowkit.images.decode import read_rgb, size_of
-from flowkit.images.reader import Picture, read
+from flowkit.images.picture import Picture
 from flowkit.metrics.calibration import smoothed
 
 Ink = NDArray[np.bool_]
@@ -127,7 +126,7 @@ class Model:
     def _picture(self, page: Page) -> Picture:
         scale = self.flow.scale
         if scale == 1:
-            return read(page.name)
+            return page.picture
         missing = [(0, -n % scale) for n in page.image.shape[:2]]
         return Picture(reduce(np.pad(page.image, [*missing, (0, 0)], mode="edge"), scale))
 
@@ -167,7 +166,7 @@ class Folder:
             DataError: the image has another size, or cannot be read.
         """
         file = self.files[page.name]
-        grey = np.asarray(Image.fromarray(read_rgb(file)).convert("L"))
+        grey = grey_of(read_page(file))
         if grey.shape != page.image.shape[:2]:
             raise DataError(f"{file}: is {size_of(grey)}, but {page.name} is {size_of(page.image)}")
         ink = grey < 128

@@ -17,7 +17,6 @@ from flowkit.evaluation.contestants import Outcome
 from flowkit.evaluation.results import Entry
 from flowkit.evaluation.sampling import draw
 from flowkit.flow import ConditionalFlow
-from flowkit.images.reader import read
 from flowkit.metrics.calibration import Forecast, negative_log_likelihood
 from flowkit.targets import Continuous
 
@@ -123,5 +122,5 @@ class Head:
         yield Outcome(self.entries[0], probability >= 0.5, probability, samples, nats)
 
     def _map(self, page: Page) -> NDArray[np.float32]:
-        v: NDArray[np.float32] = draw(self.flow, read(page.name), {0.0: 1}, 0)[0.0][0, 0]
+        v: NDArray[np.float32] = draw(self.flow, page.picture, {0.0: 1}, 0)[0.0][0, 0]
         return v

@@ -71,6 +71,7 @@ class InkEvaluation:
         self.uncertainty: dict[tuple[str, Entry], Uncertainty] = {}
         self.components: dict[tuple[str, Entry], Components] = {}
         self.worst = WorstTiles()
+        self.read: list[str] = []
 
     def jobs(self) -> list[Job]:
         """See `Evaluation`."""
@@ -87,6 +88,7 @@ class InkEvaluation:
         """All contestants; what the first one's first entry gets wrong is looked at tile by tile."""
         [page] = load_pages([pair])
         assert page.ink is not None
+        self.read += [f"{set_name}/{name}: {note}." for note in page.picture.notes]
         truth = dibco.Truth(page.ink)
         rows: list[Row] = []
         for contestant in one.contestants:
@@ -106,6 +108,7 @@ class InkEvaluation:
         """See `Evaluation`."""
         notes = [note for one in self.rounds for note in one.notes]
         notes += [note for one in self.rounds for contestant in one.contestants for note in contestant.notes]
+        notes += self.read
         tiles = (
             f"the {PICTURE} x {PICTURE} tiles of {self.entries[0]} with most wrong pixels, "
             f"{self.worst.of_a_page} of a page at most; blue is ink that was missed, vermilion is paper that "

@@ -12,13 +12,13 @@ from flowkit.checkpoint import load, trained_on
 from flowkit.data import find_pairs
 from flowkit.data.find import Paths
 from flowkit.data.fingerprint import fingerprint
+from flowkit.data.page_files import read_rgb
 from flowkit.errors import FlowkitError
 from flowkit.evaluation.baselines import baseline, is_baseline, origin
 from flowkit.evaluation.contestants import Contestant, Folder, Method, Model, Sets
 from flowkit.evaluation.cross_entropy_baseline import Head
 from flowkit.evaluation.protocols import PROTOCOLS, Fold, honesty
 from flowkit.flow import ConditionalFlow
-from flowkit.images.decode import read_rgb
 from flowkit.pages.ink import load_binary
 from flowkit.recipe import read_recipe_text
 from flowkit.targets import Binary

@@ -8,8 +8,8 @@ from pathlib import Path
 
 from flowkit.data import find_pairs
 from flowkit.data.fingerprint import fingerprint
+from flowkit.data.page_files import read_rgb
 from flowkit.errors import DataError
-from flowkit.images.decode import read_rgb
 
 YEARS = ("2009", "2010", "2011", "2012", "2013", "2014", "2016", "2017", "2018")
 """Of DIBCO and H-DIBCO; there was no contest in 2015."""

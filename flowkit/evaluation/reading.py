@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
 
 from flowkit.data import load_pages
 from flowkit.data.find import Paths, find_images, report
 from flowkit.data.fingerprint import fingerprint
+from flowkit.data.page_files import grey_of
 from flowkit.errors import DataError
 from flowkit.evaluation.ink import refusals
 from flowkit.evaluation.plan import Round, Wanted, rounds
@@ -94,6 +95,7 @@ class Reading:
         own = (entry for one in self.rounds for c in one.contestants for entry in c.entries)
         self.entries = (GREY, *dict.fromkeys(own))
         self.rows: list[Row] = []
+        self.read: list[str] = []
 
     def jobs(self) -> list[Job]:
         """See `Evaluation`."""
@@ -108,13 +110,15 @@ class Reading:
         """See `Evaluation`."""
         notes = [note for one in self.rounds for note in one.notes]
         notes += [note for one in self.rounds for contestant in one.contestants for note in contestant.notes]
+        notes += self.read
         title = f"Reading after {self.wanted.model}"
         return Findings(title, self.rows, self.entries[1], [self.reader.part()], list(dict.fromkeys(notes)))
 
     def _score(self, one: Round, set_name: str, name: str, file: Path) -> list[Row]:
         [page] = load_pages([file])
+        self.read += [f"{set_name}/{name}: {note}." for note in page.picture.notes]
         truth = text_of(file)
-        made = {GREY: np.asarray(Image.fromarray(page.image).convert("L"))}
+        made: dict[Entry, NDArray[Any]] = {GREY: grey_of(page.picture)}
         made |= {outcome.entry: outcome.ink for c in one.contestants for outcome in c.run(page)}
         rows = [
             Row(set_name, name, entry, {"cer": self.reader.score(set_name, entry, image[None], truth)})

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from flowkit.flow import ConditionalFlow
-from flowkit.images.reader import Picture
+from flowkit.images.picture import Picture
 from flowkit.pages.likelihood import bits_per_dim
 from flowkit.pages.sampler import PageSampler
 from flowkit.targets import Binary

@@ -16,6 +16,7 @@ from flowkit.checkpoint import load, trained_on
 from flowkit.data import Task, find_images
 from flowkit.data.find import report
 from flowkit.data.fingerprint import fingerprint
+from flowkit.data.page_files import size_of
 from flowkit.data.tasks import HighSheet, reduce
 from flowkit.errors import DataError, FlowkitError
 from flowkit.evaluation.contestants import settings
@@ -27,8 +28,7 @@ from flowkit.evaluation.results import Entry, Row
 from flowkit.evaluation.sampling import draw
 from flowkit.evaluation.task import Job, page_names
 from flowkit.flow import ConditionalFlow
-from flowkit.images.decode import size_of
-from flowkit.images.reader import Picture
+from flowkit.images.picture import Picture
 from flowkit.metrics import super_resolution as metrics
 from flowkit.metrics.super_resolution import Image8
 from flowkit.pages.focus import AROUND, ink_mask, load_ink
@@ -78,6 +78,7 @@ class SuperResolution:
         self.scores = ("psnr", "ssim", *text, "consistency", *(name for name, there in optional if there))
         self.sets = {str(Path(folder)): find_images([folder]) for folder in wanted.data}
         self.text: dict[Path, NDArray[np.bool_]] = {}
+        self.read: list[str] = []
         self._check({} if allow_train else {wanted.model: trained_on(wanted.model)})
         self.rows: list[Row] = []
 
@@ -96,6 +97,7 @@ class SuperResolution:
         if self.text:
             share = 100 * sum(map(np.sum, self.text.values())) / sum(mask.size for mask in self.text.values())
             about.append(IN_FOCUS.format(around=AROUND, model=self.wanted.ink_model, share=share))
+        about += self.read
         return Findings(f"Evaluation of {self.wanted.model}", self.rows, self.own[0], parts, about)
 
     def _score(self, set_name: str, name: str, file: Path) -> list[Row]:
@@ -158,7 +160,8 @@ class SuperResolution:
         ink_model = load_ink(self.wanted.ink_model) if self.wanted.focus else None
         for image in (image for images in self.sets.values() for image in images):
             try:
-                mark = fingerprint(HighSheet(image, self.task).read().target) if seen else ""
+                page = HighSheet(image, self.task).read()
+                mark = fingerprint(page.target) if seen else ""
                 high = self._high(image)
                 if ink_model is not None:
                     self.text[image] = self._near_ink(image, high, ink_model)
@@ -168,6 +171,7 @@ class SuperResolution:
                 problems.append(str(error))
             else:
                 problems += refusals(str(image), mark, seen)
+                self.read += [f"{image}: {note}." for note in page.notes]
         report(problems)
 
 

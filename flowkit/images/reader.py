@@ -1,12 +1,9 @@
-"""Pages from files or from memory, as plain arrays: nothing is decoded before its size has been checked."""
+"""The reader of images: for training, pages, evaluation and batches, from files or from memory."""
 
 from __future__ import annotations
 
-import threading
-import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from os import PathLike
 from pathlib import Path
 from typing import Any
@@ -21,6 +18,8 @@ from flowkit.images import pdf
 from flowkit.images.colour import pixels
 from flowkit.images.decoder_messages import intercepted
 from flowkit.images.dpi import exif, resolution
+from flowkit.images.guard import guarded
+from flowkit.images.picture import Picture, picture_of
 
 MAX_PIXELS = 200_000_000
 """The largest page that is decoded unless the caller allows more: about A1 at 600 dpi."""
@@ -31,53 +30,16 @@ MAX_PAGES = 10_000
 SUFFIXES = frozenset(
     ".png .jpg .jpeg .jpe .tif .tiff .bmp .ppm .pgm .pbm .pnm .webp .gif .jp2 .j2k .jpx .jpf .pdf".split()  # noqa: SIM905
 )
-"""What files that can be read are called; one that is named is read whatever it is called."""
+"""The suffixes of files that can be read; a file that is named is read whatever its suffix is."""
+
+RASTER_SUFFIXES = SUFFIXES - {".pdf"}
+"""The same without PDF, whose pages are drawn."""
 
 # A list, because Pillow would also try formats that run other programs (EPS) or that no scanner writes.
 _FORMATS = ("PNG", "JPEG", "TIFF", "BMP", "PPM", "WEBP", "GIF", "JPEG2000")
-_PILLOW = threading.RLock()
+# Decoders that Pillow's pixel limit protects from sizes that no header shows (of a tile, of a frame).
+_LIMITED = ("TIFF", "GIF")
 _SUBFILE, _PREVIEW = 254, 1  # TIFF's NewSubfileType and its bit for a reduced copy of another image
-
-
-@dataclass(frozen=True)
-class Picture:
-    """A page that has been read.
-
-    Attributes:
-        pixels: (H, W, 1) grey or (H, W, 3) RGB; uint8 or uint16 over their full range, or float32 in [0, 1].
-        dpi: dots per inch across and down, or None where the file does not say.
-        notes: what the reader did that its user may not expect, one sentence each.
-    """
-
-    pixels: NDArray[Any]
-    dpi: tuple[float, float] | None = None
-    notes: tuple[str, ...] = ()
-
-    @property
-    def size(self) -> tuple[int, int]:
-        """Height and width."""
-        return self.pixels.shape[0], self.pixels.shape[1]
-
-    def window(self, rows: slice, cols: slice, channels: int) -> torch.Tensor:
-        """A piece of the page as floats in [0, 1], (1, channels, h, w); beyond the page its edge goes on.
-
-        Grey is repeated for 3 channels; colour becomes luma (ITU-R BT.601) for 1.
-        """
-        height, width = self.size
-        piece = self.pixels[rows.start : min(rows.stop, height), cols.start : min(cols.stop, width)]
-        below, right = rows.stop - rows.start - piece.shape[0], cols.stop - cols.start - piece.shape[1]
-        piece = np.pad(piece, ((0, below), (0, right), (0, 0)), mode="edge")
-        values = torch.from_numpy(piece.astype(np.float32)).permute(2, 0, 1)
-        if piece.dtype != np.float32:
-            values = values / float(np.iinfo(piece.dtype).max)
-        if values.shape[0] == 3 and channels == 1:
-            values = luma(values)
-        return values.expand(channels, -1, -1).contiguous().unsqueeze(0)
-
-
-def luma(values: torch.Tensor) -> torch.Tensor:
-    """RGB (3, h, w) -> (1, h, w), by the weights of ITU-R BT.601."""
-    return (values * torch.tensor([0.299, 0.587, 0.114]).view(3, 1, 1)).sum(0, keepdim=True)
 
 
 ImageLike = str | PathLike[str] | Image.Image | NDArray[Any] | torch.Tensor | Picture
@@ -108,15 +70,14 @@ def read(
     if isinstance(source, Picture):
         return source
     if isinstance(source, Image.Image):
-        with _guarded():
-            return _decode(source, "image", max_pixels, page)
+        return _decode(source, "image", max_pixels, page)
     if isinstance(source, torch.Tensor):
         array = source.detach().cpu().numpy()
         if array.ndim == 3:
             array = array.transpose(1, 2, 0)
-        return Picture(_checked(array))
+        return picture_of(array)
     if isinstance(source, np.ndarray):
-        return Picture(_checked(source))
+        return picture_of(source)
     path = Path(source)
     if is_pdf(path):
         drawn = pdf.render(path, page or 0, dpi=pdf_dpi, max_pixels=max_pixels)
@@ -136,7 +97,7 @@ def count_pages(path: Path) -> int:
     if is_pdf(path):
         pages = pdf.count(path)
     else:
-        with opened(path) as image:
+        with opened(path) as image, guarded():
             pages = len(_frames(image))
     _check_number(pages, str(path))
     return pages
@@ -154,11 +115,16 @@ def is_pdf(path: Path) -> bool:
 
 @contextmanager
 def opened(path: Path) -> Iterator[Image.Image]:
-    """An image file with its header read, for one thread at a time."""
+    """Open an image file and read its header.
+
+    Raises:
+        ImageError: there is no such file, or it is no image.
+    """
     try:
-        with _guarded(), path.open("rb") as file:
+        with path.open("rb") as file:
             try:
-                image = Image.open(file, formats=_FORMATS)
+                with guarded():
+                    image = Image.open(file, formats=_FORMATS)
             except Exception:  # a damaged header can raise anything at all in one of Pillow's parsers
                 raise ImageError(
                     f"{path}: not an image that can be read (expected one of {', '.join(_FORMATS)})"
@@ -191,24 +157,11 @@ def _check_file(path: Path) -> None:
         raise ImageError(f"{path}: cannot be read ({error.strerror or error})") from None
 
 
-@contextmanager
-def _guarded() -> Iterator[None]:
-    """Pillow without its limit and its warnings: both are global, hence the lock. `_decode` sets ours."""
-    with _PILLOW, warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        before = Image.MAX_IMAGE_PIXELS
-        # none while the header is read, so that `_decode` can say how large the image is
-        Image.MAX_IMAGE_PIXELS = None
-        try:
-            yield
-        finally:
-            Image.MAX_IMAGE_PIXELS = before
-
-
 def _decode(image: Image.Image, name: str, max_pixels: int, page: int | None) -> Picture:
-    notes = () if page is not None else _notes(image, name)
-    if page is not None:
-        name = _turn_to(image, name, page)
+    with guarded():
+        notes = () if page is not None else _notes(image, name)
+        if page is not None:
+            name = _turn_to(image, name, page)
     width, height = image.size
     if width < 1 or height < 1:
         raise ImageError(f"{name}: {width} x {height} pixels, expected 1 x 1 or more")
@@ -217,14 +170,14 @@ def _decode(image: Image.Image, name: str, max_pixels: int, page: int | None) ->
             f"{name}: {width} x {height} pixels, more than the limit of {max_pixels:,} "
             "(raise it with --max-pixels or max_pixels=)"
         )
-    # from here on it holds for what the header did not show, such as the size of a TIFF's tiles
-    Image.MAX_IMAGE_PIXELS = max_pixels
     try:
-        dpi, doubts = resolution(image)
-        orientation = exif(image).get(ExifTags.Base.Orientation, 1)
-        _load(image)
+        with guarded():
+            dpi, doubts = resolution(image)
+            orientation = exif(image).get(ExifTags.Base.Orientation, 1)
+        _load(image, max_pixels)
         if orientation in range(2, 9):
-            image = ImageOps.exif_transpose(image)
+            with guarded():
+                image = ImageOps.exif_transpose(image)
         if dpi is not None and orientation in (5, 6, 7, 8):
             dpi = dpi[1], dpi[0]
         values, more = pixels(image, name)
@@ -237,12 +190,15 @@ def _decode(image: Image.Image, name: str, max_pixels: int, page: int | None) ->
         raise ImageError(f"{name}: the image is damaged or cut short ({error})") from None
 
 
-def _load(image: Image.Image) -> None:
-    """Decode; raises whatever Pillow does, and OSError for damage that only libtiff sees."""
-    if not isinstance(image, TiffImagePlugin.TiffImageFile):
+def _load(image: Image.Image, max_pixels: int) -> None:
+    """Decode, several threads at a time where the format allows it.
+
+    Raises whatever Pillow does, and OSError for damage that only libtiff sees.
+    """
+    if image.format not in _LIMITED:
         image.load()
         return
-    with intercepted() as damage:
+    with guarded(max_pixels), intercepted() as damage:
         image.load()
     if damage:
         raise OSError(damage[0].rstrip("."))
@@ -279,22 +235,6 @@ def _frames(image: Image.Image) -> list[int]:
         frames.append(frame)
     image.seek(0)
     return frames
-
-
-def _checked(array: NDArray[Any]) -> NDArray[Any]:
-    """An array of the caller's as the pixels of a Picture."""
-    pixels = array[..., None] if array.ndim == 2 else array
-    if pixels.ndim != 3 or pixels.shape[2] not in (1, 3) or 0 in pixels.shape:
-        raise ImageError(f"image: shape {array.shape}, expected (H, W) grey or (H, W, 3) RGB, not empty")
-    if pixels.dtype in (np.uint8, np.uint16):
-        return pixels
-    if not np.issubdtype(pixels.dtype, np.floating):
-        raise ImageError(f"image: pixels of type {pixels.dtype}, expected uint8, uint16 or floats in [0, 1]")
-    low, high = float(pixels.min()), float(pixels.max())
-    if not (low >= 0.0 and high <= 1.0):
-        raise ImageError(f"image: values from {low:g} to {high:g}, expected floats in [0, 1]")
-    floats: NDArray[Any] = pixels.astype(np.float32)
-    return floats
 
 
 def _check_number(pages: int, name: str) -> None:

@@ -1,6 +1,7 @@
 """Whole pages: reading and writing files, tiling, sampling."""
 
-from flowkit.images.reader import Picture, read
+from flowkit.images.picture import Picture
+from flowkit.images.reader import read
 from flowkit.pages.ink import binarize
 from flowkit.pages.page import Page
 from flowkit.pages.review import Review

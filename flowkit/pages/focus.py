@@ -7,7 +7,7 @@ from scipy import ndimage
 
 from flowkit.errors import CheckpointError
 from flowkit.flow import ConditionalFlow
-from flowkit.images.reader import Picture
+from flowkit.images.picture import Picture
 from flowkit.pages.ink import binarize, load_binary
 from flowkit.pages.memory import MEMORY
 from flowkit.pages.models import Model

@@ -16,7 +16,7 @@ from flowkit.errors import MemoryLimitError
 from flowkit.flow import ConditionalFlow
 from flowkit.flow.fast_decode import Decoder, Margins
 from flowkit.flow.passes import to_latents
-from flowkit.images.reader import Picture
+from flowkit.images.picture import Picture
 from flowkit.layers.features import Features, PartlyCoarse
 from flowkit.layers.network import condition
 from flowkit.pages.memory import MEMORY, PROCESS, needs

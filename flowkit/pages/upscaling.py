@@ -14,7 +14,8 @@ from torch import Tensor
 
 from flowkit.flow import ConditionalFlow
 from flowkit.images.dpi import Dpi, scaled
-from flowkit.images.reader import MAX_PIXELS, ImageLike, Picture, luma, read
+from flowkit.images.picture import Picture, luma
+from flowkit.images.reader import MAX_PIXELS, ImageLike, read
 from flowkit.images.writer import write_picture
 from flowkit.pages.decision import Sampling, check_sampling
 from flowkit.pages.focus import ink_mask

@@ -105,6 +105,9 @@ class Run:
     def go(self, *, quiet: bool = True, tensorboard: bool = False) -> None:
         """Train to the last step, saving on the way, at the end, and when interrupted (SIGINT, SIGTERM)."""
         log = self._open(quiet=quiet, tensorboard=tensorboard) if self.processes.first else None
+        if log:
+            for note in self.job.data.notes:
+                log.say(note)
         remaining = max(0, self.options.steps - self.progress.step)
         data = self.job.batches(self.progress.position, remaining)
         if not remaining:

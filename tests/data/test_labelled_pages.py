@@ -70,7 +70,7 @@ def test_pages_that_cannot_be_used_are_all_named(tmp_path):
     assert "grey.png: a truth has black (ink) and white pixels only" in grey
     assert "size.png: is 8 x 7, but" in size
     assert size.endswith("is 8 x 6")
-    assert "torn.png: cannot be read as an image" in torn
+    assert "torn.png: not an image that can be read" in torn
 
 
 def test_images_without_truths(tmp_path):

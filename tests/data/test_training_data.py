@@ -4,6 +4,7 @@ import shutil
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from flowkit.data import Task, load_pages, training_set
 from flowkit.data.fingerprint import fingerprint
@@ -47,12 +48,25 @@ def test_every_problem_of_every_source_is_listed(tmp_path, paired, pixels, write
         'unknown source "drawm"; did you mean "drawn"?',
         "gt/grey.png: a truth has black (ink) and white pixels only, found grey ones (1,600 of 1,600)",
         "gt/size.png: is 40 x 30, but ",
-        "img/torn.png: cannot be read as an image",
+        "img/torn.png: the image is damaged or cut short",
         "img/empty.png: the file is empty",
         "none: expected a folder `img` with a folder `gt` beside it",
         "img/a.png: no truth of this name in",
     ):
         assert any(words in line for line in found), words
+
+
+def test_notes_of_the_reader_are_in_the_summary(tmp_path, pixels, write):
+    for i in range(3):
+        write(tmp_path / "img" / f"{i}.tif", pixels(40, 40, i), save_all=True, append_images=[second(pixels)])
+        write(tmp_path / "gt" / f"{i}.png", np.where(pixels(40, 40, i)[..., 0] < 99, 0, 255).astype(np.uint8))
+    *_, last = assemble({"type": "paired", "path": str(tmp_path)}).summary()
+    where = f"{tmp_path / 'img' / '0.tif'} and 2 more"
+    assert last == f"note: holds 2 images, only the first is used ({where})"
+
+
+def second(pixels):
+    return Image.fromarray(pixels(40, 40, 9))
 
 
 def test_pages_are_split_by_what_is_on_them(tmp_path, paired):

@@ -65,6 +65,19 @@ def test_a_method_sees_the_pixels(page):
     assert np.array_equal(outcome.ink, page.image[..., 1] < 99)
 
 
+def test_all_see_the_pixels_that_binarize_sees(checkpoint, pixels, write, linear_profile, tmp_path):
+    image, truth = pixels(40, 56, 0), np.where(pixels(40, 56, 0)[..., 0] < 99, 0, 255).astype(np.uint8)
+    file = write(tmp_path / "img" / "a.png", image, icc_profile=linear_profile)
+    [page] = load_pages([(file, write(tmp_path / "gt" / "a.png", truth))])
+    seen = []
+    list(Method("keep", lambda values: seen.append(values) or values[..., 0] < 99).run(page))
+    assert np.array_equal(seen[0], read(file).pixels)
+    assert np.abs(seen[0].astype(int) - image).max() > 20  # the profile is applied
+    flow = load(checkpoint())
+    [outcome] = Model("tiny", flow, {0.0: [1]}, seed=0).run(page)
+    assert np.array_equal(outcome.ink, binarize(file, model=flow).binary)
+
+
 def test_a_folder_is_matched_by_stem(drawn, page, tmp_path):
     sets = {"drawn": find_pairs([drawn])}
     for i, (_, truth) in enumerate(sets["drawn"]):

@@ -56,6 +56,16 @@ def test_a_model_beside_a_baseline_and_a_folder(checkpoint, drawn, tmp_path, cap
             assert min(picture.size) > 100
 
 
+def test_notes_of_the_reader_are_in_the_report(checkpoint, pixels, write, tmp_path):
+    other = Image.fromarray(pixels(8, 8, 1))
+    write(tmp_path / "set" / "img" / "a.tif", pixels(40, 48, 0), save_all=True, append_images=[other])
+    write(tmp_path / "set" / "gt" / "a.png", np.eye(40, 48, dtype=np.uint8) * 255)
+    command = ["evaluate", str(checkpoint()), "--data", str(tmp_path / "set"), "--quiet"]
+    assert main([*command, "--out", str(tmp_path / "out")]) == 0
+    text = (tmp_path / "out" / "results.md").read_text()
+    assert f"{tmp_path / 'set'}/a.tif: holds 2 images, only the first is used." in text
+
+
 def test_pages_that_were_trained_on_are_refused_before_any_is_scored(checkpoint, images, drawn, capsys):
     file = checkpoint(pages=images[1:])
     command = ["evaluate", str(file), "--data", str(drawn), "--quiet"]
@@ -160,7 +170,7 @@ def test_a_broken_page_ends_the_run_before_it_begins(checkpoint, drawn, tmp_path
     assert main(["evaluate", "otsu", "--data", str(copies), "--quiet"]) == 2
     said = capsys.readouterr()
     assert said.out == ""
-    assert "0.png: cannot be read" in said.err
+    assert "0.png: not an image that can be read" in said.err
     assert "1.png: a truth has black (ink) and white pixels only, found grey ones" in said.err
 
 

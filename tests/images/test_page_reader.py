@@ -3,9 +3,10 @@ from __future__ import annotations
 import io
 import os
 import struct
-import threading
+import sys
 import warnings
 import zlib
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +15,11 @@ import pytest
 import torch
 from PIL import Image, ImageDraw
 
+import flowkit.images
+from flowkit.data.page_files import read_rgb
 from flowkit.errors import ImageError
-from flowkit.images.reader import Picture, read
+from flowkit.images.picture import Picture
+from flowkit.images.reader import read
 
 INK, PAPER = (30, 30, 30), (230, 230, 230)
 
@@ -220,16 +224,24 @@ def test_pillows_warnings_stay_inside(tmp_path: Path) -> None:
 
 
 def test_threads_read_at_the_same_time(tmp_path: Path) -> None:
-    paths = [save(tmp_path / f"{i}.png", drawn()) for i in range(4)]
+    paths = [save(tmp_path / f"{i}.{suffix}", drawn()) for i in range(6) for suffix in ("png", "tif")]
     before = Image.MAX_IMAGE_PIXELS
-    found: list[Picture] = []
-    threads = [threading.Thread(target=lambda p=path: found.append(read(p))) for path in paths]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    assert len(found) == 4
+    interval = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    try:
+        with ThreadPoolExecutor(8) as pool:  # a page and training data: there is one limit, and one lock
+            found = list(pool.map(read, paths)), list(pool.map(read_rgb, paths))
+    finally:
+        sys.setswitchinterval(interval)
+    for picture in found[0]:
+        assert_bar(picture)
+    assert all(np.array_equal(values, np.asarray(drawn())) for values in found[1])
     assert before == Image.MAX_IMAGE_PIXELS
+
+
+def test_pillows_limit_is_set_in_one_place() -> None:
+    modules = Path(flowkit.images.__file__).parent.parent.rglob("*.py")
+    assert [path.name for path in modules if "MAX_IMAGE_PIXELS" in path.read_text()] == ["guard.py"]
 
 
 def test_floating_point_files_are_refused(tmp_path: Path) -> None:

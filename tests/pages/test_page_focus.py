@@ -13,7 +13,7 @@ from PIL import Image
 
 from flowkit import ConditionalFlow, load
 from flowkit.errors import CheckpointError
-from flowkit.images.reader import Picture
+from flowkit.images.picture import Picture
 from flowkit.pages import read, upscale
 from flowkit.pages.decision import check_sampling
 from flowkit.pages.focus import AROUND, FADE, ink_mask

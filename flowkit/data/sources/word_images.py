@@ -12,7 +12,7 @@ from flowkit.data.find import report
 from flowkit.data.sources.base import Source
 from flowkit.data.tasks import Box, HighSheet, Sheet, Task
 from flowkit.errors import DataError
-from flowkit.images.decode import SUFFIXES
+from flowkit.images.reader import RASTER_SUFFIXES
 from flowkit.registry import register
 
 MAX_BYTES = 1 << 26  # a page of ten thousand transcribed words has less than a tenth of it
@@ -143,7 +143,7 @@ def _image(file: Path, name: str) -> Path:
     said = name.replace("\\", "/").rpartition("/")[2].lower()
     if said in beside:
         return beside[said]
-    same = [p for p in beside.values() if p.stem == file.stem and p.suffix.lower() in SUFFIXES]
+    same = [p for p in beside.values() if p.stem == file.stem and p.suffix.lower() in RASTER_SUFFIXES]
     if not same:
         raise DataError(f"{file}: no image {name or file.stem} beside it")
     return same[-1]

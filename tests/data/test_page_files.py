@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from flowkit.data.page_files import read_ink, read_rgb
 from flowkit.errors import DataError
-from flowkit.images.decode import read_ink, read_rgb
 from flowkit.images.reader import read
 
 
@@ -22,17 +22,22 @@ def saved(path, image, **options):
     return path
 
 
-@pytest.mark.parametrize("mode", ["1", "L", "P", "LA", "RGBA", "CMYK", "I;16"])
-def test_training_pages_are_read_as_pages_are(mode, page, tmp_path):
+@pytest.mark.parametrize("mode", ["1", "L", "P", "LA", "RGBA", "CMYK", "I;16", "profile"])
+def test_training_pages_are_read_as_pages_are(mode, page, linear_profile, tmp_path):
+    more = {}
     if mode == "I;16":
         image = Image.fromarray(np.asarray(page.convert("L")).astype(np.uint16) * 257)
+    elif mode == "profile":
+        image, more = page, {"icc_profile": linear_profile}
     else:
         image = page.convert(mode)
     if mode in ("LA", "RGBA"):
         image.putalpha(Image.linear_gradient("L").resize(image.size))
-    file = saved(tmp_path / "a.tif", image)
+    file = saved(tmp_path / "a.tif", image, **more)
     seen = read(file).window(slice(0, 21), slice(0, 34), 3)[0].permute(1, 2, 0).numpy()
     assert np.abs(read_rgb(file) - 255 * seen).max() < 1e-3
+    if mode == "profile":
+        assert read_rgb(file).mean() > np.asarray(page).mean() + 5
 
 
 def test_photographs_are_turned(page, tmp_path):
@@ -62,13 +67,13 @@ def test_files_that_cannot_be_used(page, tmp_path, monkeypatch):
     )
     real = saved(tmp_path / "real.tif", Image.fromarray(np.zeros((4, 4), np.float32)))
     for file, words in (
-        (torn, "cannot be read as an image"),
+        (torn, "the image is damaged or cut short"),
         (empty, "the file is empty"),
-        (text, "cannot be read as an image"),
+        (text, "not an image that can be read"),
         (bomb, "60000 x 60000 pixels, more than the limit of 200,000,000"),
         (real, "floating point pixels"),
-        (tmp_path / "none.png", "cannot be read as an image"),
-        (tmp_path, "cannot be read as an image"),
+        (tmp_path / "none.png", "no such file"),
+        (tmp_path, "is a folder, expected an image"),
     ):
         with pytest.raises(DataError, match=f"{file.name}: .*{words}") as error:
             read_rgb(file)
