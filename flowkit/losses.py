@@ -16,8 +16,6 @@ from flowkit.flow import ConditionalDistribution, ConditionalFlow
 from flowkit.registry import register
 from flowkit.targets import Binary, Noise, Target
 
-KIND = "loss"
-
 
 class Fit:
     """How a model fits a batch; what several losses read is computed once.
@@ -62,7 +60,7 @@ class Loss:
         ShapeError: a target that the loss is not for.
     """
 
-    kind = KIND
+    kind = "loss"
 
     def __init__(self, target: Target) -> None:
         self.target = target
@@ -211,7 +209,7 @@ class Objective(nn.Module):
         super().__init__()
         self.model = model
         made: dict[str, Callable[[Fit], Tensor]] = {
-            name: registry.get(KIND, name)(model.target) for name in weights
+            name: registry.get("loss", name)(model.target) for name in weights
         }
         self.terms = [(made[name], weight) for name, weight in weights.items() if weight]
 

@@ -7,12 +7,13 @@ that a recipe may set, their annotations are checked, and the positional ones co
     class AffineInjector(FlowLayer):
         def __init__(self, shape: Shape, context: Shape, *, hidden: int = 64): ...
 
-Layers of other packages are found through the entry point group `flowkit.layers`, which names modules that
-register when imported.
+flowkit's own modules are imported when a kind is first asked for. Layers of other packages are found through
+the entry point group `flowkit.layers`, which names modules that register when imported.
 """
 
 from __future__ import annotations
 
+import importlib
 import importlib.metadata
 import inspect
 import re
@@ -24,7 +25,16 @@ from typing import Any, TypeVar
 
 from flowkit.errors import RegistryError, suggest
 
-KINDS = ("layer", "encoder", "target", "loss", "source", "degradation")
+_HOMES = {
+    "target": ("flowkit.targets",),
+    "encoder": ("flowkit.encoders",),
+    "layer": ("flowkit.layers", "flowkit.interop"),
+    "loss": ("flowkit.losses",),
+    "source": ("flowkit.data.sources",),
+    "degradation": ("flowkit.degradations",),
+}
+"""Kind -> the modules that register flowkit's own, imported when the kind is first asked for."""
+KINDS = tuple(_HOMES)
 ENTRY_POINTS = "flowkit.layers"
 
 T = TypeVar("T", bound=Callable[..., Any])
@@ -59,6 +69,8 @@ def register(name: str, *, kind: str | None = None, was: Iterable[str] = ()) -> 
                 raise RegistryError(
                     f'cannot register {where} "{text}": a name is lower case, digits, underscores'
                 )
+        if not entry.__module__.startswith("flowkit."):  # a name that flowkit has is refused here, not later
+            _import_own(where)
         for text in (name, *was):
             before = _entries[where].get(_aliases[where].get(text, text))
             # The same class again is a notebook cell or a module that was run twice: the newer one counts.
@@ -86,17 +98,17 @@ def refuse(kind: str, name: str, why: str) -> None:
 
 def refused(kind: str) -> dict[str, str]:
     """The names of a kind that are refused, sorted, with the reasons."""
-    _of(kind)
+    _import_own(kind)
     return dict(sorted(_refused[kind].items()))
 
 
 def names(kind: str) -> list[str]:
     """All registered names of a kind, sorted.
 
-    >>> import flowkit
     >>> "affine_coupling" in names("layer")
     True
     """
+    _import_own(kind)
     _load_entry_points()
     return sorted(_of(kind))
 
@@ -107,6 +119,7 @@ def get(kind: str, name: str) -> Callable[..., Any]:
     Raises:
         RegistryError: nothing is; the message holds the nearest known name, or why the name is refused.
     """
+    _import_own(kind)
     _load_entry_points()
     entries = _of(kind)
     if name in _aliases[kind]:
@@ -159,6 +172,13 @@ def _of(kind: str) -> dict[str, Callable[..., Any]]:
     if kind not in KINDS:
         raise RegistryError(f'unknown kind "{kind}"; {suggest(kind, KINDS)}')
     return _entries[kind]
+
+
+def _import_own(kind: str) -> None:
+    """Import the modules that register flowkit's own of a kind."""
+    _of(kind)
+    for module in _HOMES[kind]:
+        importlib.import_module(module)
 
 
 def _origin(entry: Callable[..., Any]) -> str:

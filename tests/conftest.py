@@ -12,6 +12,7 @@ import torch
 from PIL import Image, ImageCms
 from torch import nn
 
+from flowkit import registry
 from flowkit.checkpoint import save
 from flowkit.degradations.scan import degrade
 from flowkit.flow import ConditionalFlow
@@ -20,6 +21,9 @@ from flowkit.synthetic.page import draw_page
 
 # --doctest-modules would import them as modules too, and fails where two folders' are in one run
 collect_ignore_glob = ["*/conftest.py"]
+
+for kind in registry.KINDS:
+    registry.names(kind)  # before a test works on a copy of the registry
 
 torch.set_num_threads(1)  # tests are small: threads would only wait for one another
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # in the processes that tests start, too

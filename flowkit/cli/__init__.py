@@ -7,42 +7,59 @@ traceback), 130 interrupted.
 from __future__ import annotations
 
 import argparse
+import functools
 import importlib
 import os
 import sys
 from collections.abc import Sequence
 
+import flowkit
+from flowkit.cli.lazy import LazyParser
 from flowkit.errors import FlowkitError
 from flowkit.malloc import keep_freed_memory
 
-VERBS = (
-    "binarize",
-    "upscale",
-    "train",
-    "evaluate",
-    "check",
-    "show",
-    "convert",
-    "blend",
-    "degrade",
-    "models",
-    "layers",
-    "bench",
-    "build-kernels",
-    "env",
-)
+VERBS = {
+    "binarize": "turn pages into black and white",
+    "upscale": "make pages larger",
+    "train": "train a recipe's flow by maximum likelihood",
+    "evaluate": "score models, and what they have to beat, on pages with truth",
+    "check": "check recipes: every problem, with its file and line",
+    "show": "print a recipe, resolved",
+    "convert": "convert weights of another program to a flowkit checkpoint",
+    "blend": "average a model's weights before and after fine-tuning",
+    "degrade": "draw a contact sheet of degradations",
+    "models": "list the weights that ship, or print the card of one",
+    "layers": "list what recipes may name, with options and defaults",
+    "bench": "measure speed and memory on this machine",
+    "build-kernels": "compile the affine op for this machine",
+    "env": "print versions, devices, shipped recipes and weights",
+}
+"""Each verb and its line in `flowkit --help`; its arguments are in the module of its name."""
+
+
+def parsers() -> tuple[LazyParser, dict[str, LazyParser]]:
+    """Return the parser of the command line, and those of the verbs, whose modules are not imported yet."""
+    whole = LazyParser(
+        prog="flowkit",
+        description="Conditional normalizing flows on images, and document pages cleaned by them.",
+    )
+    whole.add_argument("--version", action="version", version=f"flowkit {flowkit.__version__}")
+    verbs = whole.add_subparsers(title="verbs", metavar="VERB")
+    for verb, about in VERBS.items():
+        verbs.add_parser(verb, help=about, declare=functools.partial(_declare, verb))
+    return whole, dict(verbs.choices)
+
+
+def _declare(verb: str, parser: argparse.ArgumentParser) -> None:
+    importlib.import_module(f"flowkit.cli.{verb.replace('-', '_')}").add_arguments(parser)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one verb; return its exit code."""
-    parser = argparse.ArgumentParser(
-        prog="flowkit",
-        description="Conditional normalizing flows on images, and document pages cleaned by them.",
-    )
-    verbs = parser.add_subparsers(title="verbs", metavar="VERB", required=True)
-    for verb in VERBS:
-        importlib.import_module(f"flowkit.cli.{verb.replace('-', '_')}").add_parser(verbs)
-    args = parser.parse_args(argv)
+    whole, _ = parsers()
+    args = whole.parse_args(argv)
+    if "run" not in args:
+        whole.exit(2, whole.format_help())
     keep_freed_memory()
     try:
         return int(args.run(args))

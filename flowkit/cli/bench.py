@@ -6,29 +6,36 @@ A table is a module of `flowkit.bench` with `add_arguments(parser)` and `run(arg
 from __future__ import annotations
 
 import argparse
+import functools
 import importlib
-import importlib.util
 
+from flowkit.cli.lazy import LazyParser
 from flowkit.cli.options import add_device, add_threads, positive, prepare
 from flowkit.device import usable
 from flowkit.malloc import keep_freed_memory
 
-TABLES = ("op", "model", "compiled", "parts", "training", "pages")
+TABLES = {
+    "op": "the affine op: plain torch, torch.compile and the compiled kernels, side by side",
+    "model": "whole models: samples, densities, training steps and memory, beside published code's way",
+    "compiled": "whole models through `torch.compile`, the affine op in plain torch and in compiled kernels",
+    "parts": "a model's time by the kind of operation, and how long a GPU waits for its launches",
+    "training": "training at a recipe's own sizes: patches per second, and the share of time spent waiting",
+    "pages": "whole pages: seconds per megapixel and peak memory, beside the classical methods of doxapy",
+}
+"""Each table and its line in `flowkit bench --help`; a table is the module of its name in `flowkit.bench`."""
 
 
-def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    """Declare the verb, and each table that is there."""
-    parser = subparsers.add_parser("bench", help="measure speed and memory on this machine")
-    tables = parser.add_subparsers(title="tables", metavar="TABLE", required=True)
-    for name in TABLES:
-        if importlib.util.find_spec(f"flowkit.bench.{name}") is not None:
-            _add_table(tables, name)
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the tables."""
+    tables = parser.add_subparsers(title="tables", metavar="TABLE", required=True, parser_class=LazyParser)
+    for name, about in TABLES.items():
+        tables.add_parser(
+            name, help=about, description=about, declare=functools.partial(_add_arguments, name)
+        )
 
 
-def _add_table(tables: argparse._SubParsersAction[argparse.ArgumentParser], name: str) -> None:
+def _add_arguments(name: str, parser: argparse.ArgumentParser) -> None:
     module = importlib.import_module(f"flowkit.bench.{name}")
-    about = (module.__doc__ or "").partition("\n")[0].rstrip(".")
-    parser = tables.add_parser(name, help=about, description=about)
     add_device(parser)
     add_threads(parser)
     parser.add_argument(

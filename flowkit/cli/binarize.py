@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-from typing import Any
 
 from flowkit.batch.tasks import Binarizing, Record
 from flowkit.cli.options import positive
@@ -18,13 +17,11 @@ SAMPLES = 16
 _FROM_SAMPLES = ("probability", "uncertainty", "save_samples", "html", "threshold")
 
 
-def add_parser(subparsers: Any) -> None:
-    """Add the verb."""
-    parser = subparsers.add_parser(
-        "binarize",
-        help="turn pages into black and white",
-        description="Turn pages into black ink on white paper. One line per page is printed; "
-        "exit status 0: done, 1: some pages failed, 2: wrong use, or the only page failed.",
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the arguments of the verb."""
+    parser.description = (
+        "Turn pages into black ink on white paper. One line per page is printed; "
+        "exit status 0: done, 1: some pages failed, 2: wrong use, or the only page failed."
     )
     add_places(parser, SUFFIXES)
     parser.add_argument(

@@ -9,9 +9,8 @@ from flowkit.blend import blend
 from flowkit.errors import FlowkitError, OutputError
 
 
-def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    """Declare the verb."""
-    parser = subparsers.add_parser("blend", help="a mean of a model's weights before and after fine-tuning")
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the arguments of the verb."""
     parser.add_argument("first", metavar="BEFORE", help="a model that ships with flowkit, or a checkpoint")
     parser.add_argument("second", metavar="AFTER", help="a checkpoint of the same model, trained from it")
     parser.add_argument("out", metavar="OUT.safetensors", help="the checkpoint to write")

@@ -11,13 +11,11 @@ from flowkit.ops import build, build_cache
 from flowkit.ops.build import KINDS
 
 
-def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    """Declare the verb."""
-    parser = subparsers.add_parser(
-        "build-kernels",
-        help="compile the affine op for this machine",
-        description="Compile the affine op, which works without it too, only slower. Needs a C++ compiler "
-        "and ninja (pip install 'flowkit-nf[kernels]'), for CUDA nvcc; no GPU has to be present.",
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the arguments of the verb."""
+    parser.description = (
+        "Compile the affine op, which works without it too, only slower. Needs a C++ compiler "
+        "and ninja (pip install 'flowkit-nf[kernels]'), for CUDA nvcc; no GPU has to be present."
     )
     parser.add_argument(
         "--device", choices=KINDS, help="cuda builds both (default: cuda where this torch has it, else cpu)"

@@ -10,9 +10,8 @@ from flowkit.flow import ConditionalFlow
 from flowkit.recipe import build
 
 
-def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    """Declare the verb."""
-    parser = subparsers.add_parser("check", help="check recipes: every problem, with its file and line")
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the arguments of the verb."""
     parser.add_argument(
         "recipes", nargs="+", metavar="RECIPE", help="a recipe file, or a shipped recipe's name"
     )

@@ -14,9 +14,8 @@ from flowkit.interop.state_dict import read_state
 STACKS = {4: [1, 8, 15, 22], 8: [1, 3, 5, 7]}
 
 
-def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    """Declare the verb."""
-    parser = subparsers.add_parser("convert", help="weights of another program to a flowkit checkpoint")
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the arguments of the verb."""
     parser.add_argument("program", choices=["srflow"], help="whose weights they are")
     parser.add_argument("source", metavar="IN", help="a .pth or .safetensors file")
     parser.add_argument("out", metavar="OUT.safetensors", help="the checkpoint to write")

@@ -25,9 +25,8 @@ Page = tuple[NDArray[np.float32], NDArray[np.bool_] | None]
 Row = tuple[str, Compose]
 
 
-def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    """Declare the verb."""
-    parser = subparsers.add_parser("degrade", help="draw a contact sheet of degradations")
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the arguments of the verb."""
     parser.add_argument(
         "page", nargs="?", default=DRAWN, help=f'an image, or "{DRAWN}" (default): a page that is drawn'
     )

@@ -17,9 +17,8 @@ from flowkit.recipe import shipped
 PACKAGES = ("torch", "nflows", "normflows", "einops", "numpy", "pillow", "pyyaml", "safetensors")
 
 
-def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    """Declare the verb."""
-    parser = subparsers.add_parser("env", help="versions, devices, shipped recipes and weights")
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the arguments of the verb."""
     parser.set_defaults(run=run)
 
 

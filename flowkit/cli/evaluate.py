@@ -27,13 +27,11 @@ from flowkit.images.writer import check_folder
 T = TypeVar("T")
 
 
-def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    """Declare the verb."""
-    parser = subparsers.add_parser(
-        "evaluate",
-        help="score models, and what they have to beat, on pages with truth",
-        description="Score binarizations against the truth or, for a model that super-resolves, what it "
-        "makes of reduced images against the images. All scores are defined in docs/reference/scores.md.",
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the arguments of the verb."""
+    parser.description = (
+        "Score binarizations against the truth or, for a model that super-resolves, what it "
+        "makes of reduced images against the images. All scores are defined in docs/reference/scores.md."
     )
     parser.add_argument(
         "model",

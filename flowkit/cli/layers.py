@@ -5,19 +5,16 @@ from __future__ import annotations
 import argparse
 import textwrap
 
-from flowkit import degradations, losses, registry
+from flowkit import registry
 from flowkit.cli.options import add_import, prepare
-from flowkit.data import Source
 from flowkit.recipe.options import type_name
 
-KINDS = ("target", "encoder", "layer", losses.KIND, Source.kind, degradations.Degradation.kind)
 WIDTH = 100
 
 
-def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    """Declare the verb."""
-    parser = subparsers.add_parser("layers", help="list what recipes may name, with options and defaults")
-    parser.add_argument("--kind", choices=KINDS, help="this kind only")
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the arguments of the verb."""
+    parser.add_argument("--kind", choices=registry.KINDS, help="this kind only")
     add_import(parser)
     parser.set_defaults(run=run)
 
@@ -25,7 +22,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
 def run(args: argparse.Namespace) -> int:
     """Print the registry."""
     prepare(args)
-    for kind in [args.kind] if args.kind else KINDS:
+    for kind in [args.kind] if args.kind else registry.KINDS:
         print(f"{kind}es" if kind.endswith("s") else f"{kind}s")
         for name in registry.names(kind):
             print(_entry(kind, name))

@@ -13,9 +13,8 @@ from flowkit.recipe import build, read_recipe_text
 WIDTH = 100
 
 
-def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    """Declare the verb."""
-    parser = subparsers.add_parser("models", help="list the weights that ship, or print the card of one")
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the arguments of the verb."""
     parser.add_argument(
         "name", nargs="?", help="a model: its card says what it was trained on, how, and how well it does"
     )

@@ -8,9 +8,8 @@ from flowkit.cli.options import add_import, add_set, prepare
 from flowkit.recipe import read_recipe
 
 
-def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    """Declare the verb."""
-    parser = subparsers.add_parser("show", help="print a recipe, resolved")
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the arguments of the verb."""
     parser.add_argument("recipe", help="a recipe file, or the name of one that ships with flowkit")
     add_set(parser)
     add_import(parser)

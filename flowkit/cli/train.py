@@ -16,9 +16,8 @@ from flowkit.training.processes import processes
 from flowkit.training.state import MODEL
 
 
-def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    """Declare the verb."""
-    parser = subparsers.add_parser("train", help="train a recipe's flow by maximum likelihood")
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the arguments of the verb."""
     parser.add_argument("recipe", help="a recipe file, or the name of one that ships with flowkit")
     parser.add_argument(
         "--data",

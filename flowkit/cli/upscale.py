@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-from typing import Any
 
 from flowkit.batch.tasks import Record, Upscaling
 from flowkit.checkpoint import locate
@@ -13,13 +12,11 @@ from flowkit.cli.planning import Verb
 from flowkit.images.writer import PHOTO_SUFFIXES, SUFFIXES
 
 
-def add_parser(subparsers: Any) -> None:
-    """Add the verb."""
-    parser = subparsers.add_parser(
-        "upscale",
-        help="make pages larger",
-        description="Enlarge pages by a model's scale; their dpi are scaled with them. One line per page is "
-        "printed; exit status 0: done, 1: some pages failed, 2: wrong use, or the only page failed.",
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the arguments of the verb."""
+    parser.description = (
+        "Enlarge pages by a model's scale; their dpi are scaled with them. One line per page is "
+        "printed; exit status 0: done, 1: some pages failed, 2: wrong use, or the only page failed."
     )
     add_places(parser, PHOTO_SUFFIXES)
     parser.add_argument(

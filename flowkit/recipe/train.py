@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, fields
 from typing import Any, Literal
 
-from flowkit import losses, registry
+from flowkit import registry
 from flowkit.errors import RecipeError, RegistryError
 from flowkit.recipe.document import short
 
@@ -132,7 +132,7 @@ def check_range(name: str, value: Any) -> str | None:
     if name == "losses":
         try:
             for loss in value:
-                registry.get(losses.KIND, loss)
+                registry.get("loss", loss)
         except RegistryError as error:
             return str(error)
     return None

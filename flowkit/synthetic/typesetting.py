@@ -7,7 +7,6 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Literal, Protocol
 
-import matplotlib
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
@@ -39,6 +38,8 @@ class Lettering(Protocol):
 
 @lru_cache(maxsize=64)
 def _font(name: str, size: int) -> ImageFont.FreeTypeFont:
+    import matplotlib  # slow to import, and only its fonts are used
+
     path = Path(matplotlib.get_data_path(), "fonts", "ttf", f"{name}.ttf")
     # the basic layout gives the same page whether or not Pillow was built with Raqm
     return ImageFont.truetype(str(path), size, layout_engine=ImageFont.Layout.BASIC)

@@ -10,7 +10,6 @@ import torch
 from interop_docs import table
 from nflows import transforms
 
-import flowkit.interop  # noqa: F401  # registers
 from flowkit import Shape, registry
 from flowkit.interop.normflows import as_normflows
 from flowkit.layers import Inverse
