@@ -6,6 +6,7 @@ import copy
 import importlib
 import re
 import runpy
+import shlex
 import subprocess
 import sys
 import zlib
@@ -14,10 +15,12 @@ from types import FunctionType
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
 from flowkit import registry
-from flowkit.recipe import build, read_recipe_text
+from flowkit.cli import parsers
+from flowkit.recipe import build, read_recipe, read_recipe_text
 from flowkit.synthetic.page import draw_page
 
 ROOT = Path(__file__).parent.parent
@@ -25,8 +28,13 @@ DOCS = ROOT / "docs"
 PUBLIC = ("", ".layers", ".encoders", ".recipe", ".data", ".degradations", ".ops", ".pages", ".training")
 
 
+def fenced(path: Path, language: str = "") -> list[str]:
+    found = re.findall(r"^```(\w*)\n(.*?)^```", path.read_text(), re.DOTALL | re.MULTILINE)
+    return [text for name, text in found if name == language]
+
+
 def blocks(page: str, language: str) -> list[str]:
-    return re.findall(rf"^```{language}\n(.*?)^```", (DOCS / page).read_text(), re.DOTALL | re.MULTILINE)
+    return fenced(DOCS / page, language)
 
 
 @pytest.mark.slow
@@ -49,10 +57,12 @@ def test_the_site_builds_and_has_everything_public(tmp_path, monkeypatch):
         assert not re.search(r'(src|rel="stylesheet" href)="https?:', page.read_text()), f"{page} asks others"
 
 
-def test_tables_of_recipes_are_the_registrys():
-    text = (DOCS / "reference" / "recipes.md").read_text()
-    tables = runpy.run_path(str(DOCS / "site" / "tables.py"))
-    assert tables["written"](text) == text, "stale: python docs/site/tables.py writes them anew"
+tables = runpy.run_path(str(DOCS / "site" / "tables.py"))
+
+
+@pytest.mark.parametrize("page", tables["PAGES"], ids=lambda page: page.name)
+def test_generated_tables_are_up_to_date(page):
+    assert tables["written"](page.read_text()) == page.read_text(), "stale: run python docs/site/tables.py"
 
 
 def test_recipes_in_the_docs_build():
@@ -60,16 +70,65 @@ def test_recipes_in_the_docs_build():
         assert build(read_recipe_text(text)).scale == 2
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize(
-    "page", ["background/flows.md", "guides/questions.md", "guides/write_a_layer.md", "reference/recipes.md"]
-)
-def test_python_in_the_docs_runs(page, tmp_path, monkeypatch):
-    monkeypatch.setattr(registry, "_entries", copy.deepcopy(registry._entries))
+def commands(path: Path) -> list[str]:
+    """The lines that call flowkit, continued lines joined, in code blocks without a language."""
+    lines = "\n".join(fenced(path)).replace("\\\n", " ").splitlines()
+    calls = [
+        line[found.start() :]
+        for line in lines
+        if (found := re.search(r"(?<![\w./-])flowkit (?=[a-z])", line))
+    ]
+    return [re.sub(r"\s(&&|\|) .*", "", re.sub(r"\$\([^)]*\)", "WORD", call)) for call in calls]
+
+
+TEXTS = [*DOCS.glob("*.md"), *DOCS.glob("[!ir]*/*.md"), *DOCS.glob("reference/*.md")]
+TEXTS += [*ROOT.glob("*.md"), *ROOT.glob("flowkit/weights/*.md")]
+
+
+@pytest.mark.parametrize("path", [path for path in TEXTS if commands(path)], ids=lambda path: path.stem)
+def test_commands_in_the_docs_are_understood(path):
+    understands, _ = parsers()
+    for line in commands(path):
+        if "[options]" in line:
+            continue  # a form, not a command
+        try:
+            args = understands.parse_args(shlex.split(line, comments=True)[1:])
+        except SystemExit:
+            pytest.fail(f"{path.name}: {line}")
+        recipe = getattr(args, "recipe", "RECIPE")
+        if isinstance(recipe, str) and recipe != "RECIPE" and not recipe.endswith(".yaml"):
+            read_recipe(recipe)
+
+
+@pytest.fixture
+def readers_files(tmp_path, monkeypatch):
+    """A folder with drawn stand-ins for the files of a reader that the docs speak of."""
+    monkeypatch.syspath_prepend(ROOT / "tests" / "interop")
+    import srflow_formulas
+
+    stack = [1, 8, 15, 22]
+    monkeypatch.setattr(srflow_formulas, "BLOCKS", 23)
+    monkeypatch.setattr(srflow_formulas, "STACK", stack)
+    state = {name: tensor.float() for name, tensor in srflow_formulas.make_state().items()}
+    torch.save(state, tmp_path / "IN.pth")
+    rrdb = {name[5:]: tensor for name, tensor in state.items() if name.startswith("RRDB.")}
+    torch.save(rrdb, tmp_path / "RealESRGAN_x4plus.pth")
+    Image.fromarray(~draw_page(90, 60, np.random.default_rng(0))).save(tmp_path / "scan.tif")
     monkeypatch.chdir(tmp_path)
-    Image.fromarray(~draw_page(90, 60, np.random.default_rng(0))).save("scan.tif")
+
+
+PYTHON = [path.relative_to(DOCS).as_posix() for path in TEXTS if path.is_relative_to(DOCS)]
+PYTHON = [page for page in PYTHON if blocks(page, "python") and "tutorial" not in page]  # test_tutorials.py
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("page", PYTHON)
+def test_python_in_the_docs_runs(page, readers_files, monkeypatch):
+    monkeypatch.setattr(registry, "_entries", copy.deepcopy(registry._entries))
     names: dict = {}
     for block in blocks(page, "python"):
+        if 'to("cuda")' in block and not torch.cuda.is_available():
+            pytest.skip("the rest needs a GPU")
         exec(compile(block, page, "exec"), names)
 
 

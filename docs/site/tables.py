@@ -1,46 +1,101 @@
-"""The tables of docs/reference/recipes.md, from the registry: what recipes may name, and the options of each.
+"""Generated tables of the documentation: of the registry, of the command line, and of results.
 
     python docs/site/tables.py        # writes them anew
 
-A table stands between the lines `<!-- table: KIND -->` and `<!-- end -->`; of layers, `KIND` says whose.
+A table stands between the lines `<!-- table: KIND -->` and `<!-- end -->`. KIND is a kind of the registry
+(`layer of nflows` for another library's layers), `commands`, or the name of a table of results.
 """
 
 from __future__ import annotations
 
+import argparse
 import json
 import re
+import sys
+from collections.abc import Sequence
 from pathlib import Path
 from types import UnionType
 from typing import Any, Literal, Union, get_args, get_origin
 
 import flowkit.losses  # noqa: F401  # registers
 from flowkit import registry
+from flowkit.cli import VERBS, parsers
+from flowkit.cli.lazy import LazyParser
 from flowkit.recipe.options import type_name
 from flowkit.registry import Option
 
-PAGE = Path(__file__).parents[1] / "reference" / "recipes.md"
-TABLE = re.compile(r"(<!-- table: (\w+(?: of \w+)?) -->\n).*?(<!-- end -->)", re.DOTALL)
+sys.path.insert(0, str(Path(__file__).parent))
+import results
+
+DOCS = Path(__file__).parents[1]
+PAGES = [DOCS / page for page in ("reference/recipes.md", "reference/cli.md", "results/index.md")]
+TABLE = re.compile(r"(<!-- table: ([\w-]+(?: of \w+)?) -->\n).*?(<!-- end -->)", re.DOTALL)
 
 
 def written(page: str) -> str:
-    """The page with its tables as they should be."""
+    """Return the page with its tables as they should be."""
     return TABLE.sub(lambda found: found[1] + _table(found[2]) + found[3], page)
 
 
+def markdown(rows: Sequence[Sequence[str]]) -> str:
+    """Return a table, the first row as its head."""
+    lines = [rows[0], ["---"] * len(rows[0]), *rows[1:]]
+    return "".join(f"| {' | '.join(row)} |\n" for row in lines)
+
+
 def _table(which: str) -> str:
+    if which == "commands":
+        return "".join(map(_command, VERBS))
+    if which in results.TABLES:
+        return markdown(results.TABLES[which]())
     kind, _, host = which.partition(" of ")
     names = [n for n in registry.names(kind) if n.partition("/")[0] == host or not (host or "/" in n)]
-    rows = [["name", "what", "options, with their defaults"], ["---"] * 3]
+    rows = [["name", "what", "options, with their defaults"]]
     for name in names:
         entry = registry.get(kind, name)
         options = "; ".join(map(_option, registry.options(entry).values()))
         reads = kind == "layer" and not host and "context" in registry.positional(entry)
         rows.append([f"`{name}`{' *' * reads}", _text(registry.summary(entry)), options])
-    return "".join(f"| {' | '.join(row)} |\n" for row in rows)
+    return markdown(rows)
+
+
+def _command(verb: str) -> str:
+    _, verbs = parsers()
+    return _section(verbs[verb], VERBS[verb], "##")
+
+
+def _section(parser: LazyParser, about: str, heading: str) -> str:
+    """Return how a verb is called, what it does, its options, and the same of its own verbs."""
+    parser.declared()
+    formatter = parser._get_formatter()
+    inner = [a for a in parser._actions if isinstance(a, argparse._SubParsersAction)]
+    actions = [a for a in parser._actions if not isinstance(a, argparse._HelpAction) and a not in inner]
+    rows = [["option", "meaning"]]
+    rows += [[f"`{_spelling(a)}`", _text(formatter._expand_help(a)) if a.help else ""] for a in actions]
+    needed = [_spelling(a, short=True) for a in [*actions, *inner] if a.required]
+    more = " [options]" if inner or any(not a.required for a in actions) else ""
+    about = parser.description or about
+    about = _text(about[:1].upper() + about[1:]).rstrip(".")
+    text = f"{heading} {parser.prog}\n\n```\n{' '.join([parser.prog, *needed])}{more}\n```\n\n{about}.\n\n"
+    text += f"{markdown(rows)}\n" if actions else ""
+    return text + "".join(_section(of, "", f"{heading}#") for a in inner for of in a.choices.values())
+
+
+def _spelling(action: argparse.Action, *, short: bool = False) -> str:
+    value = action.metavar or (
+        "{" + ",".join(map(str, action.choices)) + "}" if action.choices else action.dest.upper()
+    )
+    value = value if isinstance(value, str) else " ".join(value)
+    if action.nargs in ("+", "*"):
+        value = f"{value}..." if action.option_strings == [] or short else f"{value} ..."
+    if not action.option_strings:
+        return value
+    names = action.option_strings[:1] if short else action.option_strings
+    return ", ".join(names) + ("" if action.nargs == 0 else f" {value}")
 
 
 def _text(prose: str) -> str:
-    """Without what Markdown would read as markup, and, in code too, as the end of a cell."""
+    """Return prose in which Markdown finds no markup and, in code too, no end of a cell."""
     plain_and_code = prose.replace("|", r"\|").split("`")
     plain_and_code[::2] = [re.sub(r"([*_<\[\]])", r"\\\1", part) for part in plain_and_code[::2]]
     return "`".join(plain_and_code)
@@ -58,7 +113,7 @@ def _option(option: Option) -> str:
 
 
 def _choices(annotation: Any) -> list[str]:
-    """What a value may be: the choices themselves, or the type of all others."""
+    """Return the values an option may have: the choices themselves, or the type of all others."""
     if get_origin(annotation) in (Union, UnionType):
         return [choice for part in get_args(annotation) for choice in _choices(part)]
     if get_origin(annotation) is Literal:
@@ -67,4 +122,5 @@ def _choices(annotation: Any) -> list[str]:
 
 
 if __name__ == "__main__":
-    PAGE.write_text(written(PAGE.read_text()))
+    for path in PAGES:
+        path.write_text(written(path.read_text()))
