@@ -63,3 +63,12 @@ def suggest(name: str, known: Iterable[str]) -> str:
     if close:
         return f'did you mean "{close[0]}"?'
     return f"known: {', '.join(options) or 'none'}"
+
+
+def printable(text: str) -> str:
+    """Return text on one line that any terminal can take: names of files may hold anything.
+
+    >>> printable("a b\\nc\\udcff")
+    'a b\\\\nc\\\\udcff'
+    """
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)

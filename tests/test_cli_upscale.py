@@ -63,8 +63,9 @@ def test_folders_documents_samples_and_the_report(
     lines = [json.loads(line) for line in Path("large/report.jsonl").read_text().splitlines()]
     assert [(line["output"], line["page"], line["dpi"]) for line in lines] == [
         ("1.tif", None, [300, 200]), ("deep/2.tif", 1, [300, 200]), ("deep/2.tif", 2, [300, 200]),
+        ("deep/2.tif", None, None),
     ]  # fmt: skip
-    assert {line["task"] for line in lines} == {"upscale"}
+    assert {line["settings"]["task"] for line in lines} == {"upscale"}
     assert "large/1.tif: 40 x 48, 300 x 200 dpi\n" in capsys.readouterr().out
     assert main(["upscale", "scans", "-o", "large", *options]) == 0
     assert capsys.readouterr().err == "flowkit: 3 of 3 pages are done already (--overwrite does them again)\n"

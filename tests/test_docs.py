@@ -25,7 +25,8 @@ from flowkit.synthetic.page import draw_page
 
 ROOT = Path(__file__).parent.parent
 DOCS = ROOT / "docs"
-PUBLIC = ("", ".layers", ".encoders", ".recipe", ".data", ".degradations", ".ops", ".pages", ".training")
+PUBLIC = ["layers", "encoders", "recipe", "data", "degradations", "ops", "pages", "batch", "training"]
+PUBLIC = ["", *(f".{name}" for name in PUBLIC)]
 
 
 def fenced(path: Path, language: str = "") -> list[str]:
@@ -113,7 +114,9 @@ def readers_files(tmp_path, monkeypatch):
     torch.save(state, tmp_path / "IN.pth")
     rrdb = {name[5:]: tensor for name, tensor in state.items() if name.startswith("RRDB.")}
     torch.save(rrdb, tmp_path / "RealESRGAN_x4plus.pth")
-    Image.fromarray(~draw_page(90, 60, np.random.default_rng(0))).save(tmp_path / "scan.tif")
+    (tmp_path / "scans").mkdir()
+    for name in ("scan.tif", "scans/1.tif"):
+        Image.fromarray(~draw_page(90, 60, np.random.default_rng(0))).save(tmp_path / name)
     monkeypatch.chdir(tmp_path)
 
 

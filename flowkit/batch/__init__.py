@@ -1,1 +1,22 @@
-"""Batches of pages: from files to files, with a report that can be resumed from."""
+"""Batches of pages: from files to files, with a report by which a run that was interrupted goes on."""
+
+from flowkit.batch.job import BatchJob
+from flowkit.batch.loop import Run, run
+from flowkit.batch.record import Record, WorstTile, WrittenFile
+from flowkit.batch.remote import FsspecStorage
+from flowkit.batch.storage import Storage
+from flowkit.batch.tasks import Binarize, Task, Upscale
+
+__all__ = [
+    "BatchJob",
+    "Binarize",
+    "FsspecStorage",
+    "Record",
+    "Run",
+    "Storage",
+    "Task",
+    "Upscale",
+    "WorstTile",
+    "WrittenFile",
+    "run",
+]

@@ -1,16 +1,15 @@
-"""What an input is recognised by when a run comes back to it."""
+"""The identity of files: by SHA-256, and by size and time where that tells enough."""
 
 from __future__ import annotations
 
 import functools
 import hashlib
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 
 def identity(path: Path) -> dict[str, Any]:
-    """A file's SHA-256, its size in bytes, and when it was changed, in ns since 1970.
+    """Return a file's SHA-256, its size in bytes, and when it was changed, in ns since 1970.
 
     Raises:
         OSError: it cannot be read.
@@ -23,18 +22,12 @@ def identity(path: Path) -> dict[str, Any]:
     }
 
 
-def is_same(record: Mapping[str, Any], path: Path) -> bool:
-    """Whether a file is the one that a record is about. One that was not touched is not read again."""
-    try:
-        stat = path.stat()
-        if (record.get("bytes"), record.get("modified")) == (stat.st_size, stat.st_mtime_ns):
-            return True
-        return bool(record.get("sha256") == identity(path)["sha256"])
-    except OSError:
-        return False
+def digest(path: Path) -> str:
+    """Return the SHA-256 of a file, all of which is read. Raises OSError where it cannot be."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 @functools.lru_cache(maxsize=4)  # for the many pages of one document
 def _digest(path: Path, size: int, modified: int) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+    return digest(path)

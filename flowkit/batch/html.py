@@ -7,7 +7,6 @@ import html
 import io
 import os
 import urllib.parse
-from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
@@ -15,10 +14,12 @@ from typing import Any
 import numpy as np
 from PIL import Image, ImageDraw
 
+from flowkit.batch.record import Record
 from flowkit.batch.report import Report
 from flowkit.errors import ImageError
 from flowkit.files import replacing
 from flowkit.images.reader import read
+from flowkit.images.writer import BOUND
 
 NAME = "report.html"
 
@@ -37,27 +38,18 @@ img { border: 1px solid #bbb; margin-right: .4em; vertical-align: top; }
 """
 
 
-Fetched = Callable[[str], AbstractContextManager[Path]]
-"""Gives a file to read. Raises ImageError where it is not there."""
-
-
-def write(report: Report, *, fetched: Fetched) -> Path:
+def write(report: Report) -> Path:
     """Write the page for all that a report knows, into its folder; one file, which needs no other.
 
     Failures come first, then pages by review score, worst first, then those without one by bits per pixel.
     The worst have pictures of the input and of the result, with the tiles framed that are most in doubt.
 
-    Args:
-        report: what is known.
-        fetched: gives the files to read.
-
     Raises:
         OutputError: it cannot be written.
     """
-    records = sorted(report.records.values(), key=_order)
-    pictured = [fetched if index < MOST_PICTURES else None for index in range(len(records))]
-    rows = [_row(record, report.folder, how) for record, how in zip(records, pictured, strict=True)]
-    failed = sum(record.get("status") == "failed" for record in records)
+    records = sorted((one for one in report.records.values() if one.status != "bound"), key=_order)
+    rows = [_row(record, report, pictured=index < MOST_PICTURES) for index, record in enumerate(records)]
+    failed = sum(record.status == "failed" for record in records)
     heads = "".join(f"<th>{head.replace('_', ' ')}</th>" for head in ("page", "pictures", *_COLUMNS))
     path = report.folder / NAME
     with replacing(path) as draft:
@@ -70,39 +62,41 @@ def write(report: Report, *, fetched: Fetched) -> Path:
     return path
 
 
-def _order(record: Mapping[str, Any]) -> tuple[Any, ...]:
-    scores = (record.get("review"), record.get("bits_per_dim"))
+def _order(record: Record) -> tuple[Any, ...]:
+    scores = (record.review, record.bits_per_dim)
     worst_first = [(value is None, -(value or 0)) for value in scores]
-    return record.get("status") != "failed", *worst_first, record.get("output"), record.get("page") or 0
+    return record.status != "failed", *worst_first, record.output, record.page or 0
 
 
-def _row(record: Mapping[str, Any], folder: Path, fetched: Fetched | None) -> str:
-    page = record.get("page")
-    name = _text(record.get("input", "")) + (f", page {page}" if page else "")
-    output = record.get("output", "")
-    if record.get("status") == "failed":
+def _row(record: Record, report: Report, *, pictured: bool) -> str:
+    name = _text(record.input) + (f", page {record.page}" if record.page else "")
+    if record.status == "failed":
         return (
             f'<tr class="failed"><td>{name}</td><td colspan="{1 + len(_COLUMNS)}">'
-            f"{_text(record.get('error', ''))}</td></tr>"
+            f"{_text(record.error or '')}</td></tr>"
         )
-    link = html.escape(urllib.parse.quote(os.fsencode(output)))
-    cells = [f'<a href="{link}">{name}</a>', "" if fetched is None else _pictures(record, folder, fetched)]
-    cells += ["" if record.get(key) is None else f"{record[key]:.4g}" for key in _COLUMNS]
+    link = html.escape(urllib.parse.quote(os.fsencode(record.output)))
+    cells = [f'<a href="{link}">{name}</a>', _pictures(record, report) if pictured else ""]
+    figures = [getattr(record, key) for key in _COLUMNS]
+    cells += ["" if figure is None else f"{figure:.4g}" for figure in figures]
     return "<tr>" + "".join(f"<td>{cell}</td>" for cell in cells) + "</tr>"
 
 
-def _pictures(record: Mapping[str, Any], folder: Path, fetched: Fetched) -> str:
-    page = record.get("page")
-    output = folder / record.get("output", "")
-    inner = None if page is None or output.suffix.lower() not in (".tif", ".tiff", ".pdf") else page - 1
-    sources = [(record.get("input", ""), None if page is None else page - 1), (str(output), inner)]
-    boxes = [tile["box"] for tile in record.get("worst_tiles", []) if tile["score"] > 0]
-    size = record.get("width"), record.get("height")
-    return "".join(_picture(fetched(place), number, boxes, size) for place, number in sources)
+def _pictures(record: Record, report: Report) -> str:
+    page = None if record.page is None else record.page - 1
+    output = report.folder / record.output
+    inner = page if output.suffix.lower() in BOUND else None
+    boxes = [tile.box for tile in record.worst_tiles if tile.score > 0]
+    size = record.width, record.height
+    sources = [(record.input, page), (str(output), inner)]
+    return "".join(_picture(report.storage.fetched(name), number, boxes, size) for name, number in sources)
 
 
 def _picture(
-    fetched: AbstractContextManager[Path], page: int | None, boxes: list[list[int]], size: tuple[Any, Any]
+    fetched: AbstractContextManager[Path],
+    page: int | None,
+    boxes: list[tuple[int, int, int, int]],
+    size: tuple[Any, Any],
 ) -> str:
     try:
         with fetched as path:

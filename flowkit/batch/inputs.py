@@ -1,4 +1,4 @@
-"""What a run is given: files, folders, patterns and lists become files, each with its place in the tree."""
+"""The inputs of a batch: files, folders, patterns and lists become files, each with its place in the tree."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path, PurePath
 
-from flowkit.batch.remote.store import bare
+from flowkit.batch.storage import Storage
 from flowkit.images.reader import SUFFIXES
 
 LIST = "-"
@@ -33,9 +33,9 @@ def find(
     *,
     stdin: Callable[[], bytes],
     leave_out: Collection[Path] = (),
-    local: Callable[[str], str] = str,
+    storage: Storage | None = None,
 ) -> tuple[list[Found], list[str]]:
-    """The files that arguments stand for, each once, in their order; and what is wrong, one line each.
+    """Find the files that arguments stand for, each once, in their order; and problems, one line each.
 
     A file is taken whatever it is called, and its place is its name. A folder gives the images at or below
     it, sorted, each with its place in the tree; hidden ones are left out, and links are followed unless they
@@ -45,11 +45,11 @@ def find(
 
     Args:
         arguments: as typed.
-        stdin: what gives the list.
-        leave_out: folders that are not looked into: where results go.
-        local: gives a path of this machine for what is listed.
+        stdin: reads the list.
+        leave_out: folders that are not looked into: those for results.
+        storage: of the files that are listed.
     """
-    search = _Search({os.path.realpath(folder) for folder in leave_out}, local)
+    search = _Search({os.path.realpath(folder) for folder in leave_out}, storage or Storage())
     found: dict[str, Found] = {}
     for argument in arguments:
         if argument == LIST:
@@ -91,9 +91,9 @@ def _by_name(path: Path) -> Found:
 
 
 class _Search:
-    def __init__(self, leave_out: set[str], local: Callable[[str], str]) -> None:
+    def __init__(self, leave_out: set[str], storage: Storage) -> None:
         self.leave_out = leave_out
-        self.local = local
+        self.storage = storage
         self.problems: list[str] = []
 
     def listed(self, data: bytes) -> Iterator[Found]:
@@ -102,7 +102,8 @@ class _Search:
         if not texts:
             self.problems.append(f"{LIST}: no paths on standard input")
         for text in texts:
-            path, listed = Path(self.local(text)), Path(os.path.normpath(bare(text)))
+            path = Path(self.storage.input(text))
+            listed = Path(os.path.normpath(self.storage.path_in_store(text)))
             place = PurePath(*(part for part in listed.parts if part not in (listed.anchor, os.pardir)))
             if _is_folder(path):
                 yield from self.below(path, place)

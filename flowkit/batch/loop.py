@@ -1,144 +1,128 @@
-"""A run over many pages: what is left to do is done, written down as it is done, and bound into documents."""
+"""`run`: the pages of a batch that are not done yet, one record after another."""
 
 from __future__ import annotations
 
-import shutil
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, nullcontext, suppress
-from pathlib import Path
-from typing import Any
+from collections.abc import Generator, Iterator
+from contextlib import contextmanager, nullcontext
+from types import TracebackType
 
-from flowkit.batch.plan import Document, Sheet
-from flowkit.batch.report import Report
-from flowkit.batch.tasks import Record, failure
-from flowkit.errors import ImageError, OutputError
-from flowkit.files import DRAFTS
-from flowkit.images.multipage import bind
+from flowkit.batch import html
+from flowkit.batch.engines import engine
+from flowkit.batch.file_identity import digest
+from flowkit.batch.job import BatchJob
+from flowkit.batch.pending import Pending
+from flowkit.batch.planning import Plan, planned
+from flowkit.batch.record import Record
+from flowkit.batch.remote import storage_for
+from flowkit.batch.report import REPORT, Report, opened
+from flowkit.batch.storage import Storage
+from flowkit.batch.tasks import Progress
+from flowkit.checkpoint import locate
+from flowkit.errors import FlowkitError
+from flowkit.files import make_folder
+from flowkit.recipe import read_recipe_text
 
-Binding = Callable[[Document], AbstractContextManager[object]]
-Through = Callable[[Sequence[Sheet]], Iterator[tuple[Sheet, Record]]]
-"""Does pages, in whatever order; the record of each as it is ready."""
 
+def run(job: BatchJob, progress: Progress | None = None) -> Run:
+    """Do the pages of a batch that are not done yet.
 
-class Run:
-    """The pages of some documents that are not done yet.
-
-    A page is done if all of its files are there and the report says that they were made from this input with
-    these settings.
+    Planning comes first, before this returns; then a page is done whenever the next record is asked for, and
+    is written down in `report.jsonl` before its record is given. A page that fails is a record, too: nothing
+    stops the pages after it. Into a folder, the same job again does what is left.
 
     Args:
-        documents: what is to be there in the end.
-        settings: what results depend on, as it stands in the report.
-        labels: what else is to stand there.
-        report: what was done by runs before; None: nothing.
-        keep: files that are there before there is any report are done, too, whoever made them.
-        overwrite: do everything anew.
-        binding: what a document is bound within: its pages are there, and it is taken to where it belongs.
+        job: the batch.
+        progress: called with the steps done and the steps in all of the page that is worked on, where there
+            is one at a time.
+
+    Raises:
+        FlowkitError: an option cannot be used, no input is there, results cannot be written, or the model
+            cannot be loaded.
+    """
+    return Run(job, progress or _silent)
+
+
+class Run(Iterator[Record]):
+    """The records of a batch, which goes on while they are taken. `close`, or a `with` block, ends it early.
 
     Attributes:
-        todo: the pages that are left.
-        total: how many there are, done ones too.
-        kept: how many were there before any report.
-        unbound: documents that are not written yet.
+        total: pages in all, done ones too.
+        done: how many were done by runs before.
+        kept: how many were in the folder for results before there was any report there: they stay.
+        problems: inputs that hold no page at all, a line each.
+        is_folder: whether results go into a folder, which has a report.
     """
 
-    def __init__(
-        self,
-        documents: Sequence[Document],
-        settings: Mapping[str, Any],
-        labels: Mapping[str, Any],
-        report: Report | None,
-        *,
-        keep: bool = False,
-        overwrite: bool = False,
-        binding: Binding = nullcontext,
-    ) -> None:
-        self.binding = binding
-        self.settings = settings
-        self.labels = labels
-        self.report = report
-        self.keep = keep
-        self.total = sum(len(document.sheets) for document in documents)
-        self.kept = 0
-        self.todo: list[Sheet] = []
-        self.unbound: dict[Path, Document] = {}
-        self._left: dict[Path, int] = {}
-        for document in documents:
-            left = list(document.sheets) if report is None or overwrite else self._pending(document, report)
-            self.todo += left
-            if document.out is not None and (left or not document.bound()):
-                self.unbound[document.out] = document
-                self._left[document.out] = len(left)
-        if report is not None:
-            files = [path for sheet in self.todo for path in (*sheet.files, sheet.result)]
-            _clear({path.parent for path in (*files, *self.unbound)})
+    def __init__(self, job: BatchJob, progress: Progress) -> None:
+        self._steps = _steps(job, progress)
+        planned = next(self._steps)
+        assert isinstance(planned, Pending)
+        self._pending = planned
+        self.total, self.kept, self.problems = planned.total, planned.kept, planned.problems
+        self.done = self.total - self.kept - len(planned.sheets)
+        self.is_folder = planned.is_folder
 
-    def go(self, through: Through) -> Iterator[tuple[Sheet, Record]]:
-        """Do what is left; the record of every page, as it is ready, and of documents that cannot be bound.
+    @property
+    def unwritten(self) -> list[str]:
+        """Documents that are not written, because their pages are not done, or could not be bound."""
+        return [self._pending.storage.named(str(out)) for out in self._pending.unbound]
 
-        Args:
-            through: what does pages, such as `work_through`.
+    def result(self, record: Record) -> str:
+        """Return the path, or the URL, of the result that a record is about."""
+        return self._pending.storage.named(str(self._pending.folder / record.output))
 
-        Raises:
-            FlowkitError: the model cannot be loaded, or the report cannot be written.
-        """
-        for out in [out for out, left in self._left.items() if not left]:
-            yield from self._bind(self.unbound[out])
-        if not self.todo:
-            return
-        for sheet, record in through(self.todo):
-            yield sheet, self._add(sheet, record)
-            if sheet.document is not None and record["status"] == "done":
-                self._left[sheet.document] -= 1
-                if not self._left[sheet.document]:
-                    yield from self._bind(self.unbound[sheet.document])
+    def close(self) -> None:
+        """End the run; pages that are done stay done."""
+        self._steps.close()
 
-    def _pending(self, document: Document, report: Report) -> list[Sheet]:
-        there = [_is_there(sheet, document) for sheet in document.sheets]
-        if self.keep and not report.before and all(there):
-            for sheet in document.sheets:
-                report.add(sheet, {"status": "kept"})
-            self.kept += len(there)
-            return []
-        done = [
-            found and report.says_done(sheet, self.settings)
-            for sheet, found in zip(document.sheets, there, strict=True)
-        ]
-        if document.bound() and not all(done):
-            done = [False] * len(done)  # its pages are parts of a document that is to be replaced
-        return [sheet for sheet, is_done in zip(document.sheets, done, strict=True) if not is_done]
+    def __next__(self) -> Record:
+        record = next(self._steps)
+        assert isinstance(record, Record)
+        return record
 
-    def _bind(self, document: Document) -> Iterator[tuple[Sheet, Record]]:
-        assert document.out is not None
+    def __enter__(self) -> Run:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: object, trace: TracebackType | None) -> None:
+        self.close()
+
+
+def _steps(job: BatchJob, progress: Progress) -> Generator[Pending | Record, None, None]:
+    """First what there is to do, then a record whenever there is one."""
+    with job.storage or storage_for(job.places) as storage:
         try:
-            with self.binding(document):
-                bind(document.out, [sheet.out for sheet in document.sheets])
-        except (ImageError, OutputError) as error:
-            sheet = document.sheets[-1]  # so that the next run comes back to the document
-            yield sheet, self._add(sheet, failure(str(error)))
-        else:
-            del self.unbound[document.out]
-            shutil.rmtree(document.parts, ignore_errors=True)
-            with suppress(OSError):
-                for folder in document.parts.parents:
-                    folder.rmdir()  # until one that is not empty
-
-    def _add(self, sheet: Sheet, record: Record) -> Record:
-        if self.report is None:
-            return record
-        return self.report.add(sheet, {**self.labels, **self.settings, **record})
-
-
-def _is_there(sheet: Sheet, document: Document) -> bool:
-    out, *more = sheet.files
-    return (out.is_file() or document.bound()) and all(path.is_file() for path in more)
+            settings = job.task.settings()
+        except ValueError as error:
+            raise FlowkitError(str(error)) from None
+        plan = planned(job, storage)
+        flow = job.task.load()
+        assert flow.recipe is not None  # it was read from a checkpoint
+        settings["model_sha256"] = digest(locate(job.task.model))
+        labels = {"model": job.task.model, "recipe": read_recipe_text(flow.recipe).name}
+        work_through = engine(job, flow, storage.staging(), progress)
+        with _report(plan, storage) as report:
+            pending = Pending(plan, report, settings, labels, overwrite=job.overwrite)
+            yield pending
+            yield from pending.records(work_through)
+            if job.html:
+                storage.put(html.write(report))
+        for document in plan.documents:
+            if not plan.is_folder and document.out is not None:
+                storage.forget(document)  # beside one file there is nothing to come back to
 
 
-def _clear(folders: set[Path]) -> None:
-    """Remove the drafts of a run that was killed."""
-    for folder in folders:
-        for draft in folder.glob(DRAFTS):
-            if draft.is_dir():
-                shutil.rmtree(draft, ignore_errors=True)
-            else:
-                draft.unlink(missing_ok=True)
+@contextmanager
+def _report(plan: Plan, storage: Storage) -> Iterator[Report]:
+    """The report in a folder that is made where it is not there; an empty one where there is none."""
+    if plan.report is None:
+        yield Report(plan.folder, storage)
+        return
+    make_folder(plan.report)
+    # one beside a document is of no use elsewhere: it goes with the pages
+    kept = storage.reporting(plan.report / REPORT) if plan.is_folder else nullcontext()
+    with kept, opened(plan.report, plan.folder, storage) as report:
+        yield report
+
+
+def _silent(done: int, total: int) -> None:
+    pass

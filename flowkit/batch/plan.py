@@ -1,4 +1,4 @@
-"""What a run has to do: which page of which file becomes which file."""
+"""The plan of a batch: which page of which file becomes which file."""
 
 from __future__ import annotations
 
@@ -7,13 +7,11 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePath
 
-from flowkit.batch.inputs import Found
-from flowkit.errors import ImageError, OutputError
-from flowkit.images.reader import count_pages
+from flowkit.errors import OutputError
 from flowkit.images.writer import BOUND
 
-Count = Callable[[Path], int]
-"""How many pages a file holds; raises ImageError."""
+RESULT = "result"
+"""A page's own file, among those that are written for it."""
 
 PARTS = ".flowkit-parts"
 """The folder, below the one for results, where pages wait until all of their document are there."""
@@ -30,6 +28,7 @@ class Sheet:
         maps: more files to write, by what they show ("probability", ...).
         samples: files for the samples, one each, if they are wanted.
         document: the file that this page's becomes a part of; None where `out` is the result itself.
+        title: what messages and the report call the source; by default its path.
     """
 
     source: Path
@@ -38,11 +37,17 @@ class Sheet:
     maps: Mapping[str, Path] = field(default_factory=dict)
     samples: tuple[Path, ...] = ()
     document: Path | None = None
+    title: str = ""
+
+    @property
+    def input(self) -> str:
+        """The source, as messages and the report call it."""
+        return self.title or str(self.source)
 
     @property
     def name(self) -> str:
-        """What messages call it."""
-        return str(self.source) if self.page is None else f"{self.source}: page {self.page + 1}"
+        """The page, as messages call it."""
+        return self.input if self.page is None else f"{self.input}: page {self.page + 1}"
 
     @property
     def result(self) -> Path:
@@ -50,9 +55,10 @@ class Sheet:
         return self.document or self.out
 
     @property
-    def files(self) -> tuple[Path, ...]:
-        """All that are written for it."""
-        return self.out, *self.maps.values(), *self.samples
+    def files(self) -> dict[str, Path]:
+        """All files that are written for it, by what they show; see `Record.files`."""
+        numbered = {f"sample-{number:02}": path for number, path in enumerate(self.samples, 1)}
+        return {RESULT: self.out, **self.maps, **numbered}
 
 
 @dataclass(frozen=True)
@@ -71,16 +77,20 @@ class Document:
         """The folder where its pages wait to be bound."""
         return self.sheets[0].out.parent
 
-    def bound(self) -> bool:
-        """Whether the document is there, and no pages for a new one."""
-        return self.out is not None and self.out.is_file() and not self.parts.exists()
+    @property
+    def folder(self) -> Path:
+        """The innermost folder that holds both the document and its pages that wait."""
+        assert self.out is not None
+        return next(folder for folder in self.out.parents if self.parts.is_relative_to(folder))
 
     def files(self) -> Iterator[Path]:
         """All results, but parts."""
         if self.out is not None:
             yield self.out
         for sheet in self.sheets:
-            yield from sheet.files if self.out is None else sheet.files[1:]
+            for kind, path in sheet.files.items():
+                if self.out is None or kind != RESULT:
+                    yield path
 
 
 @dataclass(frozen=True)
@@ -96,6 +106,11 @@ class Places:
     out: Path
     maps: Mapping[str, Path] = field(default_factory=dict)
     samples: Path | None = None
+
+    @property
+    def all(self) -> tuple[Path, ...]:
+        """Every one of them."""
+        return (self.out, *self.maps.values(), *(() if self.samples is None else (self.samples,)))
 
     def below(self, place: PurePath, suffix: str) -> Places:
         """Of folders: the files in them for the place of one input; maps and samples are PNG."""
@@ -119,24 +134,36 @@ class Places:
         )
 
 
-def one(source: Path, places: Places, samples: int, *, count: Count = count_pages) -> Document:
-    """The plan for one file whose results have names; `count` is asked for its pages."""
-    return _document(source, places, samples, parts_of(places.out), count)
-
-
 def parts_of(out: Path) -> Path:
     """The folder, beside a document that is to be written, where its pages wait."""
     return out.with_name(f".{out.name}.parts")
 
 
-def tree(
-    found: Iterable[Found], folders: Places, samples: int, suffix: str, *, count: Count = count_pages
-) -> list[Document]:
-    """The plan for files whose results go into folders, each at its place; `count`: see `one`."""
-    return [
-        _document(f.source, folders.below(f.place, suffix), samples, folders.out / PARTS / f.place, count)
-        for f in found
-    ]
+def plan_document(
+    source: Path, pages: int, places: Places, *, samples: int, parts: Path, title: str = ""
+) -> Document:
+    """Plan the results of one file.
+
+    Args:
+        source: the file.
+        pages: how many it holds.
+        places: where its results go.
+        samples: how many are drawn of each page.
+        parts: the folder where pages wait if they are to be bound into one file.
+        title: see `Sheet.title`.
+    """
+    if pages == 1:
+        return Document((_sheet(source, None, places, samples, title),))
+    bound = places.out.suffix.lower() in BOUND
+    sheets = []
+    for page in range(pages):
+        number = f"{page + 1:0{max(3, len(str(pages)))}}"
+        sheet = _sheet(source, page, places.page(number), samples, title)
+        if bound:
+            out = parts / f"{number}{places.out.suffix.lower()}"
+            sheet = replace(sheet, out=out, document=places.out)
+        sheets.append(sheet)
+    return Document(tuple(sheets), places.out if bound else None)
 
 
 def check(documents: Iterable[Document], *, true_name: Callable[[Path], str] = os.path.realpath) -> None:
@@ -165,29 +192,10 @@ def check(documents: Iterable[Document], *, true_name: Callable[[Path], str] = o
             made[key] = source
 
 
-def _document(source: Path, places: Places, samples: int, parts: Path, count: Count) -> Document:
-    try:
-        pages = count(source)
-    except ImageError:
-        pages = 1  # whose reading fails, and says why
-    if pages == 1:
-        return Document((_sheet(source, None, places, samples),))
-    bound = places.out.suffix.lower() in BOUND
-    sheets = []
-    for page in range(pages):
-        number = f"{page + 1:0{max(3, len(str(pages)))}}"
-        sheet = _sheet(source, page, places.page(number), samples)
-        if bound:
-            out = parts / f"{number}{places.out.suffix.lower()}"
-            sheet = replace(sheet, out=out, document=places.out)
-        sheets.append(sheet)
-    return Document(tuple(sheets), places.out if bound else None)
-
-
-def _sheet(source: Path, page: int | None, places: Places, samples: int) -> Sheet:
+def _sheet(source: Path, page: int | None, places: Places, samples: int, title: str) -> Sheet:
     numbers = (f"{sample + 1:0{max(2, len(str(samples)))}}" for sample in range(samples))
     files = () if places.samples is None else tuple(_numbered(places.samples, n) for n in numbers)
-    return Sheet(source, page, places.out, places.maps, files)
+    return Sheet(source, page, places.out, places.maps, files, title=title)
 
 
 def _numbered(path: Path, number: str) -> Path:

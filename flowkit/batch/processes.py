@@ -1,4 +1,4 @@
-"""Processes that share the pages of a run, and of which any may die without taking the run with it."""
+"""Worker processes that share the pages of a batch; any may die without taking the run with it."""
 
 from __future__ import annotations
 
@@ -6,40 +6,33 @@ import multiprocessing
 import os
 import signal
 import threading
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from multiprocessing.connection import Connection, wait
 from multiprocessing.context import SpawnProcess
 from typing import Any
 
+from flowkit.batch.page_work import PageWork, failure
 from flowkit.batch.plan import Sheet
-from flowkit.batch.tasks import PageWork, Progress, Record, failure
+from flowkit.batch.tasks import Fields
 from flowkit.errors import FlowkitError
 
 Start = Callable[[], PageWork]
 """What a process begins with: it loads the model and gives what does a page. It travels to the process."""
 
 
-def work_through(
-    sheets: Iterable[Sheet], start: Start, *, jobs: int, progress: Progress
-) -> Iterator[tuple[Sheet, Record]]:
-    """Do every page, in this process or in `jobs` others; records come as they are ready.
+def work_through(sheets: Sequence[Sheet], start: Start, *, jobs: int) -> Iterator[tuple[Sheet, Fields]]:
+    """Do every page in other processes; what there is to say of each comes as it is ready.
 
     Args:
         sheets: the pages, in the order in which they are begun.
         start: see `Start`.
-        jobs: how many pages at a time; 1 is done here.
-        progress: how far the page is that is worked on, where there is one at a time.
+        jobs: most processes.
 
     Raises:
         FlowkitError: a process cannot start.
     """
-    if jobs == 1:
-        page = start()
-        for sheet in sheets:
-            yield sheet, page(sheet, progress)
-        return
-    workers = [_Worker(start) for _ in range(jobs)]
+    workers = [_Worker(start) for _ in range(min(jobs, len(sheets)))]
     try:
         yield from _share(iter(sheets), workers)
     finally:
@@ -47,7 +40,7 @@ def work_through(
             worker.stop()
 
 
-def _share(sheets: Iterator[Sheet], workers: list[_Worker]) -> Iterator[tuple[Sheet, Record]]:
+def _share(sheets: Iterator[Sheet], workers: list[_Worker]) -> Iterator[tuple[Sheet, Fields]]:
     waiting: dict[Any, _Worker] = {worker.connection: worker for worker in workers}
     while waiting:
         for connection in wait(list(waiting)):
@@ -90,7 +83,7 @@ class _Worker:
         with suppress(OSError):  # it is dead: `answer` will say so
             self.connection.send(sheet)
 
-    def answer(self) -> tuple[Sheet, Record] | None:
+    def answer(self) -> tuple[Sheet, Fields] | None:
         """What became of its page, also if it died over it; None where it had none."""
         sheet, self.sheet = self.sheet, None
         try:

@@ -1,4 +1,4 @@
-"""The pages of a run on a cluster, through Ray Data: the same work, and the same records."""
+"""The pages of a batch on a cluster, through Ray Data: the same work, and the same records."""
 
 from __future__ import annotations
 
@@ -10,9 +10,10 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+from flowkit.batch.page_work import PageWork, failure
 from flowkit.batch.plan import Sheet
 from flowkit.batch.processes import Start
-from flowkit.batch.tasks import PageWork, Progress, Record, failure
+from flowkit.batch.tasks import Fields
 from flowkit.errors import FlowkitError
 
 RETRIES = 3
@@ -20,8 +21,8 @@ RETRIES = 3
 
 
 def work_through(
-    sheets: Sequence[Sheet], start: Start, *, jobs: int, threads: int, progress: Progress
-) -> Iterator[tuple[Sheet, Record]]:
+    sheets: Sequence[Sheet], start: Start, *, jobs: int, threads: int
+) -> Iterator[tuple[Sheet, Fields]]:
     """Do every page on the cluster that RAY_ADDRESS names, or on one that is started here.
 
     All machines see the same folders under the same paths, or reach the same URLs. A page that is done twice,
@@ -32,7 +33,6 @@ def work_through(
         start: see `flowkit.batch.processes`; it travels to the machines, which have flowkit.
         jobs: most pages at a time.
         threads: processor cores that each takes.
-        progress: not told how far a page is.
 
     Raises:
         FlowkitError: ray is not installed.
@@ -89,6 +89,7 @@ def _packed(sheet: Sheet) -> str:
             "out": of(sheet.out),
             "maps": {kind: of(path) for kind, path in sheet.maps.items()},
             "samples": [of(path) for path in sheet.samples],
+            "title": sheet.input,
         }
     )
 
@@ -97,7 +98,7 @@ def _unpacked(text: str) -> Sheet:
     said = json.loads(text)
     maps = {kind: Path(path) for kind, path in said["maps"].items()}
     samples = tuple(map(Path, said["samples"]))
-    return Sheet(Path(said["source"]), said["page"], Path(said["out"]), maps, samples)
+    return Sheet(Path(said["source"]), said["page"], Path(said["out"]), maps, samples, title=said["title"])
 
 
 def _ray() -> Any:

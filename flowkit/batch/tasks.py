@@ -1,73 +1,71 @@
-"""One page: read, computed, written, and what the report says of it."""
+"""Tasks: what a batch does with every page."""
 
 from __future__ import annotations
 
 import functools
 import math
-import time
 from abc import ABC, abstractmethod
-from collections.abc import Callable
-from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass
-from datetime import UTC, datetime
-from typing import Any
+from collections.abc import Callable, Collection
+from dataclasses import dataclass, fields, replace
+from typing import Any, ClassVar
 
-from flowkit.batch.file_identity import identity
+from flowkit.batch.file_identity import digest
 from flowkit.batch.plan import Sheet
 from flowkit.checkpoint import locate
 from flowkit.device import usable
-from flowkit.errors import FlowkitError, ImageError, OutputError
-from flowkit.files import make_folder
+from flowkit.errors import FlowkitError, suggest
 from flowkit.flow import ConditionalFlow
 from flowkit.images.dpi import Dpi
 from flowkit.images.picture import Picture
-from flowkit.images.reader import MAX_PIXELS, read
-from flowkit.images.writer import write_ink, write_picture
+from flowkit.images.writer import PHOTO_SUFFIXES, SUFFIXES, write_ink, write_picture
 from flowkit.pages.decision import Decision, check_sampling
 from flowkit.pages.ink import binarize, load_binary
-from flowkit.pages.memory import MEMORY
+from flowkit.pages.options import SamplingOptions
 from flowkit.pages.page import Page
-from flowkit.pages.precision import Precision, check_precision
+from flowkit.pages.precision import check_precision
 from flowkit.pages.upscaling import load_continuous, upscale
 
 Progress = Callable[[int, int], None]
-Record = dict[str, Any]
-PageWork = Callable[[Sheet, Progress], Record]
-"""Does a page: its record, which says why if it fails."""
+"""Called with the steps of a page that are done, and the steps in all."""
 
-Bring = Callable[[Sheet], AbstractContextManager[tuple[Sheet, Callable[[str], str]]]]
-"""A page while it is worked on, its files on this machine, and what turns messages about them into ones about
-the page."""
+Fields = dict[str, Any]
+"""Some of the fields of a `Record`, in plain values."""
 
 WORST_TILES = 3
 
 
-@dataclass(frozen=True)
-class Work(ABC):
-    """What a run does with every page: plain values, which travel to the processes that do it.
-
-    For the attributes see `flowkit.pages.binarize`; `memory` is for one process.
+@dataclass(frozen=True, kw_only=True)
+class Task(SamplingOptions, ABC):
+    """What is done with every page: plain values, which travel to the processes that do it.
 
     Attributes:
+        model: a model that ships with flowkit, or a checkpoint.
         device: where the models are.
+        memory: bytes that one process may need at its highest.
     """
 
     model: str
-    temperature: float | None = None
-    samples: int = 1
-    seed: int = 0
-    memory: int = MEMORY
-    max_pixels: int = MAX_PIXELS
-    precision: Precision = "float32"
     device: str = "cpu"
+
+    maps: ClassVar[tuple[str, ...]] = ()
+    """What can be written beside a page."""
+
+    @property
+    @abstractmethod
+    def suffixes(self) -> tuple[str, ...]:
+        """Suffixes of the files that results can be."""
 
     @abstractmethod
     def load(self) -> ConditionalFlow:
-        """The model, checked for this work."""
+        """Load the model, and check that it is one for this task.
+
+        Raises:
+            CheckpointError: it cannot be loaded, or is for something else.
+        """
 
     @abstractmethod
-    def settings(self) -> Record:
-        """What the results depend on beside the model.
+    def settings(self) -> dict[str, Any]:
+        """Return all that the results depend on beside the model, as the report has it.
 
         Raises:
             ValueError: an option is out of its range, or they contradict each other.
@@ -75,50 +73,66 @@ class Work(ABC):
         """
 
     @abstractmethod
-    def do(self, flow: ConditionalFlow, picture: Picture, sheet: Sheet, progress: Progress) -> Record:
-        """Compute a page and write its files, the result last; what is to be said of it."""
+    def do(self, flow: ConditionalFlow, picture: Picture, sheet: Sheet, progress: Progress) -> Fields:
+        """Compute a page and write its files, the result last; return what the report is to say of it."""
 
-    def begin(self, flow: ConditionalFlow, bring: Bring | None = None) -> PageWork:
-        """What does a page with the model; its files are where it says, or brought."""
+    def check(self, maps: Collection[str], *, keep_samples: bool) -> None:
+        """Refuse what cannot be written beside the pages.
 
-        def page(sheet: Sheet, progress: Progress) -> Record:
-            picture = read(sheet.source, page=sheet.page, max_pixels=self.max_pixels)
-            for path in sheet.files:
-                make_folder(path.parent)
-            return self.do(flow, picture, sheet, progress)
+        Raises:
+            FlowkitError: there is no such map, or it wants more samples.
+        """
+        for kind in maps:
+            if kind not in self.maps:
+                raise FlowkitError(f'unknown map "{kind}"; {suggest(kind, self.maps)}')
 
-        return functools.partial(_attempt, page, bring or _as_it_is)
+    def located(self) -> Task:
+        """Return the task with absolute paths of its models, for processes with another working folder."""
+        return replace(self, model=str(locate(self.model).resolve()))
 
-    def _common(self, sheet: Sheet, progress: Progress) -> dict[str, Any]:
-        return {
-            "temperature": self.temperature,
-            "samples": self.samples,
-            "seed": self.seed,
-            "memory": self.memory,
-            "progress": progress,
-            "keep_samples": bool(sheet.samples),
-            "precision": self.precision,
-        }
+    def _options(self) -> dict[str, Any]:
+        """The options of a page that is read: keywords of `binarize` and `upscale`."""
+        names = {option.name for option in fields(SamplingOptions)} - {"max_pixels"}
+        return {name: getattr(self, name) for name in names}
 
-    def _low(self) -> Record:
+    def _precision(self) -> dict[str, Any]:
         check_precision(self.precision, usable(self.device).type)
-        return {} if self.precision == "float32" else {"precision": self.precision}
+        return {"precision": self.precision}
 
 
-@dataclass(frozen=True)
-class Binarizing(Work):
-    """Ink from paper. Of `sheet.maps` it knows `probability` and `uncertainty`."""
+@dataclass(frozen=True, kw_only=True)
+class Binarize(Task):
+    """Pages in black and white; see `flowkit.pages.binarize` for the options.
 
+    Attributes:
+        bits: of the map "probability", 8 or 16.
+    """
+
+    model: str = "binarize"
     decision: Decision | None = None
     bits: int = 8
     likelihood: bool = False
 
+    maps: ClassVar[tuple[str, ...]] = ("probability", "uncertainty")
+
+    @property
+    def suffixes(self) -> tuple[str, ...]:
+        """See `Task.suffixes`."""
+        return SUFFIXES
+
+    def check(self, maps: Collection[str], *, keep_samples: bool) -> None:
+        """See `Task.check`."""
+        super().check(maps, keep_samples=keep_samples)
+        for kind in (*maps, *(["save-samples"] if keep_samples else [])):
+            if self.samples == 1:
+                raise FlowkitError(f"--{kind} is made of samples: expected --samples 2 or more, got 1")
+
     def load(self) -> ConditionalFlow:
-        """See `Work.load`."""
+        """See `Task.load`."""
         return load_binary(self.model).to(self.device)
 
-    def settings(self) -> Record:
-        """See `Work.settings`."""
+    def settings(self) -> dict[str, Any]:
+        """See `Task.settings`."""
         drawn = check_sampling(self.decision, self.temperature, self.samples, self.seed)
         return {
             "task": "binarize",
@@ -127,20 +141,20 @@ class Binarizing(Work):
             "samples": self.samples,
             "decision": {None: "mode", 0.5: "mean"}.get(drawn.threshold, drawn.threshold),
             "bits": self.bits,
-            **(
-                {"likelihood": True} if self.likelihood else {}
-            ),  # results without it are not done for one with
-            **self._low(),
+            **({"likelihood": True} if self.likelihood else {}),  # a page that was scored serves without, too
+            **self._precision(),
         }
 
-    def do(self, flow: ConditionalFlow, picture: Picture, sheet: Sheet, progress: Progress) -> Record:
-        """See `Work.do`."""
+    def do(self, flow: ConditionalFlow, picture: Picture, sheet: Sheet, progress: Progress) -> Fields:
+        """See `Task.do`."""
         page = binarize(
             picture,
             model=flow,
             decision=self.decision,
             likelihood=self.likelihood,
-            **self._common(sheet, progress),
+            keep_samples=bool(sheet.samples),
+            progress=progress,
+            **self._options(),
         )
         if "probability" in sheet.maps:
             page.save_probability(sheet.maps["probability"], bits=self.bits)
@@ -152,56 +166,73 @@ class Binarizing(Work):
         return {**_size(page.binary.shape, page.dpi), **_doubt(page), "notes": page.notes}
 
 
-@dataclass(frozen=True)
-class Upscaling(Work):
-    """Pages made larger.
+@dataclass(frozen=True, kw_only=True)
+class Upscale(Task):
+    """Pages made larger; see `flowkit.pages.upscale` for the options.
 
     Attributes:
-        focus: whether what is far from ink is enlarged without the model.
+        focus: whether pixels that are far from ink are enlarged without the model.
         binarize: whether the result is the ink of the enlarged page.
-        ink: the model that either of them uses.
+        ink_model: the model that either of them uses.
     """
 
+    model: str = "super-resolve-x4"
     focus: bool = False
     binarize: bool = False
-    ink: str = "binarize"
+    ink_model: str = "binarize"
+
+    @property
+    def suffixes(self) -> tuple[str, ...]:
+        """See `Task.suffixes`."""
+        return SUFFIXES if self.binarize else PHOTO_SUFFIXES
 
     def load(self) -> ConditionalFlow:
-        """See `Work.load`."""
+        """See `Task.load`."""
         if self._needs_ink:
-            _ink_model(self.ink, self.device)
+            _ink_model(self.ink_model, self.device)
         return load_continuous(self.model).to(self.device)
 
-    def settings(self) -> Record:
-        """See `Work.settings`."""
+    def settings(self) -> dict[str, Any]:
+        """See `Task.settings`."""
         drawn = check_sampling(None, self.temperature, self.samples, self.seed)
         return {
             "task": "upscale",
             "seed": self.seed,
             "temperature": drawn.temperature,
             "samples": self.samples,
-            **{name: True for name in ("focus", "binarize") if getattr(self, name)},
-            **self._low(),
-            **({"ink_model_sha256": identity(locate(self.ink))["sha256"]} if self._needs_ink else {}),
+            "focus": self.focus,
+            "binarize": self.binarize,
+            **self._precision(),
+            **({"ink_model_sha256": digest(locate(self.ink_model))} if self._needs_ink else {}),
         }
 
-    def do(self, flow: ConditionalFlow, picture: Picture, sheet: Sheet, progress: Progress) -> Record:
-        """See `Work.do`."""
-        ink = _ink_model(self.ink, self.device) if self._needs_ink else None
+    def do(self, flow: ConditionalFlow, picture: Picture, sheet: Sheet, progress: Progress) -> Fields:
+        """See `Task.do`."""
+        ink = _ink_model(self.ink_model, self.device) if self._needs_ink else None
         page = upscale(
-            picture, model=flow, focus=ink if self.focus else None, **self._common(sheet, progress)
+            picture,
+            model=flow,
+            focus=ink if self.focus else None,
+            keep_samples=bool(sheet.samples),
+            progress=progress,
+            **self._options(),
         )
         if page.samples is not None:
             for path, sample in zip(sheet.samples, page.samples, strict=True):
                 write_picture(path, sample, page.dpi)
-        record = {**_size(page.image.shape, page.dpi), "notes": page.notes}
+        said = {**_size(page.image.shape, page.dpi), "notes": page.notes}
         if not self.binarize or ink is None:
             page.save(sheet.out)
-            return record
+            return said
         large = Picture(page.image.reshape(*page.image.shape[:2], -1), page.dpi)
         found = binarize(large, model=ink, memory=self.memory, precision=self.precision)
         found.save(sheet.out)
-        return {**record, "ink": float(found.binary.mean())}
+        return {**said, "ink": float(found.binary.mean())}
+
+    def located(self) -> Task:
+        """See `Task.located`."""
+        ink = str(locate(self.ink_model).resolve()) if self._needs_ink else self.ink_model
+        return replace(self, model=str(locate(self.model).resolve()), ink_model=ink)
 
     @property
     def _needs_ink(self) -> bool:
@@ -213,59 +244,25 @@ def _ink_model(name: str, device: str) -> ConditionalFlow:
     return load_binary(name).to(device)
 
 
-def _as_it_is(sheet: Sheet) -> AbstractContextManager[tuple[Sheet, Callable[[str], str]]]:
-    return nullcontext((sheet, str))
-
-
-def _attempt(page: PageWork, bring: Bring, sheet: Sheet, progress: Progress) -> Record:
-    """Do a page, whatever happens."""
-    began = time.perf_counter()
-    record: Record = {}
-    named: Callable[[str], str] = str
-    try:
-        with bring(sheet) as (sheet, named):
-            if sheet.source.is_file():
-                record |= identity(sheet.source)
-            record |= {"status": "done", **page(sheet, progress)}
-    except (ImageError, OutputError) as error:  # they name the file
-        record |= failure(str(error))
-    except FlowkitError as error:
-        record |= failure(f"{sheet.name}: {error}")
-    except MemoryError:
-        record |= failure(f"{sheet.name}: does not fit into memory")
-    except Exception as error:  # whatever it is, it is no reason to stop before the next page
-        record |= failure(f"{sheet.name}: {type(error).__name__}: {error}")
-    if "error" in record:
-        record["error"] = named(record["error"])
-    record["seconds"] = round(time.perf_counter() - began, 3)
-    record["finished"] = datetime.now(UTC).isoformat(timespec="seconds")
-    return record
-
-
-def failure(error: str) -> Record:
-    """What a record says of a page that cannot be done."""
-    return {"status": "failed", "error": error}
-
-
-def _size(shape: tuple[int, ...], dpi: Dpi) -> Record:
+def _size(shape: tuple[int, ...], dpi: Dpi) -> Fields:
     return {"width": shape[1], "height": shape[0], "dpi": dpi}
 
 
-def _doubt(page: Page) -> Record:
-    """Ink, and figures of doubt, null where nothing was drawn or asked for."""
-    doubt: Record = {
+def _doubt(page: Page) -> Fields:
+    """Ink, and figures of doubt, None where nothing was drawn or asked for."""
+    said: Fields = {
         "ink": float(page.binary.mean()),
         "bits_per_dim": _finite(page.bits_per_dim),
         "mean_entropy": page.mean_entropy,
-        "review": None,
-        "worst_tiles": [],
     }
     if page.review is not None:
-        doubt["review"] = page.review.score
-        for part, _ in zip(page.review.worst(), range(WORST_TILES), strict=False):
-            box = [part.cols.start, part.rows.start, part.cols.stop, part.rows.stop]
-            doubt["worst_tiles"].append({"score": part.score, "box": box})
-    return doubt
+        worst = zip(page.review.worst(), range(WORST_TILES), strict=False)
+        said["review"] = page.review.score
+        said["worst_tiles"] = [
+            {"score": part.score, "box": [part.cols.start, part.rows.start, part.cols.stop, part.rows.stop]}
+            for part, _ in worst
+        ]
+    return said
 
 
 def _finite(value: float | None) -> float | None:

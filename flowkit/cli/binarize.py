@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import argparse
 
-from flowkit.batch.tasks import Binarizing, Record
+from flowkit.batch import Binarize
 from flowkit.cli.options import positive
-from flowkit.cli.pages import add_places, add_run, common, described, run
-from flowkit.cli.planning import Verb
-from flowkit.errors import FlowkitError
+from flowkit.cli.pages import add_places, add_run, run_batch, shared
 from flowkit.images.writer import SUFFIXES
 
 SAMPLES = 16
-"""What is drawn for results that take samples."""
+"""How many samples are drawn for results that are made of them."""
 
 _FROM_SAMPLES = ("probability", "uncertainty", "save_samples", "html", "threshold")
 
@@ -68,22 +66,11 @@ def binarize(args: argparse.Namespace) -> int:
     """Binarize every input."""
     many = args.decision == "mean" or any(getattr(args, name) not in (None, False) for name in _FROM_SAMPLES)
     args.samples = args.samples or (SAMPLES if many else 1)
-    for name in ("probability", "uncertainty", "save_samples"):
-        if getattr(args, name) is not None and args.samples == 1:
-            raise FlowkitError(
-                f"--{name.replace('_', '-')} is made of samples: expected --samples 2 or more, got 1"
-            )
-    work = Binarizing(
-        **common(args),
+    task = Binarize(
+        **shared(args),
         decision=args.threshold if args.threshold is not None else args.decision,
         bits=args.bits,
         likelihood=args.likelihood,
     )
     maps = {"probability": args.probability, "uncertainty": args.uncertainty}
-    given = {kind: path for kind, path in maps.items() if path is not None}
-    return run(args, Verb(work, SUFFIXES, given, _describe))
-
-
-def _describe(record: Record) -> str:
-    text = f"{described(record)}, {100 * record['ink']:.1f} % ink"
-    return text if record["review"] is None else f"{text}, review score {record['review']:.3f}"
+    return run_batch(args, task, maps={kind: place for kind, place in maps.items() if place is not None})

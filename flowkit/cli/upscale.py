@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import argparse
 
-from flowkit.batch.tasks import Record, Upscaling
-from flowkit.checkpoint import locate
+from flowkit.batch import Upscale
 from flowkit.cli.options import positive
-from flowkit.cli.pages import add_places, add_run, common, described, run
-from flowkit.cli.planning import Verb
-from flowkit.images.writer import PHOTO_SUFFIXES, SUFFIXES
+from flowkit.cli.pages import add_places, add_run, run_batch, shared
+from flowkit.images.writer import PHOTO_SUFFIXES
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -49,11 +47,5 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def upscale(args: argparse.Namespace) -> int:
     """Enlarge every input."""
-    ink = str(locate(args.ink_model).resolve()) if args.focus or args.binarize else args.ink_model
-    work = Upscaling(**common(args), focus=args.focus is not None, binarize=args.binarize, ink=ink)
-    return run(args, Verb(work, SUFFIXES if args.binarize else PHOTO_SUFFIXES, {}, _describe))
-
-
-def _describe(record: Record) -> str:
-    text = described(record)
-    return f"{text}, {100 * record['ink']:.1f} % ink" if "ink" in record else text
+    ink = {"binarize": args.binarize, "ink_model": args.ink_model}
+    return run_batch(args, Upscale(**shared(args), focus=args.focus is not None, **ink))

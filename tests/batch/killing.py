@@ -19,14 +19,14 @@ def import_deadly(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     name = f"deadly_{next(_NUMBERS)}.py"  # a module is imported once
     Path(name).write_text(
         "import os, signal\n"
-        "from flowkit.batch import work\n"
-        "read = work.read\n"
+        "from flowkit.batch import page_work\n"
+        "read = page_work.read\n"
         "def deadly(path, **options):\n"
         "    if path.name == 'deadly.png':\n"
         "        os.kill(os.getpid(), signal.SIGKILL)\n"
         "    return read(path, **options)\n"
-        "if work.read.__module__ != __name__ and os.environ.get('DEADLY') != str(os.getpid()):\n"
-        "    work.read = deadly\n"
+        "if page_work.read.__module__ != __name__ and os.environ.get('DEADLY') != str(os.getpid()):\n"
+        "    page_work.read = deadly\n"
     )
     monkeypatch.setenv("DEADLY", str(os.getpid()))
     return ["--jobs", "2", "--import", name]

@@ -32,8 +32,10 @@ class Place:
         return {k: self.fs.cat_file(v) for k, v in names.items() if not k.startswith("report.")}
 
     def report(self) -> list[dict[str, Any]]:
-        lines = self.fs.cat_file(f"{self.root}/report.jsonl").decode().splitlines()
-        return [json.loads(line) for line in lines]
+        """The lines about pages; those about documents are left out."""
+        text = self.fs.cat_file(f"{self.root}/report.jsonl").decode()
+        lines = [json.loads(line) for line in text.splitlines()]
+        return [line for line in lines if line["status"] != "bound"]
 
 
 Places = Callable[[str, str], Place]

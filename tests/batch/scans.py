@@ -29,4 +29,6 @@ def tree(folder: str | Path) -> dict[str, bytes]:
 
 
 def report(folder: str = "out") -> list[dict[str, Any]]:
-    return [json.loads(line) for line in Path(folder, "report.jsonl").read_text().splitlines()]
+    """The lines about pages; those about documents are left out."""
+    lines = [json.loads(line) for line in Path(folder, "report.jsonl").read_text().splitlines()]
+    return [line for line in lines if line["status"] != "bound"]

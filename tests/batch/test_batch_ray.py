@@ -17,9 +17,9 @@ from flowkit.cli import main
 
 DEADLY = """
 import os, pathlib, signal
-from flowkit.batch import work
+from flowkit.batch import page_work
 
-read = work.read
+read = page_work.read
 
 
 def deadly(path, **options):
@@ -30,7 +30,7 @@ def deadly(path, **options):
     return read(path, **options)
 
 
-work.read = deadly
+page_work.read = deadly
 """
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import io
 import os
 import sys
@@ -27,9 +28,11 @@ def test_a_folder_keeps_its_tree(folder: Path, binarize: Callable[..., int]) -> 
     assert records[0]["input"] == "scans/1.png"
     assert records[0]["recipe"] == "tiny"
     assert records[0]["dpi"] == [300, 300]
-    assert {"sha256", "model_sha256", "seed", "temperature", "samples", "decision", "seconds"} <= records[
-        0
-    ].keys()
+    settings = records[0]["settings"]
+    assert {"task", "model_sha256", "seed", "temperature", "samples", "decision"} <= settings.keys()
+    data = Path("out/1.png").read_bytes()
+    digest = hashlib.sha256(data).hexdigest()
+    assert records[0]["files"] == {"result": {"path": "1.png", "bytes": len(data), "sha256": digest}}
 
 
 def test_patterns_and_lists(

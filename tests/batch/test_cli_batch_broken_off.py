@@ -17,7 +17,7 @@ PAGE_ENDS = [
     ("flowkit.batch.report.Report.add", True),
     ("PIL.Image.Image.save", True),
 ]
-BINDING_ENDS = [("flowkit.batch.loop.bind", False), ("flowkit.batch.loop.bind", True)]
+BINDING_ENDS = [("flowkit.batch.pending.bind", False), ("flowkit.batch.pending.bind", True)]
 ENDS = [
     *[(suffix, *end) for suffix in ("png", "tif", "pdf") for end in PAGE_ENDS],
     *[(suffix, *end) for suffix in ("tif", "pdf") for end in BINDING_ENDS],
@@ -60,9 +60,10 @@ def test_two_runs_do_not_write_to_one_folder(
     folder: Path, binarize: Callable[..., int], capsys: pytest.CaptureFixture[str]
 ) -> None:
     from flowkit.batch.report import opened
+    from flowkit.batch.storage import Storage
 
     Path("out").mkdir()
-    with opened(Path("out")):
+    with opened(Path("out"), Path("out"), Storage()):
         assert binarize("scans", "-o", "out") == 2
     assert capsys.readouterr().err == "flowkit: out: another run is writing to this folder\n"
     assert binarize("scans", "-o", "out") == 0

@@ -16,8 +16,8 @@ from scans import scan, tree
 
 from flowkit.batch.plan import Sheet
 from flowkit.batch.remote import report_upload, store
-from flowkit.batch.remote.placeholders import AtHand, Mirror
-from flowkit.errors import OutputError
+from flowkit.batch.remote.placeholders import FetchedPages, Mirror
+from flowkit.errors import FlowkitError, ImageError, OutputError
 
 
 @pytest.fixture
@@ -111,25 +111,30 @@ def test_on_another_machine_nothing_is_left(place: Places, folder: Path, tempora
     scans, out = place("memory://", "scans"), place("memory://", "out")
     scans.take("scans")
     mirror = Mirror(folder / "elsewhere")
-    bring = AtHand(mirror)
+    bring = FetchedPages(mirror)
     for page in (0, 1):
         sheet = Sheet(mirror.path(f"{scans.url}/book.tif"), page, mirror.path(f"{out.url}/{page}.tif"))
-        with bring(sheet) as (local, named):
+        with bring(sheet) as local:
             assert local.source.read_bytes() == Path("scans/book.tif").read_bytes()
-            assert named(local.name) == f"{scans.url}/book.tif: page {page + 1}"
-            assert named(str(local.out)) == f"{out.url}/{page}.tif"
             local.out.parent.mkdir(parents=True)
             local.out.write_bytes(b"page %d" % page)
         [kept] = temporary.iterdir()
     scans.write("book.tif", b"another")
     with (
         pytest.raises(OutputError, match=f"^{out.url}/1.tif: cannot be written"),
-        bring(sheet) as (local, named),
+        bring(sheet) as local,
     ):
         assert local.source.read_bytes() == b"another"
         assert not kept.exists()
     assert out.tree() == {"0.tif": b"page 0", "1.tif": b"page 1"}
-    del bring, named
+    with (
+        pytest.raises(ImageError, match=f"^{scans.url}/book.tif and {out.url}/1.tif$"),
+        bring(sheet) as local,
+    ):
+        raise ImageError(f"{local.source} and {local.out}")
+    with pytest.raises(FlowkitError, match=f"^RuntimeError: {out.url}/1.tif$"), bring(sheet) as local:
+        raise RuntimeError(local.out)
+    del bring
     gc.collect()
     assert list(temporary.iterdir()) == []
 

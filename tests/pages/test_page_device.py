@@ -6,13 +6,13 @@ from pathlib import Path
 
 import pytest
 
-from flowkit.batch.tasks import Binarizing, Upscaling
+from flowkit.batch import Binarize, Upscale
 from flowkit.cli import main
 
 
 def test_models_go_where_they_are_told(ink_checkpoint: Path) -> None:
-    binarizing = Binarizing(str(ink_checkpoint), device="meta").load()
-    upscaling = Upscaling("super-resolve-x2", device="meta").load()
+    binarizing = Binarize(model=str(ink_checkpoint), device="meta").load()
+    upscaling = Upscale(model="super-resolve-x2", device="meta").load()
     for model in (binarizing, upscaling):
         assert {parameter.device.type for parameter in model.parameters()} == {"meta"}
 

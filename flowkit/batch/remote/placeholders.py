@@ -13,6 +13,7 @@ from pathlib import Path
 
 from flowkit.batch.plan import Sheet
 from flowkit.batch.remote import store
+from flowkit.errors import FlowkitError
 from flowkit.files import make_folder
 
 WORK = "work"
@@ -58,7 +59,20 @@ class Mirror:
         return self.named(str(path))
 
 
-class AtHand:
+@contextmanager
+def named_by(named: Callable[[str], str]) -> Iterator[None]:
+    """Raise an error of the block anew, with the names that files have for their user."""
+    try:
+        yield
+    except FlowkitError as error:
+        raise type(error)(named(str(error))) from None
+    except MemoryError:
+        raise
+    except Exception as error:
+        raise FlowkitError(named(f"{type(error).__name__}: {error}")) from error
+
+
+class FetchedPages:
     """Brings the files of pages to this process, one page after another.
 
     A source that holds several pages is kept until another one is wanted, so that it is not fetched for each
@@ -71,14 +85,15 @@ class AtHand:
     def __init__(self, mirror: Mirror) -> None:
         self.mirror = mirror
         self._key: object = None
-        self._drop: weakref.finalize[..., AtHand] | None = None
+        self._drop: weakref.finalize[..., FetchedPages] | None = None
         self._kept = mirror
 
     @contextmanager
-    def __call__(self, sheet: Sheet) -> Iterator[tuple[Sheet, Callable[[str], str]]]:
-        """A page whose files are on this machine, and what turns their paths in messages into URLs.
+    def __call__(self, sheet: Sheet) -> Iterator[Sheet]:
+        """Give a page whose files are on this machine.
 
-        When the block ends without an error, what it wrote is put where it belongs, the result last.
+        When the block ends without an error, what it wrote is put where it belongs, the result last. An error
+        of the block names files by their URLs.
 
         Raises:
             ImageError: the source cannot be fetched.
@@ -95,13 +110,15 @@ class AtHand:
                 out=self._moved(sheet.out, here),
                 maps={kind: self._moved(path, here) for kind, path in sheet.maps.items()},
                 samples=tuple(self._moved(path, here) for path in sheet.samples),
+                title=sheet.input,
             )
             if source is here and self.mirror.holds(sheet.source):
                 _fetch(self.mirror.url(sheet.source), local.source)
-            yield local, lambda text: self.mirror.named(source.named(here.named(text)))
-            for there, path in reversed(list(zip(sheet.files, local.files, strict=True))):
-                if self.mirror.holds(there):
-                    store.put(path, self.mirror.url(there))
+            with named_by(lambda text: self.mirror.named(source.named(here.named(text)))):
+                yield local
+            for kind, place in reversed(sheet.files.items()):
+                if self.mirror.holds(place):
+                    store.put(local.files[kind], self.mirror.url(place))
 
     def _keep(self, sheet: Sheet) -> Mirror:
         """Where the source is, which is fetched where it is another one, or has changed."""

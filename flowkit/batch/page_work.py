@@ -1,0 +1,71 @@
+"""The work on one page: its file is read, the task done, and whatever happens becomes part of a record."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from flowkit.batch.file_identity import digest, identity
+from flowkit.batch.plan import Sheet
+from flowkit.batch.storage import Staging
+from flowkit.batch.tasks import Fields, Progress, Task
+from flowkit.errors import FlowkitError, ImageError, OutputError
+from flowkit.files import make_folder
+from flowkit.flow import ConditionalFlow
+from flowkit.images.reader import read
+
+PageWork = Callable[[Sheet, Progress], Fields]
+"""Does a page, and returns what there is to say of it: an error, if it failed. It raises nothing."""
+
+
+@dataclass(frozen=True)
+class TaskOnPages:
+    """A task with its model loaded, which does a page whenever it is called; a `PageWork`.
+
+    Attributes:
+        task: the task.
+        flow: its model.
+        staging: how the files of a page come to this process.
+    """
+
+    task: Task
+    flow: ConditionalFlow
+    staging: Staging
+
+    def __call__(self, sheet: Sheet, progress: Progress) -> Fields:
+        """Do a page."""
+        began = time.perf_counter()
+        said: Fields = {}
+        try:
+            with self.staging(sheet) as local:
+                if local.source.is_file():
+                    said |= identity(local.source)
+                said |= self._done(local, progress)
+        except (ImageError, OutputError) as error:  # they name the file
+            said |= failure(str(error))
+        except FlowkitError as error:
+            said |= failure(f"{sheet.name}: {error}")
+        except MemoryError:
+            said |= failure(f"{sheet.name}: does not fit into memory")
+        except Exception as error:  # whatever it is, it is no reason to stop before the next page
+            said |= failure(f"{sheet.name}: {type(error).__name__}: {error}")
+        said["seconds"] = round(time.perf_counter() - began, 3)
+        said["finished"] = datetime.now(UTC).isoformat(timespec="seconds")
+        return said
+
+    def _done(self, sheet: Sheet, progress: Progress) -> Fields:
+        picture = read(sheet.source, page=sheet.page, max_pixels=self.task.max_pixels)
+        for path in sheet.files.values():
+            make_folder(path.parent)
+        said = self.task.do(self.flow, picture, sheet, progress)
+        files = {
+            kind: {"bytes": path.stat().st_size, "sha256": digest(path)} for kind, path in sheet.files.items()
+        }
+        return {"status": "done", **said, "files": files}
+
+
+def failure(error: str) -> Fields:
+    """Return what a record says of a page that cannot be done."""
+    return {"status": "failed", "error": error}

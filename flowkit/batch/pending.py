@@ -1,0 +1,141 @@
+"""The pages of a batch that are not done yet: they are done, written down, and bound into documents."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from flowkit.batch.file_identity import digest
+from flowkit.batch.page_work import failure
+from flowkit.batch.plan import RESULT, Document, Sheet
+from flowkit.batch.planning import Plan
+from flowkit.batch.record import Record
+from flowkit.batch.report import Report
+from flowkit.batch.tasks import Fields
+from flowkit.errors import ImageError, OutputError
+from flowkit.files import DRAFTS
+from flowkit.images.multipage import bind
+
+WorkThrough = Callable[[Sequence[Sheet]], Iterator[tuple[Sheet, Fields]]]
+"""Does pages, in whatever order; what there is to say of each as it is ready."""
+
+
+class Pending:
+    """The pages of a plan that are not done yet.
+
+    A page is done if all of its files are as they were written, and the report says that they were made from
+    this input with these settings.
+
+    Args:
+        plan: what is to be there in the end.
+        report: what was done by runs before.
+        settings: what results depend on, as it stands in the report.
+        labels: more that is to stand there.
+        overwrite: do everything anew.
+
+    Attributes:
+        sheets: the pages that are left.
+        total: how many there are, done ones too.
+        kept: how many were there before any report.
+        unbound: documents that are not written yet.
+        problems: inputs that hold no page.
+        folder: the folder of the results.
+        is_folder: whether results are named by it alone.
+        storage: of all files.
+    """
+
+    def __init__(
+        self,
+        plan: Plan,
+        report: Report,
+        settings: Mapping[str, Any],
+        labels: Mapping[str, Any],
+        *,
+        overwrite: bool,
+    ) -> None:
+        self.problems = plan.problems
+        self.folder = plan.folder
+        self.is_folder = plan.is_folder
+        self.storage = report.storage
+        self.report = report
+        self.settings = settings
+        self.labels = labels
+        self.total = sum(len(document.sheets) for document in plan.documents)
+        self.kept = 0
+        self.sheets: list[Sheet] = []
+        self.unbound: dict[Path, Document] = {}
+        self._left: dict[Path, int] = {}
+        keep = plan.is_folder and not report.before and not overwrite
+        for document in plan.documents:
+            if keep and all(path.is_file() for path in document.files()):
+                self._keep(document)
+                continue
+            bound = not overwrite and report.is_bound(document)
+            left = list(document.sheets) if overwrite else self._left_of(document, bound)
+            self.sheets += left
+            if document.out is None:
+                continue
+            if left or not bound:
+                self.unbound[document.out] = document
+                self._left[document.out] = len(left)
+            elif document.parts.exists():  # of a run that was killed when it had bound them
+                self.storage.forget(document)
+        files = [path for sheet in self.sheets for path in (*sheet.files.values(), sheet.result)]
+        _remove_drafts({path.parent for path in (*files, *self.unbound)})
+
+    def records(self, work_through: WorkThrough) -> Iterator[Record]:
+        """Do what is left: the record of every page as it is ready, and of every document.
+
+        Raises:
+            FlowkitError: the model cannot be loaded, or the report cannot be written.
+        """
+        for out in [out for out, left in self._left.items() if not left]:
+            yield self._bind(self.unbound[out])
+        if not self.sheets:
+            return
+        for sheet, said in work_through(self.sheets):
+            yield self.report.add(sheet, {**self.labels, "settings": self.settings, **said})
+            if sheet.document is not None and said["status"] == "done":
+                self._left[sheet.document] -= 1
+                if not self._left[sheet.document]:
+                    yield self._bind(self.unbound[sheet.document])
+
+    def _keep(self, document: Document) -> None:
+        for sheet in document.sheets:
+            self.report.add(sheet, {"status": "kept"})
+        if document.out is not None:
+            self.report.add_document(document, {"status": "kept"})
+        self.kept += len(document.sheets)
+
+    def _left_of(self, document: Document, bound: bool) -> list[Sheet]:
+        done = [self.report.is_done(sheet, self.settings, bound=bound) for sheet in document.sheets]
+        if bound and not all(done):
+            return list(document.sheets)  # its pages are parts of a document that is to be replaced
+        return [sheet for sheet, is_done in zip(document.sheets, done, strict=True) if not is_done]
+
+    def _bind(self, document: Document) -> Record:
+        assert document.out is not None
+        try:
+            with self.storage.binding(document):
+                bind(document.out, [sheet.out for sheet in document.sheets])
+                file = {"bytes": document.out.stat().st_size, "sha256": digest(document.out)}
+        except (ImageError, OutputError) as error:
+            return self.report.add_document(document, {**self.labels, **failure(str(error))})
+        record = self.report.add_document(
+            document, {**self.labels, "settings": self.settings, "status": "bound", "files": {RESULT: file}}
+        )
+        del self.unbound[document.out]
+        self.storage.forget(document)
+        return record
+
+
+def _remove_drafts(folders: set[Path]) -> None:
+    """Remove the drafts of a run that was killed."""
+    for folder in folders:
+        for draft in folder.glob(DRAFTS):
+            if draft.is_dir():
+                shutil.rmtree(draft, ignore_errors=True)
+            else:
+                draft.unlink(missing_ok=True)

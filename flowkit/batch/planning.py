@@ -1,0 +1,127 @@
+"""Planning: what goes where in a batch, and what is known to fail, before the work begins."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+from typing import NamedTuple
+
+from flowkit.batch.inputs import find, is_many, is_there
+from flowkit.batch.job import BatchJob
+from flowkit.batch.plan import PARTS, Document, Places, check, parts_of, plan_document
+from flowkit.batch.storage import Storage
+from flowkit.errors import FlowkitError, OutputError
+from flowkit.images.reader import check_there
+from flowkit.images.writer import check_output
+
+MAPS = (".png", ".tif", ".tiff")
+"""Suffixes of files that are written beside the pages."""
+
+
+class Plan(NamedTuple):
+    """What goes where.
+
+    Attributes:
+        documents: the pages.
+        folder: for the results; where `out` is a file, the one that it is in.
+        report: the folder of the report; None where there is none.
+        is_folder: whether `out` is a folder.
+        problems: inputs that stand for no page at all, a line each.
+    """
+
+    documents: list[Document]
+    folder: Path
+    report: Path | None
+    is_folder: bool
+    problems: list[str]
+
+
+def planned(job: BatchJob, storage: Storage) -> Plan:
+    """Plan a batch.
+
+    Raises:
+        FlowkitError: an option cannot be used, or no input is there.
+        ImageError: the only input is not there.
+        OutputError: results cannot be written, or would overwrite one another or an input.
+    """
+    job.task.check(job.maps, keep_samples=job.save_samples is not None)
+    if job.format is not None and f".{job.format}" not in job.task.suffixes:
+        known = ", ".join(suffix.removeprefix(".") for suffix in job.task.suffixes)
+        raise FlowkitError(f'format "{job.format}", expected one of {known}')
+    inputs = [storage.input(os.fspath(text)) for text in job.inputs]
+    if not inputs:
+        raise FlowkitError("inputs: expected one or more files, folders or patterns, got none")
+    if not is_many(inputs):
+        check_there(Path(inputs[0]))  # before anything about OUT: it is the first thing that was typed
+    out = storage.output(os.fspath(job.out))
+    maps = {kind: storage.output(os.fspath(place)) for kind, place in job.maps.items()}
+    samples = None if job.save_samples is None else storage.output(os.fspath(job.save_samples))
+    places = Places(out, maps, samples)
+    if _is_folder(job, out, inputs):
+        return _into_folders(job, storage, inputs, places)
+    return _into_files(job, storage, Path(inputs[0]), places)
+
+
+def _into_files(job: BatchJob, storage: Storage, source: Path, places: Places) -> Plan:
+    if job.html:
+        raise OutputError(f"--html needs a folder for the results, and {places.out} is a file")
+    check_output(places.out, suffixes=job.task.suffixes)
+    for path in places.maps.values():
+        check_output(path, suffixes=MAPS)
+    if places.samples is not None:
+        check_output(places.samples, suffixes=job.task.suffixes)
+    document = plan_document(
+        source,
+        storage.page_counts([source])[source],
+        places,
+        samples=job.task.samples,
+        parts=parts_of(places.out),
+        title=storage.named(str(source)),
+    )
+    check([document], true_name=storage.true_name)
+    for path in places.all:
+        storage.check_folder(path.parent)
+    return Plan([document], places.out.parent, document.parts if document.out else None, False, [])
+
+
+def _into_folders(job: BatchJob, storage: Storage, inputs: list[str], folders: Places) -> Plan:
+    for folder in folders.all:
+        storage.check_folder(folder)
+    found, problems = find(inputs, stdin=_listed, leave_out=folders.all, storage=storage)
+    problems = [storage.named(problem) for problem in (*storage.problems, *problems)]
+    if not any(is_there(file.source) for file in found):
+        missing = [f"{storage.named(str(file.source))}: no such file" for file in found]
+        raise FlowkitError("\n".join(problems + missing))
+    pages = storage.page_counts(file.source for file in found)
+    documents = [
+        plan_document(
+            file.source,
+            pages[file.source],
+            folders.below(file.place, f".{job.format or 'png'}"),
+            samples=job.task.samples,
+            parts=folders.out / PARTS / file.place,
+            title=storage.named(str(file.source)),
+        )
+        for file in found
+    ]
+    check(documents, true_name=storage.true_name)
+    return Plan(documents, folders.out, folders.out, True, problems)
+
+
+def _is_folder(job: BatchJob, out: Path, inputs: list[str]) -> bool:
+    """Whether OUT is one."""
+    if out.is_dir() or os.fspath(job.out).endswith((os.sep, "/")):
+        return True
+    called_like_a_file = out.suffix.lower() in job.task.suffixes
+    if is_many(inputs):
+        if called_like_a_file and not out.exists():
+            raise OutputError(f"{out}: is called like a file, expected a folder for what may be many pages")
+        return True
+    if job.format is not None and called_like_a_file:
+        raise OutputError(f"{out}: --format is for folders; a file's format is its suffix")
+    return job.format is not None
+
+
+def _listed() -> bytes:
+    return sys.stdin.buffer.read()

@@ -1,0 +1,120 @@
+"""The storage of a batch: where its files are, and what has to be done to read and write them."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import AbstractContextManager, nullcontext, suppress
+from pathlib import Path
+from types import TracebackType
+
+from flowkit.batch.file_identity import digest
+from flowkit.batch.plan import Document, Sheet
+from flowkit.errors import ImageError
+from flowkit.images.reader import count_pages
+from flowkit.images.writer import check_folder
+
+Staging = Callable[[Sheet], AbstractContextManager[Sheet]]
+"""Stages a page: gives it with files of the machine that works on it, and takes results to their places."""
+
+
+class Storage:
+    """The files of this machine, read and written where they are.
+
+    A subclass may keep files elsewhere. It gives paths for them, by which everything is planned; an error
+    that leaves its block as a context manager names the files as their user did.
+
+    Attributes:
+        problems: inputs that cannot be worked on, a line each, after `input`.
+    """
+
+    problems: Sequence[str] = ()
+
+    def __enter__(self) -> Storage:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: object, trace: TracebackType | None) -> None:
+        pass
+
+    def input(self, text: str) -> str:
+        """Return the path, or the pattern of paths, of an input that may be a file, a folder or a pattern."""
+        return text
+
+    def path_in_store(self, text: str) -> str:
+        """Return the path of an input within the store that holds it."""
+        return text
+
+    def output(self, text: str) -> Path:
+        """Return the path of a place for results, a file or a folder, and of all that is at or below it."""
+        return Path(text)
+
+    def named(self, text: str) -> str:
+        """Return a path, or a message with some in it, with files as their user named them."""
+        return text
+
+    def page_counts(self, sources: Iterable[Path]) -> dict[Path, int]:
+        """Count the pages of every source; of one that cannot be read 1, whose reading fails and says why."""
+        return {source: self._count(source) for source in sources}
+
+    def true_name(self, path: Path) -> str:
+        """Return one name for a file, however its path is written."""
+        return os.path.realpath(path)
+
+    def check_folder(self, folder: Path) -> None:
+        """Raise OutputError unless a file can be made in a folder, or the folder where that would be made."""
+        check_folder(folder if folder.exists() else folder.parent)
+
+    def relative(self, path: Path, folder: Path) -> str:
+        """Return a path relative to a folder; the whole of it where there is no such thing."""
+        try:
+            return os.path.relpath(path, folder)
+        except ValueError:  # on another drive
+            return str(path)
+
+    def digest(self, path: Path) -> str:
+        """Return the SHA-256 of a file. Raises OSError or ImageError where it cannot be read."""
+        return digest(path)
+
+    def fetched(self, name: str) -> AbstractContextManager[Path]:
+        """Give a file to read, by its path or its user's name for it. Raises ImageError where it cannot."""
+        return nullcontext(Path(name))
+
+    def staging(self) -> Callable[[], Staging]:
+        """Return what makes a `Staging` in the process that works on pages; it travels there."""
+        return _in_place
+
+    def put(self, path: Path) -> None:
+        """Take a file that was written to its place. Raises OutputError where it cannot."""
+
+    def reporting(self, report: Path) -> AbstractContextManager[None]:
+        """While the block appends to a report that is there, or is made, keep it at its place."""
+        return nullcontext()
+
+    def binding(self, document: Document) -> AbstractContextManager[None]:
+        """Give the pages of a document for the block to bind, and take what it writes to its place.
+
+        Raises:
+            ImageError: a page cannot be read.
+            OutputError: the document cannot be written.
+        """
+        return nullcontext()
+
+    def forget(self, document: Document) -> None:
+        """Remove the pages that wait to be bound into a document, and folders that this leaves empty."""
+        shutil.rmtree(document.parts, ignore_errors=True)
+        with suppress(OSError):
+            for folder in document.parts.parents:
+                if folder == document.folder:
+                    break
+                folder.rmdir()  # until one that is not empty
+
+    def _count(self, source: Path) -> int:
+        try:
+            return count_pages(source)
+        except ImageError:
+            return 1
+
+
+def _in_place() -> Staging:
+    return nullcontext
