@@ -75,6 +75,11 @@ SENTENCES = [
     (SUPER_RESOLVE, "(at full resolution: {cer[high resolution]:.1f} %)"),
     (COLLECTION, "took {page[peak MB]:,.0f} MB where 2,000 MB were allowed"),
     (COLLECTION, "and {page[peak MB on the device]:,.0f} MB on the GPU"),
+    (PERFORMANCE, "| {ours:.3g} s | {naive:.3g} s |"),
+    (PERFORMANCE, "| {graph:.0f} ms | {launched:.1f} s |"),
+    (PERFORMANCE, "16 steps a level | {kept[16]:.0f} MiB | {kept[naive]:,.0f} MiB |"),
+    (PERFORMANCE, "64 steps a level | {kept[64]:.0f} MiB |"),
+    (PERFORMANCE, "two cores: peak memory | {whole[peak MB]:.0f} MB |"),
     (PERFORMANCE, "one sample is {times[1 sample]:.1f} times as fast as the naive way, 64 samples"),
     (PERFORMANCE, "64 samples {times[64 samples]:.0f} times"),
     (
@@ -96,6 +101,11 @@ def values() -> dict[str, Any]:
         "ours": models["16 samples", "flowkit"]["s"],
         "naive": models["16 samples", "naive"]["s"],
         "times": {what: row["times as fast"] for (what, by), row in on_cuda.items() if "graph" in by},
+        "graph": 1000 * on_cuda["64 samples", "flowkit, CUDA graph"]["s"],
+        "launched": on_cuda["64 samples", "naive"]["s"],
+        "kept": {k: models[f"training step of 4, K = {k}", "flowkit"]["kept MiB"] for k in (16, 64)}
+        | {"naive": models["training step of 4", "naive"]["kept MiB"]},
+        "whole": bench("bench-cpu/pages-cpu", "method")["16 samples",],
         "page": bench("bench-gpu/pages-cuda", "method")["16 samples",],
         "x4": mean("super-resolve-x4", "super-resolve-x4", 0.0),
         "bicubic": mean("super-resolve-x4", "bicubic", None),
