@@ -142,7 +142,8 @@ class TrainingSet(Dataset[tuple[Tensor, Tensor]]):
         cache = self.pages.cache
         lines.append(f"cache: {cache.used / 1e6:,.0f} of {cache.budget / 1e6:,.0f} MB")
         lines.append(f"validation: {len(self.validation)} pages")
-        return [*lines, *(f"note: {note}" for note in self.notes)]
+        own = self.degrade.notes() if isinstance(self.degrade, Compose | Degradation) else []
+        return [*lines, *(f"note: {note}" for note in (*self.notes, *own))]
 
     def _paper(self, index: int, rng: np.random.Generator) -> NDArray[np.float32]:
         """A piece of another page without its ink."""

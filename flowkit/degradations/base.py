@@ -96,6 +96,10 @@ class Degradation:
         out = self.apply(image, Scene(rng, ink, other, paper))
         return np.asarray(np.clip(out, 0, 1), np.float32)
 
+    def notes(self) -> list[str]:
+        """List what a user should know before these are used; by default nothing."""
+        return []
+
     def apply(self, image: Array, scene: Scene) -> Array:
         """The image, degraded; values beyond [0, 1] are cut off by the caller. Never in place."""
         raise NotImplementedError
@@ -128,6 +132,10 @@ class Compose:
         for step in self.steps:
             image = step(image, rng, ink=ink, other=other, paper=paper)
         return image
+
+    def notes(self) -> list[str]:
+        """List the notes of all steps, each once."""
+        return list(dict.fromkeys(note for step in self.steps for note in step.notes()))
 
 
 def draw(rng: np.random.Generator, limits: Range) -> float:

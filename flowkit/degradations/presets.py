@@ -74,4 +74,20 @@ PRESETS: dict[str, list[Any]] = {
     # Any ink on any paper: pages that were not trained on are other pairs of the two.
     "light_moved": [{"type": "other_paper", "probability": 0.4}, *_LIGHT],
     "aged_moved": [{"type": "other_paper", "probability": 0.5}, *_AGED],
+    # Any scan: as `aged_moved`, with real stains and papers where the working folder has them, and pictures.
+    "scans": [
+        {"type": "other_paper", "probability": 0.4},
+        {"type": "picture", "probability": 0.05},
+        {"type": "ruled_lines", "probability": 0.04},
+        {"type": "photographed_paper", "folder": "papers/lshdib_paper", "probability": 0.08},
+        {"type": "photographed_paper", "folder": "papers/doccreator_paper", "probability": 0.08},
+        {"type": "photographed_stains", "folder": "papers/doccreator_stains", "probability": 0.12},
+        {
+            "type": "photographed_stains",
+            "folder": "papers/lshdib_stains",
+            "count": [1, 1],
+            "probability": 0.03,
+        },
+        *_AGED,
+    ],
 }

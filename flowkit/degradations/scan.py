@@ -10,6 +10,7 @@ Lengths are in pixels of a scan whose text is 20 to 60 pixels high.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -24,7 +25,7 @@ from flowkit.degradations.spec import Steps, degradations_from
 from flowkit.degradations.stains import RUST, WATER, spot, water_mark
 from flowkit.degradations.texture import Array, blur, smooth_field, smoothstep, to_uint8
 from flowkit.errors import DataError
-from flowkit.synthetic.page import draw_page
+from flowkit.synthetic.page import draw_cover, draw_page
 
 # per channel: how much of each light the inks take
 _INKS = np.array([(0.84, 0.96, 1.06), (0.95, 0.99, 1.02), (0.74, 0.95, 1.12)], np.float32)
@@ -138,7 +139,14 @@ def degrade(
 
 
 def drawn_pair(
-    rng: np.random.Generator, height: int, width: int, degradations: Compose | str | Steps = "archive"
+    rng: np.random.Generator,
+    height: int,
+    width: int,
+    degradations: Compose | str | Steps = "archive",
+    *,
+    text_size: tuple[float, float] = (18.0, 56.0),
+    layouts: Sequence[str] = ("book",),
+    clean: float = 0.0,
 ) -> tuple[NDArray[np.uint8], Mask]:
     """A scan, uint8 (height, width, 3), of a page that was never written, and its ink, bool (height, width).
 
@@ -152,9 +160,12 @@ def drawn_pair(
         width: of the page, in pixels.
         degradations: what happens to the page after it was written: a preset's name, a list of steps, or
             what `degradations_from` made of one (faster where many pages are drawn).
+        text_size: the least and the greatest em of the body text, in pixels; drawn evenly in its logarithm.
+        layouts: of the page, one of them at random: `book`, or names of `flowkit.synthetic.layouts.LAYOUTS`.
+        clean: probability of a page as a good scanner gives it (`clean_scan`), with no degradations.
 
     Raises:
-        DataError: the size is below 1 x 1, or there is no such preset.
+        DataError: the size is below 1 x 1, or there is no such preset or layout.
         RecipeError: the list of steps is wrong.
 
     >>> image, ink = drawn_pair(np.random.default_rng(0), 120, 200, "light")
@@ -162,15 +173,32 @@ def drawn_pair(
     ((120, 200, 3), 'uint8', (120, 200), 'bool')
     """
     worse = degradations if isinstance(degradations, Compose) else degradations_from(degradations)
-    text_size = float(np.exp(rng.uniform(np.log(18), np.log(56))))
-    drawn = draw_page(width, height, rng, text_size=text_size)
+    size = float(np.exp(rng.uniform(*np.log(text_size))))
+    # one layout asks for no choice: pages of the book stay the same
+    layout = layouts[int(rng.integers(len(layouts)))] if len(layouts) > 1 else layouts[0]
+    if clean and rng.random() < clean:
+        return clean_scan(draw_cover(width, height, rng, text_size=size, layout=layout), rng)
+    drawn = draw_page(width, height, rng, text_size=size, layout=layout)
     sheet = paper((height, width), rng, rng.uniform(0.2, 1.2))
     page, ink = lay_ink(sheet, drawn, rng, rng.uniform(0.3, 1.3))
 
     def other() -> NDArray[Any]:
-        return (~draw_page(width, height, rng, text_size=text_size)).astype(np.float32)[..., None]
+        return (~draw_page(width, height, rng, text_size=size)).astype(np.float32)[..., None]
 
     return to_uint8(worse(page, rng, ink=ink, other=other)), ink
+
+
+def clean_scan(cover: NDArray[np.uint8], rng: np.random.Generator) -> tuple[NDArray[np.uint8], Mask]:
+    """Scan plain print: uint8 (H, W, 3), and its ink, from the ink's cover in 255ths, uint8 (H, W).
+
+    Even ink on even paper, a little blur and noise; ink is nearer to the ink's grey than to the paper's.
+    """
+    soft = blur(cover.astype(np.float32) / np.float32(255), rng.uniform(0, 0.7) * (rng.random() < 0.5))
+    dark, light = rng.uniform(0.02, 0.3), rng.uniform(0.8, 1.0)
+    tint = 1 + rng.normal(0, 0.015, 3).astype(np.float32) * (rng.random() < 0.4)
+    page = (np.float32(light) + np.float32(dark - light) * soft)[..., None] * tint
+    page = Noise(level=(0.0, 0.03), probability=0.7)(np.asarray(np.clip(page, 0, 1), np.float32), rng)
+    return to_uint8(Jpeg(quality=(60, 95), probability=0.3)(page, rng)), soft >= np.float32(0.5)
 
 
 def _check(name: str, mask: Mask) -> None:

@@ -35,6 +35,10 @@ class OneOf(Degradation):
         if not self.of:
             raise DataError("OneOf: of must name at least one degradation")
 
+    def notes(self) -> list[str]:
+        """List the notes of all of them."""
+        return [note for degradation in self.of for note in degradation.notes()]
+
     def apply(self, image: Array, scene: Scene) -> Array:
         """The one that was drawn, with its own probability."""
         chosen = self.of[int(scene.rng.integers(len(self.of)))]

@@ -9,8 +9,9 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from flowkit.errors import DataError
+from flowkit.errors import DataError, suggest
 from flowkit.synthetic import phrases
+from flowkit.synthetic.layouts import LAYOUTS
 from flowkit.synthetic.typesetting import FINE, Face, Press
 
 _LEAST_EMS = 14.0  # a smaller page is a piece cut out of one of this many ems
@@ -62,36 +63,59 @@ def _set_page(press: Press) -> None:
 
 
 def draw_page(
-    width: int, height: int, rng: np.random.Generator, *, text_size: float | None = None
+    width: int,
+    height: int,
+    rng: np.random.Generator,
+    *,
+    text_size: float | None = None,
+    layout: str = "book",
 ) -> NDArray[np.bool_]:
     """Draw a page of text; bool of shape (height, width), True where there is ink.
 
     `text_size` is the em of the body text in pixels; left out, it follows the width (23 to 31 pixels for a
-    page of 900, between 20 and 60 for any). The same state of `rng` gives the same page. A page too small for
+    page of 900, between 20 and 60 for any). `layout` is `book`, or a name in
+    `flowkit.synthetic.layouts.LAYOUTS`. The same state of `rng` gives the same page. A page too small for
     headings and margins is the piece of a larger one with the most ink, out of a few tries; pages of a few
     pixels may have no ink at all.
 
-    Raises `DataError` for a size below 1 x 1 or a text size that is not positive.
+    Raises `DataError` for a size below 1 x 1, a text size that is not positive, or an unknown layout.
 
     >>> page = draw_page(300, 200, np.random.default_rng(0))
     >>> page.shape, page.dtype.name, bool(0.02 < page.mean() < 0.5)
     ((200, 300), 'bool', True)
     """
+    return draw_cover(width, height, rng, text_size=text_size, layout=layout) >= 128
+
+
+def draw_cover(
+    width: int,
+    height: int,
+    rng: np.random.Generator,
+    *,
+    text_size: float | None = None,
+    layout: str = "book",
+) -> NDArray[np.uint8]:
+    """Draw the page of `draw_page` as cover: uint8 (height, width), the ink's share of a pixel in 255ths.
+
+    Raises `DataError` as `draw_page` does.
+    """
     if width < 1 or height < 1:
         raise DataError(f"draw_page: found a page of {width} x {height} pixels, expected at least 1 x 1")
+    if layout != "book" and layout not in LAYOUTS:
+        raise DataError(f'draw_page: unknown layout "{layout}"; {suggest(layout, ("book", *LAYOUTS))}')
     em = float(np.clip(width * rng.uniform(0.026, 0.034), 20, 60)) if text_size is None else float(text_size)
     if not (np.isfinite(em) and em > 0):
         raise DataError(f"draw_page: found text_size {text_size}, expected a positive number of pixels")
     least = int(np.ceil(_LEAST_EMS * em))
     full_width, full_height = max(width, least), max(height, least)
-    press = Press(full_width, full_height, em, rng)
-    _set_page(press)
+    press = Press(full_width, full_height, em, rng, modern=layout != "book")
+    LAYOUTS.get(layout, _set_page)(press)
     # reduce() is a box filter: each value is the share of the pixel that the ink covers
-    ink: NDArray[np.bool_] = np.asarray(press.warped().reduce(FINE)) >= 128
+    cover: NDArray[np.uint8] = np.asarray(press.warped().reduce(FINE))
     if (full_width, full_height) == (width, height):
-        return ink
+        return cover
     pieces = []
     for _ in range(8):
         x, y = rng.integers(full_width - width + 1), rng.integers(full_height - height + 1)
-        pieces.append(ink[y : y + height, x : x + width])
-    return max(pieces, key=np.count_nonzero).copy()
+        pieces.append(cover[y : y + height, x : x + width])
+    return max(pieces, key=lambda piece: np.count_nonzero(piece >= 128)).copy()

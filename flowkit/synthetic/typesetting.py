@@ -21,6 +21,12 @@ _FAMILIES = (
     ("DejaVuSerif", "DejaVuSerif-Bold", "DejaVuSerif-Italic", True),
     ("cmr10", "cmb10", "cmti10", False),
 )
+_MODERN = (
+    ("DejaVuSans", "DejaVuSans-Bold", "DejaVuSans-Oblique", False),
+    ("DejaVuSansMono", "DejaVuSansMono-Bold", "DejaVuSansMono-Oblique", False),
+    ("cmss10", "DejaVuSans-Bold", "DejaVuSans-Oblique", False),
+    *_FAMILIES,
+)
 FINE = 2  # drawn this many times larger, so that the threshold at 50 % sees a well antialiased edge
 
 
@@ -64,16 +70,19 @@ class _Type:
 class Press:
     """A sheet under the press: a canvas of `FINE` times the page, and the ways to put ink on it."""
 
-    def __init__(self, width: int, height: int, em: float, rng: np.random.Generator) -> None:
+    def __init__(
+        self, width: int, height: int, em: float, rng: np.random.Generator, *, modern: bool = False
+    ) -> None:
         self.width, self.height = width * FINE, height * FINE
         self.em = em * FINE
         self.rng = rng
         self.canvas = Image.new("L", (self.width, self.height), 0)
         self.draw = ImageDraw.Draw(self.canvas)
-        upright, bold, italic, long_s = _FAMILIES[int(rng.integers(len(_FAMILIES)))]
+        families = _MODERN if modern else _FAMILIES
+        upright, bold, italic, long_s = families[int(rng.integers(len(families)))]
         self.names = {"upright": upright, "bold": bold, "italic": italic}
         self.hand = Hand(1.2 * self.em, rng)
-        self.written = bool(rng.random() < 0.4)
+        self.written = bool(rng.random() < (0.1 if modern else 0.4))
         self.long_s = long_s and not self.written and rng.random() < 0.5
         self.body: Face = "italic" if rng.random() < 0.2 else "upright"
         self.leading = self.em * (rng.uniform(1.6, 2.1) if self.written else rng.uniform(1.2, 1.5))
@@ -100,6 +109,18 @@ class Press:
         for word, length in zip(line, lengths, strict=True):
             letters.write(self.draw, x, y, word)
             x += length + gap
+
+    def band(self, x: float, y: float, right: float, text: list[str]) -> None:
+        """Write a line of words as paper on what is ink already, from `x` to `right` at most."""
+        canvas = Image.new("L", self.canvas.size, 0)
+        letters = self.lettering("bold" if self.rng.random() < 0.4 else self.body)
+        pen = ImageDraw.Draw(canvas)
+        for word in text:
+            if x + letters.length(word) > right:
+                break
+            letters.write(pen, x, y, word)
+            x += letters.length(word) + 0.28 * letters.size
+        self.canvas.paste(0, (0, 0), canvas)
 
     def paragraph(
         self,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import threading
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +14,9 @@ from flowkit.data.sources.base import Found, Source
 from flowkit.data.tasks import Box, Pair, Task
 from flowkit.degradations import Compose, degradations_from
 from flowkit.degradations.scan import drawn_pair
-from flowkit.errors import DataError
+from flowkit.errors import DataError, suggest
 from flowkit.registry import register
+from flowkit.synthetic.layouts import LAYOUTS
 
 WINDOW = 16  # endless pages that samples of one time are cut from ...
 TURNOVER = 64  # ... of which one is replaced after so many samples: drawing costs more than cutting
@@ -37,6 +38,9 @@ class Drawn(Source):
         height: of a page, in target pixels.
         seed: of the pages; another seed, other pages.
         degradations: what happens to the pages: a preset's name, or a list as in `train.degrade`.
+        text_size: the least and the greatest em of the body text, in pixels.
+        layouts: what pages look like, one of these at random, see `flowkit.synthetic.layouts`.
+        clean: the share of pages that are clean prints, without degradations.
     """
 
     def __init__(
@@ -49,6 +53,9 @@ class Drawn(Source):
         height: int = 640,
         seed: int = 0,
         degradations: str | list[str | dict[str, Any]] = "archive",
+        text_size: tuple[float, float] = (18.0, 56.0),
+        layouts: tuple[str, ...] = ("book",),
+        clean: float = 0.0,
     ) -> None:
         super().__init__(task, base)
         for name, value, least in (("pages", pages, 1), ("width", width, 1), ("height", height, 1)):
@@ -56,9 +63,27 @@ class Drawn(Source):
                 raise DataError(f'option "{name}" of source "drawn" must be {least} or more, got {value}')
         if seed < 0:
             raise DataError(f'option "seed" of source "drawn" must be 0 or more, got {seed}')
+        if not 0 < text_size[0] <= text_size[1]:
+            raise DataError(
+                f'option "text_size" of source "drawn" must be [low, high] above 0, got {list(text_size)}'
+            )
+        if not 0 <= clean <= 1:
+            raise DataError(f'option "clean" of source "drawn" must be within 0 to 1, got {clean:g}')
+        known = ("book", *LAYOUTS)
+        if not layouts or (wrong := [name for name in layouts if name not in known]):
+            found = f'unknown layout "{wrong[0]}"; {suggest(wrong[0], known)}' if layouts else "is empty"
+            raise DataError(f'option "layouts" of source "drawn": {found}')
         self.pages = pages
         self.sheet = DrawnSheet(
-            0, task, width // task.scale, height // task.scale, seed, degradations_from(degradations)
+            0,
+            task,
+            width // task.scale,
+            height // task.scale,
+            seed,
+            degradations_from(degradations),
+            text_size=text_size,
+            layouts=layouts,
+            clean=clean,
         )
         if not self.sheet.width or not self.sheet.height:
             raise DataError(
@@ -83,6 +108,9 @@ class DrawnSheet:
     seed: int
     degradations: Compose
     boxes: tuple[Box, ...] = ()
+    text_size: tuple[float, float] = (18.0, 56.0)
+    layouts: tuple[str, ...] = ("book",)
+    clean: float = 0.0
 
     @property
     def name(self) -> str:
@@ -91,14 +119,22 @@ class DrawnSheet:
 
     def of(self, number: int) -> DrawnSheet:
         """Another page of the same kind."""
-        return DrawnSheet(number, self.task, self.width, self.height, self.seed, self.degradations)
+        return replace(self, number=number)
 
     def read(self) -> Pair:
         """Draw it."""
         rng = np.random.default_rng([self.seed, self.number])
         with _FONTS:
             height, width = (side * self.task.scale for side in (self.height, self.width))
-            scan, ink = drawn_pair(rng, height, width, self.degradations)
+            scan, ink = drawn_pair(
+                rng,
+                height,
+                width,
+                self.degradations,
+                text_size=self.text_size,
+                layouts=self.layouts,
+                clean=self.clean,
+            )
         return Pair(self.name, scan, ink) if self.task.binary else Pair(self.name, None, scan)
 
 
