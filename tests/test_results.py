@@ -64,6 +64,7 @@ def card_row(model: str, by: str, shown: str) -> str:
 
 COLLECTION, PERFORMANCE = "docs/guides/binarize_a_collection.md", "docs/background/performance.md"
 SUPER_RESOLVE = "docs/guides/super_resolve.md"
+CARD, LESSONS = "flowkit/weights/binarize.md", "docs/background/lessons.md"
 SENTENCES = [
     ("README.md", "{f[2011]:.1f} on DIBCO 2011, {f[2014]:.1f} on DIBCO 2014 and {f[2018]:.1f} on DIBCO 2018"),
     ("README.md", "assigns the true page {flow[page NLL]:.3f} nats per pixel"),
@@ -87,15 +88,34 @@ SENTENCES = [
         "a training step of 16 is {times[training step of 16]:.1f} times as fast as without a graph",
     ),
     (PERFORMANCE, "one of 4 {times[training step of 4]:.1f} times"),
+    (CARD, "F-measure {f[2011]:.1f} against {by_head[2011]:.1f} on 2011"),
+    (CARD, "{f[2018]:.1f} against {by_head[2018]:.1f} on 2018"),
+    (CARD, "precision is {stained[precision]:.1f} and recall {stained[recall]:.1f}"),
+    (CARD, "(recall {faint[recall]:.1f}, precision {faint[precision]:.1f})"),
+    (CARD, "{flow[page NLL]:.3f} nats per pixel against {head[page NLL]:.3f}"),
+    (
+        CARD,
+        "(NLL {head[NLL]:.4f} against {flow[NLL]:.4f} nats, AURC {head[AURC]:.5f} against {flow[AURC]:.5f})",
+    ),
+    (CARD, "on {flow[ink in interval %]:.0f} % of the pages (nominal: {flow[nominal %]:.0f} %)"),
+    (
+        LESSONS,
+        "| {f[2011]:.2f} | {f[2013]:.2f} | {f[2014]:.2f} | {f[2016]:.2f} | {f[2017]:.2f} | {f[2018]:.2f} |",
+    ),
 ]
 
 
 def values() -> dict[str, Any]:
     models = bench("bench-cpu/model-cpu", "what", "variant")
     on_cuda = bench("bench-gpu/model-cuda", "what", "variant")
-    years = (2011, 2014, 2018)
+    years = (2011, 2013, 2014, 2016, 2017, 2018)
+    ink = {year: mean("binarize", "binarize", 0.0, str(year)) for year in years}
+    classifier = {year: mean("binarize", "runs/head/model.safetensors", None, str(year)) for year in years}
     return {
-        "f": {year: mean("binarize", "binarize", 0.0, str(year))["f_measure"] for year in years},
+        "f": {year: scores["f_measure"] for year, scores in ink.items()},
+        "by_head": {year: scores["f_measure"] for year, scores in classifier.items()},
+        "stained": ink[2018],
+        "faint": ink[2016],
         "flow": together("binarize"),
         "head": together("runs/head"),
         "ours": models["16 samples", "flowkit"]["s"],
