@@ -23,12 +23,13 @@ _HOMES = {
     "read_recipe": "recipe",
     "register": "registry",
     "save": "checkpoint",
+    "unchecked": "flow",
 }
 
 if TYPE_CHECKING:
     from flowkit.checkpoint import load, save
     from flowkit.errors import FlowkitError
-    from flowkit.flow import CapturedSampler, ConditionalDistribution, ConditionalFlow
+    from flowkit.flow import CapturedSampler, ConditionalDistribution, ConditionalFlow, unchecked
     from flowkit.layers import FlowLayer, Shape
     from flowkit.recipe.build import build
     from flowkit.recipe.reading import read_recipe
@@ -65,4 +66,5 @@ __all__ = [
     "read_recipe",
     "register",
     "save",
+    "unchecked",
 ]

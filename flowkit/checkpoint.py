@@ -32,7 +32,8 @@ def load(name_or_path: str | os.PathLike[str]) -> ConditionalFlow:
     In names `_` and `-` are the same. The model is the one that `build` makes of the recipe of that name.
 
     Raises:
-        CheckpointError: there is no such file, it is damaged, or it does not fit its own recipe.
+        CheckpointError: there is no such file, it is damaged, it does not fit its own recipe, or a weight is
+            not a finite real number.
 
     >>> model = load("binarize")
     >>> model.training
@@ -77,25 +78,42 @@ def trained_on(name_or_path: str | os.PathLike[str], *, last: bool = False) -> f
 
 
 def save(model: ConditionalFlow, path: str | os.PathLike[str], *, dtype: torch.dtype | None = None) -> None:
-    """Write a model that `load` reads back, atomically.
+    """Write a model that `load` reads back: whole, or not at all.
 
     Args:
         model: made by `build`.
         path: the file.
-        dtype: of the floating-point weights in the file, float16 say; by default as they are.
+        dtype: of the floating-point weights in the file, float16 for example, see `pack`; by default as they
+            are.
 
     Raises:
-        CheckpointError: no recipe describes the model.
+        CheckpointError: `load` would refuse the file: no recipe describes the model, a weight is not finite,
+            or weights are not those of the recipe (one more or less, another shape or kind of number).
         OutputError: the file cannot be written.
     """
     if model.recipe is None:
         raise CheckpointError(f"{path}: a model that no recipe describes cannot be loaded again; use `build`")
-    write_checkpoint(path, pack(model.state_dict(), dtype=dtype), {"recipe": model.recipe})
+    with torch.random.fork_rng(devices=[]):  # building draws weights; the caller's numbers stay as they are
+        expected = build(read_recipe_text(model.recipe)).state_dict()
+    state = model.state_dict()
+    if misfit := _misfit(expected, state):
+        raise CheckpointError(f"{path} was not written, load would refuse it: {misfit}")
+    write_checkpoint(path, pack(state, dtype=dtype), {"recipe": model.recipe})
 
 
 def pack(state: Mapping[str, Tensor], *, dtype: torch.dtype | None = None) -> dict[str, Tensor]:
-    """Rename the tensors of a state dict to what `load` looks for."""
-    return {MODEL + k: v.to(dtype) if dtype and v.is_floating_point() else v for k, v in state.items()}
+    """Rename the tensors of a state dict to what `load` looks for.
+
+    With `dtype`, floating-point tensors are converted, except those with values beyond its range.
+    """
+    return {MODEL + k: v if dtype is None else _converted(v, dtype) for k, v in state.items()}
+
+
+def _converted(value: Tensor, dtype: torch.dtype) -> Tensor:
+    if not value.is_floating_point():
+        return value
+    low = value.to(dtype)
+    return low if bool(low.to(value.dtype).isfinite().all()) else value
 
 
 def fill(
@@ -115,7 +133,7 @@ def fill(
 
     Raises:
         CheckpointError: the weights do not fit; the message names both models, if they are two, and the
-            first weight that is missing, not known, or of another shape.
+            first weight that is missing, not known, of another shape or kind of number, or not finite.
     """
     misfit = _misfit(model.state_dict(), tensors)
     if misfit:
@@ -132,7 +150,29 @@ def _misfit(own: Mapping[str, Tensor], found: Mapping[str, Tensor]) -> str | Non
             return f'holds weight "{name}", which the model does not have'
         if own[name].shape != found[name].shape:
             return f'weight "{name}" is {tuple(found[name].shape)}, expected {tuple(own[name].shape)}'
+        if why := _unusable(found[name], own[name].dtype):
+            return f'weight "{name}" {why}'
     return None
+
+
+def check_numbers(value: Tensor, what: str, dtype: torch.dtype = torch.float32) -> None:
+    """Refuse a weight that a tensor of `dtype` cannot hold: of another kind of number, or not finite there.
+
+    Any floating-point type serves where one is expected; whole numbers and booleans must be of `dtype`.
+
+    Raises:
+        CheckpointError: begins with `what`.
+    """
+    if why := _unusable(value, dtype):
+        raise CheckpointError(f"{what} {why}")
+
+
+def _unusable(value: Tensor, dtype: torch.dtype) -> str | None:
+    if value.dtype != dtype and not (value.is_floating_point() and dtype.is_floating_point):
+        kind = " or another floating-point type" if dtype.is_floating_point else ""
+        return f"is {value.dtype}, expected {dtype}{kind}"
+    wrong = int((~value.to(dtype).isfinite()).sum()) if value.is_floating_point() else 0
+    return f"has {wrong:,} of {value.numel():,} values that are not finite" if wrong else None
 
 
 def _two_models(found: str, expected: str) -> str | None:

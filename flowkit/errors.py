@@ -26,8 +26,16 @@ class ShapeError(FlowkitError):
     """A tensor, or a shape while building, that a layer, an encoder or a flow cannot take."""
 
 
+class TensorError(FlowkitError):
+    """An input that is no tensor, or one of another dtype or device, out of range or not finite."""
+
+
+class NotFiniteError(FlowkitError):
+    """A result that is NaN or infinite, and so is no result."""
+
+
 class CheckpointError(FlowkitError):
-    """A weight file that is missing, damaged, or made for another model."""
+    """A weight file that is missing, damaged, made for another model, or not of finite numbers."""
 
 
 class ImageError(FlowkitError):

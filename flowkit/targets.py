@@ -20,6 +20,8 @@ from flowkit.registry import register
 # the noise of a sample independent of the batch that it is in; or the numbers that would be drawn.
 Noise = torch.Generator | Sequence[torch.Generator] | Tensor | None
 
+ROUNDING = 1e-4  # by so much values may leave [0, 1]: whoever resizes an image rounds
+
 
 class Target(nn.Module):
     """What every target is.
@@ -27,10 +29,12 @@ class Target(nn.Module):
     Attributes:
         channels: of y, and of v.
         nll_of: what a negative log-likelihood of this target measures, to be said with every figure.
+        values: what `admits` lets through, in words.
     """
 
     kind = "target"
     nll_of: str
+    values: str = "finite values"
 
     def __init__(self, channels: int) -> None:
         super().__init__()
@@ -47,8 +51,12 @@ class Target(nn.Module):
         raise NotImplementedError
 
     def restore(self, v: Tensor) -> Tensor:
-        """The y that v belongs to."""
+        """The y that v belongs to; NaN where v is not finite."""
         raise NotImplementedError
+
+    def admits(self, y: Tensor) -> Tensor:
+        """Return, for every value, whether a target may have it: boolean, of y's shape."""
+        return y.isfinite()
 
 
 @register("binary")
@@ -68,6 +76,7 @@ class Binary(Target):
     """
 
     nll_of = "binary pixels (upper bound)"
+    values = "0 or 1 everywhere (1 = ink)"
     SIGMA = 1 / 3
 
     def __init__(self, *, channels: int = 1, noise: Literal["normal", "uniform"] = "normal") -> None:
@@ -93,8 +102,13 @@ class Binary(Target):
         return torch.where(y > 0.5, 1.0, -1.0).to(y.dtype) * (1.0 if self.noise == "normal" else 0.5)
 
     def restore(self, v: Tensor) -> Tensor:
-        """1 where v > 0, else 0."""
-        return (v > 0).to(v.dtype)
+        """1 where v > 0, else 0; NaN where v is not finite, which a comparison alone would call paper."""
+        v = v.detach()
+        return (v > 0).to(v.dtype) + 0 * v
+
+    def admits(self, y: Tensor) -> Tensor:
+        """Black and white: a grey target says nothing of its pixels."""
+        return (y == 0) | (y == 1)
 
 
 @register("continuous")
@@ -113,6 +127,8 @@ class Continuous(Target):
     """
 
     SIGMA = 4 / math.sqrt(3) / 255
+    FAR = 16.0
+    """Real values beyond +-FAR are taken for levels that were not divided by 255; samples do not reach it."""
 
     def __init__(
         self, *, channels: int = 3, noise: Literal["uniform", "gaussian", "none"] = "uniform"
@@ -120,6 +136,7 @@ class Continuous(Target):
         super().__init__(channels)
         self.noise = noise
         self.nll_of = "8-bit values (upper bound)" if noise == "uniform" else "a density of values in [0, 1]"
+        self.values = "values in [0, 1]"
 
     def dequantise(self, y: Tensor, generator: Noise = None) -> tuple[Tensor, Tensor]:
         """Add the noise."""
@@ -137,7 +154,16 @@ class Continuous(Target):
 
     def restore(self, v: Tensor) -> Tensor:
         """The level that v lies in, or v itself; not clipped to [0, 1] unless levels are."""
-        return (256 * v).floor().clamp(0, 255) / 255 if self.noise == "uniform" else v
+        if self.noise != "uniform":
+            return v
+        v = v.detach()
+        return (256 * v).floor().clamp(0, 255) / 255 + 0 * v
+
+    def admits(self, y: Tensor) -> Tensor:
+        """[0, 1]; of real values, samples too, which may leave it."""
+        if self.noise == "uniform":
+            return (y >= -ROUNDING) & (y <= 1 + ROUNDING)
+        return y.abs() <= self.FAR
 
 
 def _uniform(like: Tensor, generator: Noise) -> Tensor:

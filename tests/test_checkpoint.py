@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import math
 from pathlib import Path
 
 import pytest
@@ -9,6 +10,7 @@ from safetensors.torch import save_file
 from flowkit import build, load, save
 from flowkit.checkpoint import read_checkpoint
 from flowkit.errors import CheckpointError, OutputError
+from flowkit.training.start import start_from
 
 RECIPE = {
     "version": 1,
@@ -125,3 +127,112 @@ def test_pickles_are_not_read(tmp_path):
     torch.save({"model/x": torch.zeros(1)}, tmp_path / "model.pth")
     with pytest.raises(CheckpointError, match="not a complete safetensors file"):
         load(tmp_path / "model.pth")
+
+
+WEIGHT = "model/layers.2.weight"
+
+
+def _spoilt(value: float):
+    def spoil(tensors):
+        tensors[WEIGHT][1, 2] = value
+
+    return spoil
+
+
+NUMBERS = [
+    (_spoilt(math.nan), 'weight "layers.2.weight" has 1 of 16 values that are not finite'),
+    (_spoilt(-math.inf), 'weight "layers.2.weight" has 1 of 16 values that are not finite'),
+    (
+        lambda t: t.update({WEIGHT: t[WEIGHT].to(torch.complex64)}),
+        "is torch.complex64, expected torch.float32 or",
+    ),
+    (
+        lambda t: t.update({WEIGHT: t[WEIGHT].long()}),
+        "is torch.int64, expected torch.float32 or another floating",
+    ),
+    (lambda t: t.update({WEIGHT: t[WEIGHT].double() + 1e300}), "has 16 of 16 values that are not finite"),
+    (
+        lambda t: t.update({"model/layers.1.initialised": torch.tensor(1.0)}),
+        'weight "layers.1.initialised" is torch.float32, expected torch.bool$',
+    ),
+]
+
+
+@pytest.mark.parametrize(("spoil", "message"), NUMBERS)
+def test_weights_that_are_no_finite_real_numbers(checkpoint, spoil, message):
+    _rewrite(checkpoint, lambda tensors, metadata: spoil(tensors))
+    with pytest.raises(CheckpointError, match=message):
+        load(checkpoint)
+    with pytest.raises(CheckpointError, match=message):
+        start_from(build(RECIPE), checkpoint)
+    wider = build(RECIPE, overrides={"encoder.widths": [6, 6]})
+    with pytest.raises(CheckpointError, match=message):
+        start_from(wider, checkpoint)
+
+
+def test_real_numbers_of_any_precision_are_weights(checkpoint):
+    before = load(checkpoint)
+    for dtype in (torch.float64, torch.bfloat16, torch.float16):
+
+        def convert(tensors, metadata, dtype=dtype):
+            tensors.update({k: v.to(dtype) for k, v in tensors.items() if v.is_floating_point()})
+
+        _rewrite(checkpoint, convert)
+        for a, b in zip(before.parameters(), load(checkpoint).parameters(), strict=True):
+            torch.testing.assert_close(a, b, rtol=0.02, atol=0.02)
+
+
+def _with_nan(model):
+    model.layers[2].weight.data[0, 0] = math.nan
+
+
+def _with_weight_norm(model):
+    torch.nn.utils.parametrizations.weight_norm(model.layers[3].network.mix)
+
+
+def _with_another_width(model):
+    model.layers[2].weight = torch.nn.Parameter(torch.eye(5))
+
+
+UNLIKE_THE_RECIPE = [
+    (_with_nan, 'weight "layers.2.weight" has 1 of 16 values that are not finite'),
+    (_with_weight_norm, "network.mix.*, which its recipe does not have"),
+    (
+        lambda m: m.add_module("head", torch.nn.Linear(2, 3)),
+        'holds weight "head.bias", which its recipe does not',
+    ),
+    (lambda m: delattr(m.layers[2], "weight"), 'weight "layers.2.weight" is missing'),
+    (_with_another_width, r'weight "layers.2.weight" is \(5, 5\), expected \(4, 4\)'),
+    (lambda m: m.to(torch.complex64), "is torch.complex64, expected torch.float32"),
+]
+
+
+@pytest.mark.filterwarnings("ignore:Complex modules are a new feature")
+@pytest.mark.parametrize(("change", "message"), UNLIKE_THE_RECIPE)
+def test_nothing_is_written_that_would_not_load(change, message, checkpoint, perturb):
+    model, before = perturb(build(RECIPE)), checkpoint.read_bytes()
+    change(model)
+    with pytest.raises(
+        CheckpointError, match=f"model.safetensors was not written, load would refuse it: .*{message}"
+    ):
+        save(model, checkpoint)
+    assert checkpoint.read_bytes() == before
+
+
+def test_saving_draws_no_random_numbers(checkpoint):
+    model = build(RECIPE)
+    torch.manual_seed(5)
+    save(model, checkpoint)
+    drawn = torch.rand(3)
+    torch.manual_seed(5)
+    assert torch.equal(drawn, torch.rand(3))
+
+
+def test_weights_beyond_the_range_of_float16_are_kept_as_they_are(checkpoint):
+    model = build(RECIPE)
+    model.layers[2].weight.data[0, 0] = 1e5
+    save(model, checkpoint, dtype=torch.float16)
+    saved = read_checkpoint(checkpoint)[0]
+    assert saved[WEIGHT].dtype == torch.float32
+    assert saved["model/layers.1.bias"].dtype == torch.float16
+    assert load(checkpoint).layers[2].weight[0, 0] == 1e5

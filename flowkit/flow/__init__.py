@@ -1,6 +1,8 @@
 """Conditional flows: the model, its passes through the layers, and faster ways to train it and to sample."""
 
+from flowkit.flow.checks import unchecked
 from flowkit.flow.cuda_graphs import CapturedSampler
-from flowkit.flow.model import ConditionalDistribution, ConditionalFlow
+from flowkit.flow.distribution import ConditionalDistribution
+from flowkit.flow.model import ConditionalFlow
 
-__all__ = ["CapturedSampler", "ConditionalDistribution", "ConditionalFlow"]
+__all__ = ["CapturedSampler", "ConditionalDistribution", "ConditionalFlow", "unchecked"]

@@ -16,7 +16,8 @@ from torch import Tensor
 from flowkit.device import autocast_again, autocast_of
 from flowkit.errors import FlowkitError, ShapeError
 from flowkit.flow.fast_decode import Decoder
-from flowkit.flow.model import ConditionalFlow, check_drawing, draw_latents
+from flowkit.flow.latents import check_drawing, draw_latents
+from flowkit.flow.model import ConditionalFlow
 
 WARM = 3  # calls before the recording: in the first, libraries choose algorithms and take their workspaces
 
@@ -112,9 +113,12 @@ class CapturedSampler:
         """As `ConditionalDistribution.sample`: y of shape (n, B, C, H, W).
 
         Raises:
+            TensorError: an image that the model does not take; values are looked at, see `unchecked`.
             ShapeError: an image of another shape.
+            ValueError: a temperature that is negative, infinite or NaN.
         """
         check_drawing(self._samples, temperature)
+        self._model.check_image(image)
         expected = self._graph.inputs[0].shape
         if image.shape != expected:
             raise ShapeError(f"captured for images {tuple(expected)}, got {tuple(image.shape)}")

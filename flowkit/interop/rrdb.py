@@ -11,6 +11,7 @@ from typing import Any
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from flowkit.checkpoint import check_numbers
 from flowkit.encoders.rrdb import RRDB, SLOPE, LongSkip
 from flowkit.errors import CheckpointError, ShapeError
 from flowkit.interop.rrdb_names import HEAD, Scheme, recognise
@@ -55,13 +56,14 @@ class Weights:
         """A weight of this shape.
 
         Raises:
-            CheckpointError: it is missing, or of another shape.
+            CheckpointError: it is missing, of another shape, or not of finite floating-point numbers.
         """
         if name not in self.tensors:
             raise CheckpointError(f'{WHAT}: weight "{self.spell(name)}" is missing')
         found = tuple(self.tensors[name].shape)
         if found != shape:
             raise CheckpointError(f'{WHAT}: weight "{self.spell(name)}" is {found}, expected {shape}{hint}')
+        check_numbers(self.tensors[name], f'{WHAT}: weight "{self.spell(name)}"')
         return self.tensors[name]
 
     def spell(self, name: str) -> str:

@@ -13,6 +13,7 @@ from typing import Any, Literal
 import torch
 from torch import Tensor
 
+from flowkit.checkpoint import check_numbers
 from flowkit.encoders.rrdb import RRDB, LongSkip
 from flowkit.errors import CheckpointError
 from flowkit.flow import ConditionalFlow
@@ -172,7 +173,7 @@ def _parts(layout: Layout) -> Iterator[Part]:
 
 
 def _check(state: Mapping[str, Tensor], layout: Layout) -> None:
-    """All weights of the flow are there and of their shapes, and no others."""
+    """Refuse a flow's weights unless all are there, of their shapes, finite, and no others."""
     expected = {
         part.theirs + name: shape for part in _parts(layout) for name, shape in _shapes(part, layout).items()
     }
@@ -186,6 +187,7 @@ def _check(state: Mapping[str, Tensor], layout: Layout) -> None:
             raise CheckpointError(
                 f'{WHAT}: weight "{name}" is {tuple(state[name].shape)}, expected {shape}{hint}'
             )
+        check_numbers(state[name], f'{WHAT}: weight "{name}"')
     refuse_unknown((n for n in state if n.startswith(LAYERS) and n not in expected), WHAT)
 
 

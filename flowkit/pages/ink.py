@@ -63,6 +63,7 @@ def binarize(
         ImageError: the image cannot be read.
         CheckpointError: the model cannot be loaded, or its target is not binary.
         MemoryLimitError: the page does not fit into `memory`.
+        NotFiniteError: the model puts out NaN or infinity for this page.
         ValueError: an argument is out of its range, or many samples are wanted at temperature 0.
     """
     sampling = check_sampling(decision, temperature, samples, seed)

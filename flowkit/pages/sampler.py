@@ -12,7 +12,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from flowkit.errors import MemoryLimitError
+from flowkit.errors import MemoryLimitError, NotFiniteError
 from flowkit.flow import ConditionalFlow
 from flowkit.flow.fast_decode import Decoder, Margins
 from flowkit.flow.passes import to_latents
@@ -139,6 +139,9 @@ class PageSampler:
         """A tile of each of these samples, counted from 0; None stands for the image of z = 0.
 
         The encoder is quickest in the order of `tiles`.
+
+        Raises:
+            NotFiniteError: the model puts out NaN or infinity, which is neither ink nor paper.
         """
         features = self._features(tile)
         rows, cols = self.place(tile)
@@ -156,7 +159,10 @@ class PageSampler:
                     latents = list(threads.map(lambda one: self._latents(tile, one, temperature), group))
                 cores = self.decoder(features, latents, margins)
             for y in cores:
-                yield Piece(rows, cols, y[0, :, : rows.stop - rows.start, : cols.stop - cols.start].cpu())
+                core = y[0, :, : rows.stop - rows.start, : cols.stop - cols.start].cpu()
+                if not core.isfinite().all():
+                    raise self._not_finite("result", rows, cols)
+                yield Piece(rows, cols, core)
 
     def place(self, tile: Tile) -> tuple[slice, slice]:
         """Rows and columns of the target that a tile's core fills."""
@@ -167,6 +173,9 @@ class PageSampler:
         """log p of a target (1, C, h, w) in this part's window, in nats, as if the page ended there.
 
         Noise for dequantisation is a function of its place, as the latents are.
+
+        Raises:
+            NotFiniteError: the figure is NaN or infinite.
         """
         layers = [layer for step in self.model.steps() for layer in step]
         index, stride = len(self.model.latents), self.model.scale
@@ -183,7 +192,16 @@ class PageSampler:
             v, log_det, *left = to_latents(layers, contexts, v)
         squares = sum(float(z.double().square().sum()) for z in (v, *left))
         count = sum(z.numel() for z in (v, *left))
-        return float(log_det - log_q) - 0.5 * (squares + count * math.log(2 * math.pi))
+        nats = float(log_det - log_q) - 0.5 * (squares + count * math.log(2 * math.pi))
+        if not math.isfinite(nats):
+            raise self._not_finite("log-likelihood", *self.place(part))
+        return nats
+
+    def _not_finite(self, what: str, rows: slice, cols: slice) -> NotFiniteError:
+        return NotFiniteError(
+            f"the model's {what} is not finite in rows {rows.start} to {rows.stop}, columns {cols.start} "
+            f"to {cols.stop} of the result (encoder in {self.precision}); this model cannot serve the page"
+        )
 
     def _on_page(self, span: Span, length: int) -> slice:
         """Where a core lies on the target, without the padding."""

@@ -95,6 +95,7 @@ def upscale(
         ImageError: the image cannot be read.
         CheckpointError: the model cannot be loaded, or its target is not continuous with 1 or 3 channels.
         MemoryLimitError: the page does not fit into `memory`.
+        NotFiniteError: the model puts out NaN or infinity for this page.
         ValueError: an argument is out of its range, or many samples are wanted at temperature 0.
     """
     sampling = check_sampling(None, temperature, samples, seed)

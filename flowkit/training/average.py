@@ -5,7 +5,6 @@ from __future__ import annotations
 import copy
 
 import torch
-from torch import Tensor
 
 from flowkit.flow import ConditionalFlow
 
@@ -38,7 +37,3 @@ class Average:
         torch._foreach_lerp_([self.state[k] for k in moving], [now[k] for k in moving], 1 - decay)
         for k in now.keys() - set(moving):
             self.state[k].copy_(now[k])
-
-    def load(self, state: dict[str, Tensor]) -> None:
-        """Go on from saved averages."""
-        self.model.load_state_dict(state)

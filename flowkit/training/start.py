@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 
-from flowkit.checkpoint import MODEL, fill, locate, read_checkpoint, trained_on
+from flowkit.checkpoint import MODEL, check_numbers, fill, locate, read_checkpoint, trained_on
 from flowkit.encoders.rrdb import RRDB
 from flowkit.errors import CheckpointError
 from flowkit.flow import ConditionalFlow
@@ -21,12 +21,15 @@ def start_from(model: ConditionalFlow, source: str | os.PathLike[str]) -> frozen
     The model may be larger than the checkpoint's, see `grown`, and computes what that did.
 
     Raises:
-        CheckpointError: the weights do not fit; the first one in question is named.
+        CheckpointError: the weights do not fit, or are not finite; the first one in question is named.
     """
     path = locate(source)
     if path.suffix == ".safetensors":
         tensors, metadata = read_checkpoint(path, prefix=MODEL)
         if "recipe" in metadata:
+            own = model.state_dict()
+            for name in tensors.keys() & own.keys():  # before growth makes room for them
+                check_numbers(tensors[name], f'{path}: weight "{name}"', own[name].dtype)
             fill(model, grown(model, tensors), path, recipe=metadata["recipe"])
             return trained_on(path)
     if not isinstance(model.encoder, RRDB):

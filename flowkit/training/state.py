@@ -15,7 +15,16 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from flowkit.checkpoint import RUN_PAGES, TRAIN_PAGES, pack, read_checkpoint, write_checkpoint
+from flowkit.checkpoint import MODEL as WEIGHTS
+from flowkit.checkpoint import (
+    RUN_PAGES,
+    TRAIN_PAGES,
+    check_numbers,
+    fill,
+    pack,
+    read_checkpoint,
+    write_checkpoint,
+)
 from flowkit.errors import CheckpointError, OutputError
 from flowkit.recipe import Recipe, read_recipe_text
 from flowkit.training.average import Average
@@ -111,9 +120,15 @@ class Keeper:
             pages = json.loads(metadata[RUN_PAGES])
             self._check_pages(path, pages)
             self.before = frozenset(json.loads(metadata[TRAIN_PAGES])) - set(pages)
-            stepper.model.load_state_dict(_under("raw/", tensors))
-            average.load(_under("model/", tensors))
-            stepper.load(_under("optimizer/", tensors))
+            raw = _under("raw/", tensors)
+            if not raw:
+                raise KeyError("raw/")  # a model for use, say
+            fill(stepper.model, raw, path)
+            fill(average.model, _under(WEIGHTS, tensors), path)
+            slots = _under("optimizer/", tensors)
+            for name, value in slots.items():
+                check_numbers(value, f'{path}: optimizer state "{name}"')
+            stepper.load(slots)
             return Progress(**json.loads(metadata["progress"]))
         except (KeyError, ValueError, TypeError, RuntimeError) as error:
             raise CheckpointError(f"{path}: not a training checkpoint of this recipe ({error})") from None

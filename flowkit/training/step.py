@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
-from flowkit.flow import ConditionalFlow
+from flowkit.flow import ConditionalFlow, unchecked
 from flowkit.losses import Objective
 from flowkit.recipe import TrainOptions
 from flowkit.training.captured import CapturedPasses
@@ -139,7 +139,8 @@ class Stepper:
         self, objective: nn.Module, batch: Batch, noise: Sequence[torch.Generator]
     ) -> tuple[Tensor, Tensor]:
         low = self.options.precision == "bfloat16"
-        with torch.autocast(self.processes.device.type, torch.bfloat16, enabled=low):
+        # the data are flowkit's own, and a look at their values would make a GPU wait in every pass
+        with unchecked(), torch.autocast(self.processes.device.type, torch.bfloat16, enabled=low):
             loss, bits = objective(*batch, noise)
         return loss, bits
 

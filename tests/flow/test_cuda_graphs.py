@@ -80,7 +80,7 @@ def test_what_does_not_fit_is_refused(flow):
     draw = CapturedSampler(flow, image)
     with pytest.raises(ShapeError, match=r"captured for images \(1, 3, 4, 6\), got \(1, 3, 4, 4\)"):
         draw(image[..., :4])
-    with pytest.raises(ValueError, match="temperature must be 0 or more, got -1"):
+    with pytest.raises(ValueError, match="temperature must be 0 or more and finite, got -1"):
         draw(image, temperature=-1)
 
 

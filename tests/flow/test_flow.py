@@ -107,7 +107,7 @@ def test_samples_may_be_decoded_in_batches(kind, perturb, monkeypatch):
     model = make(kind, perturb)
     image, _ = pair(model, batch=1)
     alone = model(image).sample(5, generator=torch.Generator().manual_seed(5))
-    monkeypatch.setattr("flowkit.flow.model.at_once", lambda *_: 2)
+    monkeypatch.setattr("flowkit.flow.distribution.at_once", lambda *_: 2)
     together = model(image).sample(5, generator=torch.Generator().manual_seed(5))
     torch.testing.assert_close(together, alone)
 
@@ -157,7 +157,7 @@ def test_float32_comes_close(perturb):
     [
         ((1, 3, 7, 8), "multiples of 2, got (1, 3, 7, 8)"),
         ((1, 1, 8, 8), "expected an image (B, 3, H, W), got (1, 1, 8, 8)"),
-        ((0, 3, 8, 8), "multiples of 2, got (0, 3, 8, 8)"),
+        ((0, 3, 8, 8), "the image is empty, got (0, 3, 8, 8)"),
         ((3, 8, 8), "expected an image (B, 3, H, W), got (3, 8, 8)"),
     ],
 )
@@ -175,7 +175,7 @@ def test_targets_latents_and_arguments_of_a_wrong_kind(perturb):
         p.log_prob(y[..., :10])
     with pytest.raises(ShapeError, match=r"expected latents \[\(2, 4, 4, 6\)\], got \[\]"):
         p.decode([])
-    with pytest.raises(ValueError, match="temperature must be 0 or more, got -1"):
+    with pytest.raises(ValueError, match="temperature must be 0 or more and finite, got -1"):
         p.sample(1, temperature=-1)
     with pytest.raises(ValueError, match="n must be 1 or more, got 0"):
         p.sample(0)

@@ -123,7 +123,7 @@ def test_the_average_moves_slowly_in_the_long_run_and_quickly_at_first(tiny):
     torch.nn.init.ones_(weight)
     average.update(model, 1)
     torch.testing.assert_close(average.state["layers.1.bias"], torch.full_like(weight, 1 - 2 / 11))
-    average.load({k: torch.zeros_like(v) for k, v in model.state_dict().items()})
+    average.model.load_state_dict({k: torch.zeros_like(v) for k, v in model.state_dict().items()})
     average.update(model, 1000)
     torch.testing.assert_close(average.model.layers[1].bias.data, torch.full_like(weight, 0.1))
     model.layers[1].initialised.fill_(True)
