@@ -18,6 +18,7 @@ _HOMES = {
     "FlowLayer": "layers",
     "FlowkitError": "errors",
     "Shape": "layers",
+    "as_distribution": "flow",
     "build": "recipe",
     "load": "checkpoint",
     "read_recipe": "recipe",
@@ -29,7 +30,13 @@ _HOMES = {
 if TYPE_CHECKING:
     from flowkit.checkpoint import load, save
     from flowkit.errors import FlowkitError
-    from flowkit.flow import CapturedSampler, ConditionalDistribution, ConditionalFlow, unchecked
+    from flowkit.flow import (
+        CapturedSampler,
+        ConditionalDistribution,
+        ConditionalFlow,
+        as_distribution,
+        unchecked,
+    )
     from flowkit.layers import FlowLayer, Shape
     from flowkit.recipe.build import build
     from flowkit.recipe.reading import read_recipe
@@ -61,6 +68,7 @@ __all__ = [
     "FlowLayer",
     "FlowkitError",
     "Shape",
+    "as_distribution",
     "build",
     "load",
     "read_recipe",

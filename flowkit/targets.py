@@ -16,9 +16,12 @@ from torch import Tensor, nn
 from flowkit.errors import ShapeError
 from flowkit.registry import register
 
-# Where noise comes from: torch's own generator, a given one, or one for each sample of the batch, which makes
-# the noise of a sample independent of the batch that it is in; or the numbers that would be drawn.
-Noise = torch.Generator | Sequence[torch.Generator] | Tensor | None
+Generators = torch.Generator | Sequence[torch.Generator] | None
+"""torch's own (None); a given one; or one for each image of a batch: then what is drawn for an image does not
+depend on the batch that it is in."""
+
+Noise = Generators | Tensor
+"""Where dequantisation noise comes from: generators, or the numbers that would be drawn, of y's shape."""
 
 ROUNDING = 1e-4  # by so much values may leave [0, 1]: whoever resizes an image rounds
 
@@ -85,7 +88,7 @@ class Binary(Target):
 
     def dequantise(self, y: Tensor, generator: Noise = None) -> tuple[Tensor, Tensor]:
         """A random magnitude, with the pixel's sign."""
-        u = _uniform(y, generator)
+        u = _drawn(torch.rand, y, generator)
         sign = torch.where(y > 0.5, 1.0, -1.0).to(y.dtype)
         if self.noise == "uniform":
             return sign * (1 - u), y.new_zeros(
@@ -143,9 +146,9 @@ class Continuous(Target):
         log_q = y.new_zeros(y.shape[0])
         if self.noise == "uniform":
             levels = (255 * y).round()
-            return (levels + _uniform(y, generator)) / 256, log_q + math.log(256) * y[0].numel()
+            return (levels + _drawn(torch.rand, y, generator)) / 256, log_q + math.log(256) * y[0].numel()
         if self.noise == "gaussian":
-            return y + self.SIGMA * _normal(y, generator), log_q
+            return y + self.SIGMA * _drawn(torch.randn, y, generator), log_q
         return y, log_q
 
     def embed(self, y: Tensor) -> Tensor:
@@ -166,22 +169,26 @@ class Continuous(Target):
         return y.abs() <= self.FAR
 
 
-def _uniform(like: Tensor, generator: Noise) -> Tensor:
-    return _draw(torch.rand, like, generator)
+def draw(numbers: Callable[..., Tensor], shape: Sequence[int], like: Tensor, generator: Generators) -> Tensor:
+    """Random numbers of `like`'s dtype and device: of all rows from one generator, or of each from its own.
 
+    A row's numbers do not depend on the others where it has a generator of its own.
 
-def _normal(like: Tensor, generator: Noise) -> Tensor:
-    return _draw(torch.randn, like, generator)
-
-
-def _draw(draw: Callable[..., Tensor], like: Tensor, generator: Noise) -> Tensor:
-    if isinstance(generator, Tensor):
-        return generator
+    Args:
+        numbers: `torch.rand` or `torch.randn`.
+        shape: of the result; its first dimension counts rows.
+        like: a tensor.
+        generator: one, or one for each row, on any device; None for torch's own.
+    """
     if isinstance(generator, Sequence):
-        each = zip(like, generator, strict=True)
-        return torch.stack([_draw(draw, sample, of_sample) for sample, of_sample in each])
+        each = zip(range(shape[0]), generator, strict=True)
+        return torch.stack([draw(numbers, shape[1:], like, of_row) for _, of_row in each])
     device = generator.device if generator is not None else like.device
-    return draw(like.shape, generator=generator, dtype=like.dtype, device=device).to(like.device)
+    return numbers(tuple(shape), generator=generator, dtype=like.dtype, device=device).to(like.device)
+
+
+def _drawn(numbers: Callable[..., Tensor], like: Tensor, noise: Noise) -> Tensor:
+    return noise if isinstance(noise, Tensor) else draw(numbers, like.shape, like, noise)
 
 
 def _normal_cdf(x: float) -> float:

@@ -42,7 +42,7 @@ class NaiveFlow(nn.Module):
 
     def decode(self, image: Tensor, latents: Sequence[Tensor]) -> Tensor:
         """As `flow(image).decode(latents)`."""
-        v = from_latents(self._layers(), self._contexts(self._features(image)), latents)
+        v, _ = from_latents(self._layers(), self._contexts(self._features(image)), latents)
         return self.flow.target.restore(v)
 
     def _features(self, image: Tensor) -> dict[int, Tensor]:

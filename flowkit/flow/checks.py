@@ -6,7 +6,7 @@ a GPU it waits for the device; `unchecked` leaves it out.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import Any
@@ -15,7 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from flowkit.errors import ShapeError, TensorError
+from flowkit.errors import TensorError
 
 _trusting: ContextVar[bool] = ContextVar("flowkit_unchecked", default=False)
 
@@ -72,16 +72,6 @@ def check_values(value: Tensor, what: str, expected: str, admitted: Tensor) -> N
         count = int((~value.detach().isfinite()).sum())
         found = f"{count:,} of {value.numel():,} values that are not finite, the first wrong one at {place}"
     raise TensorError(f"{what}: expected {expected}, got {found}")
-
-
-def check_shape(value: Tensor, what: str, expected: Sequence[int]) -> None:
-    """Refuse a tensor of another shape.
-
-    Raises:
-        ShapeError: it is.
-    """
-    if tuple(value.shape) != tuple(expected):
-        raise ShapeError(f"expected {what} {tuple(expected)}, got {tuple(value.shape)}")
 
 
 def looks_at(value: Tensor) -> bool:

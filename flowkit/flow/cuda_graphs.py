@@ -16,8 +16,15 @@ from torch import Tensor
 from flowkit.device import autocast_again, autocast_of
 from flowkit.errors import FlowkitError, ShapeError
 from flowkit.flow.fast_decode import Decoder
-from flowkit.flow.latents import check_drawing, draw_latents
+from flowkit.flow.latents import (
+    Temperature,
+    check_generators,
+    check_sample_shape,
+    check_temperatures,
+    draw_latents,
+)
 from flowkit.flow.model import ConditionalFlow
+from flowkit.targets import Generators
 
 WARM = 3  # calls before the recording: in the first, libraries choose algorithms and take their workspaces
 
@@ -98,26 +105,25 @@ class CapturedSampler:
         device = next(model.parameters()).device
         if device.type != "cuda":
             raise FlowkitError(f"CUDA graphs are for models on CUDA devices; this one is on {device}")
-        check_drawing(samples, 0)
+        check_sample_shape(samples)
         self._model = copy.deepcopy(model).eval().requires_grad_(False)
         self._model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # a form not declared
         self._decoder = Decoder(self._model)
         self._samples = samples
         self._shapes = self._model(image).latent_shapes  # refuses what does not fit
-        self._graph = Graph(self._decode, image, *self._latents(image, 0, None))
+        self._graph = Graph(self._decode, image, *self._latents(image, 0.0, None))
 
     @torch.no_grad()
     def __call__(
-        self, image: Tensor, *, temperature: float = 1.0, generator: torch.Generator | None = None
+        self, image: Tensor, *, temperature: Temperature = 1.0, generator: Generators = None
     ) -> Tensor:
         """As `ConditionalDistribution.sample`: y of shape (n, B, C, H, W).
 
         Raises:
             TensorError: an image that the model does not take; values are looked at, see `unchecked`.
             ShapeError: an image of another shape.
-            ValueError: a temperature that is negative, infinite or NaN.
+            ValueError: temperatures or generators that `ConditionalDistribution.sample` refuses.
         """
-        check_drawing(self._samples, temperature)
         self._model.check_image(image)
         expected = self._graph.inputs[0].shape
         if image.shape != expected:
@@ -125,8 +131,10 @@ class CapturedSampler:
         y: Tensor = self._graph(image, *self._latents(image, temperature, generator))
         return y.clone()
 
-    def _latents(self, image: Tensor, temperature: float, generator: torch.Generator | None) -> list[Tensor]:
-        each = [draw_latents(self._shapes, image, temperature, generator) for _ in range(self._samples)]
+    def _latents(self, image: Tensor, temperature: Temperature, generator: Generators) -> list[Tensor]:
+        temperatures = check_temperatures(temperature, len(self._shapes), image)
+        check_generators(generator, image.shape[0])
+        each = [draw_latents(self._shapes, image, temperatures, generator) for _ in range(self._samples)]
         return [torch.cat(zs) for zs in zip(*each, strict=True)]
 
     def _decode(self, image: Tensor, *latents: Tensor) -> Tensor:

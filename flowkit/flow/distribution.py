@@ -3,19 +3,26 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
 
 from flowkit.errors import ShapeError, TensorError
-from flowkit.flow.checks import check_shape, check_tensor, check_values, looks_at
-from flowkit.flow.latents import check_drawing, draw_latents
+from flowkit.flow.checks import check_tensor, check_values, looks_at
+from flowkit.flow.latents import (
+    Temperature,
+    check_generators,
+    check_noise,
+    check_sample_shape,
+    check_temperatures,
+    draw_latents,
+)
 from flowkit.flow.passes import at_once, from_latents, to_latents
 from flowkit.flow.recompute import to_latents_recomputing
 from flowkit.layers.features import Features
-from flowkit.targets import Noise
+from flowkit.targets import Generators, Noise
 
 if TYPE_CHECKING:
     from flowkit.flow.model import ConditionalFlow
@@ -26,10 +33,17 @@ class ConditionalDistribution:
 
     Made by calling a `ConditionalFlow`. Sampling, scoring and coding share the conditions: a further sample
     costs the latents' path only.
+
+    Attributes:
+        flow: whose distribution it is.
+        images: how many there are, B.
+        latent_shapes: (C, h, w) of every latent, in the order of `encode`.
+        target_shape: (C, H, W).
     """
 
     def __init__(self, flow: ConditionalFlow, image: Tensor, features: Mapping[int, Features]) -> None:
         self.flow = flow
+        self.images = image.shape[0]
         self._image = image
         self._features = features
         self._conditions: dict[bool, list[Any]] = {}
@@ -40,29 +54,64 @@ class ConditionalDistribution:
         self.target_shape = (flow.target.channels, height * flow.scale, width * flow.scale)
 
     def sample(
-        self, n: int = 1, *, temperature: float = 1.0, generator: torch.Generator | None = None
+        self, n: int | Sequence[int] = 1, *, temperature: Temperature = 1.0, generator: Generators = None
     ) -> Tensor:
-        """Draw z ~ N(0, temperature^2) and decode it: y of shape (n, B, C, H, W).
+        """Draw z ~ N(0, temperature^2) and decode it: y of shape (n, B, C, H, W), without gradients.
 
         Temperature 0 gives the image of z = 0. With a generator the result is reproducible, and the first of
-        n samples are what fewer would have been.
+        n samples are what fewer would have been; with one for each image, an image's samples do not depend on
+        the batch that it is in.
+
+        Args:
+            n: samples of each image, or a `torch.Size` of them, which takes the place of n in the shape.
+            temperature: a number; a tensor (B,) with one for each image; or a list with one for each latent,
+                in the order of `latent_shapes`.
+            generator: one, or a list of one for each image.
 
         Raises:
-            ValueError: n below 1, or a temperature that is negative, infinite or NaN.
+            ValueError: n below 1; a temperature that is negative, infinite or NaN; another number of
+                temperatures or generators.
+            ShapeError: a tensor of temperatures that has not one for each image.
         """
-        check_drawing(n, temperature)
-        images, device = self._image.shape[0], self._image.device
-        most = at_once(*self.target_shape[1:], device) if images == 1 else 1
-        parts = []
-        for start in range(0, n, most):
-            drawn = [
-                draw_latents(self.latent_shapes, self._image, temperature, generator)
-                for _ in range(start, min(start + most, n))
+        shape = check_sample_shape(n)
+        with torch.no_grad():
+            parts = [
+                self.flow.target.restore(v) for v, _, _ in self._drawn(shape.numel(), temperature, generator)
             ]
-            latents = [torch.cat(zs) for zs in zip(*drawn, strict=True)]
-            v = self._from_latents(latents, len(drawn))
-            parts.append(self.flow.target.restore(v).view(len(drawn), images, *self.target_shape))
-        return torch.cat(parts)
+            return torch.cat(parts).view(*shape, self.images, *self.target_shape)
+
+    def rsample(
+        self, n: int | Sequence[int] = 1, *, temperature: Temperature = 1.0, generator: Generators = None
+    ) -> Tensor:
+        """Draw as `sample`, with gradients by the image and by the weights: v of shape (n, B, C, H, W).
+
+        Of targets of real values v is y. Of discretised ones v is the value before rounding, whose gradients
+        are not 0: for a binary target its sign is the pixel, for 8-bit levels it is (level + u) / 256 with u
+        in [0, 1). `model.target.restore(v)` is what `sample` would have given. Arguments and errors are those
+        of `sample`.
+        """
+        shape = check_sample_shape(n)
+        parts = [v for v, _, _ in self._drawn(shape.numel(), temperature, generator)]
+        return torch.cat(parts).view(*shape, self.images, *self.target_shape)
+
+    def sample_and_log_prob(
+        self, n: int | Sequence[int] = 1, *, temperature: Temperature = 1.0, generator: Generators = None
+    ) -> tuple[Tensor, Tensor]:
+        """Draw as `rsample`, and give log p(v | x) of what was drawn: (n, B, C, H, W) and (n, B), in nats.
+
+        In one pass, with gradients; exact, by the change of variables: log N(z; 0, I) - log|det dv/dz|. The
+        density is the model's own, of temperature 1, whatever temperature z was drawn at. For targets
+        without noise it is that of `log_prob`; for dequantised ones it is of v, not of the y that v belongs
+        to, which `log_prob` bounds. Arguments and errors are those of `sample`.
+        """
+        shape = check_sample_shape(n)
+        values, log_probs = [], []
+        for v, latents, log_dets in self._drawn(shape.numel(), temperature, generator):
+            values.append(v)
+            zero = v.new_zeros(v.shape[0], dtype=torch.promote_types(v.dtype, torch.float32))
+            log_probs.append(sum((_standard_normal(z) for z in latents), zero) - sum(log_dets, zero))
+        v = torch.cat(values).view(*shape, self.images, *self.target_shape)
+        return v, torch.cat(log_probs).view(*shape, self.images)
 
     def log_prob(self, y: Tensor, *, generator: Noise = None) -> Tensor:
         """log p(y | x), (B,), in nats, by the change of variables; the target draws its dequantisation noise.
@@ -70,18 +119,27 @@ class ConditionalDistribution:
         log p(y | x) = log N(f(v; x); 0, I) + log|det df/dv| - log q(v | y); see `Target.nll_of` for what the
         figure means.
 
+        Args:
+            y: (B, C, H, W), or several targets of each image: (n, B, C, H, W) gives (n, B), and so on.
+            generator: of the noise: one, a list of one for each image, or the noise itself, of y's shape.
+
         Raises:
             TensorError: y is not a tensor of the image's dtype (or boolean) on its device, or no target has
                 such values (grey in a binary one, out of range, not finite; see `unchecked`).
-            ShapeError: another shape than (B, C, H, W).
+            ShapeError: another shape.
+            ValueError: another number of generators.
         """
-        y = self._checked(y)
-        v, log_q = self.flow.target.dequantise(y, generator)
-        latents, log_det = self._to_latents(v)
-        return sum((_standard_normal(z) for z in latents), log_det) - log_q
+        y = self._checked(y, several=True)
+        check_noise(generator, y)
+        if y.dim() == 4:
+            return self._log_prob(y, generator)
+        each = y.flatten(0, -5)
+        noise = generator.flatten(0, -5) if isinstance(generator, Tensor) else [generator] * len(each)
+        found = [self._log_prob(one, of_one) for one, of_one in zip(each, noise, strict=True)]
+        return torch.stack(found).view(y.shape[:-3])
 
     def bits_per_dim(self, y: Tensor, *, generator: Noise = None) -> Tensor:
-        """-log2 p(y | x) / (C H W), (B,); raises as `log_prob`."""
+        """-log2 p(y | x) / (C H W), (B,); arguments and errors are those of `log_prob`."""
         return -self.log_prob(y, generator=generator) / (math.log(2) * math.prod(self.target_shape))
 
     def encode(self, y: Tensor) -> list[Tensor]:
@@ -96,12 +154,14 @@ class ConditionalDistribution:
     def decode(self, latents: Sequence[Tensor]) -> Tensor:
         """The y of given latents, (B, C, H, W); `decode(encode(y))` is y.
 
+        It has gradients if targets are of real values; the steps of a discretised one have none.
+
         Raises:
             TensorError: not a list of tensors like those of `encode`, or a value is not finite.
             ShapeError: another number of latents, or other shapes.
         """
         self._check_latents(latents)
-        return self.flow.target.restore(self._from_latents(latents))
+        return self.flow.target.restore(self._from_latents(latents)[0])
 
     def _recomputes(self) -> bool:
         flow, compiling = self.flow, torch.compiler.is_compiling()
@@ -123,13 +183,38 @@ class ConditionalDistribution:
             v, log_det, *left = to_latents(self.flow.flow_layers(), self._contexts, v)
         return [*left, v], log_det
 
-    def _from_latents(self, latents: Sequence[Tensor], samples: int = 1) -> Tensor:
+    def _from_latents(self, latents: Sequence[Tensor], samples: int = 1) -> tuple[Tensor, list[Tensor]]:
         return from_latents(list(self.flow.flow_layers()), self._contexts, latents, samples)
 
-    def _checked(self, y: Tensor) -> Tensor:
+    def _log_prob(self, y: Tensor, noise: Noise) -> Tensor:
+        v, log_q = self.flow.target.dequantise(y, noise)
+        latents, log_det = self._to_latents(v)
+        return sum((_standard_normal(z) for z in latents), log_det) - log_q
+
+    def _drawn(
+        self, count: int, temperature: Temperature, generator: Generators
+    ) -> Iterator[tuple[Tensor, list[Tensor], list[Tensor]]]:
+        """v, latents and the layers' log|det| of so many samples, a few samples at a time."""
+        image, images = self._image, self.images
+        temperatures = check_temperatures(temperature, len(self.latent_shapes), image)
+        check_generators(generator, images)
+        most = at_once(*self.target_shape[1:], image.device) if images == 1 else 1
+        for start in range(0, count, most):
+            drawn = [
+                draw_latents(self.latent_shapes, image, temperatures, generator)
+                for _ in range(start, min(start + most, count))
+            ]
+            latents = [torch.cat(zs) for zs in zip(*drawn, strict=True)]
+            v, log_dets = self._from_latents(latents, len(drawn))
+            yield v, latents, log_dets
+
+    def _checked(self, y: Tensor, *, several: bool = False) -> Tensor:
         image, target = self._image, self.flow.target
         check_tensor(y, "the target", image.dtype, image.device, boolean=True)
-        check_shape(y, "a target", (image.shape[0], *self.target_shape))
+        shape = (image.shape[0], *self.target_shape)
+        if tuple(y.shape[-4:] if several else y.shape) != shape or 0 in y.shape:
+            several_of = " or (n, B, C, H, W)" if several and y.dim() > 4 else ""
+            raise ShapeError(f"expected a target {shape}{several_of}, got {tuple(y.shape)}")
         if looks_at(y):
             check_values(y, "the target", target.values, target.admits(y))
         return y.to(image.dtype)  # a mask may come as booleans

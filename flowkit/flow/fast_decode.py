@@ -143,7 +143,7 @@ def _folded(layers: Iterable[FlowLayer]) -> list[FlowLayer]:
 def _inverse(layer: FlowLayer, values: Sequence[Tensor], context: Any, images: int) -> list[Tensor]:
     """The inverse of values that hold one sample or several each, of so many images."""
     if not layer.pointwise:
-        return [invert(layer, v, context, v.shape[0] // images) for v in values]
+        return [invert(layer, v, context, v.shape[0] // images)[0] for v in values]
     # What the image makes of 0 and of 1 says all: one pass for each sample.
     zero = torch.zeros_like(values[0][:images])
     shift, at_one = (layer.inverse(probe, context)[0] for probe in (zero, zero + 1))

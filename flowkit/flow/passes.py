@@ -32,18 +32,21 @@ def to_latents(layers: Iterable[FlowLayer], contexts: Iterable[Any], v: Tensor) 
 
 def from_latents(
     layers: Sequence[FlowLayer], contexts: Sequence[Any], latents: Sequence[Tensor], samples: int = 1
-) -> Tensor:
+) -> tuple[Tensor, list[Tensor]]:
     """Latent -> data: the inverse of `to_latents`, of the latents in its order and what went on, last.
 
-    With `samples`, the latents are those of several samples of one image, whose contexts these are.
+    With `samples`, the latents are those of several samples of one image, whose contexts these are. Returns
+    v, and every layer's log|det| (B,) of this direction.
     """
     left = list(latents)
     v = left.pop()
+    log_dets: list[Tensor] = []
     for layer, context in zip(reversed(layers), reversed(contexts), strict=True):
         if layer.latent_channels:
             v = torch.cat([v, left.pop()], dim=1)
-        v = invert(layer, v, context, samples)
-    return v
+        v, log_det = invert(layer, v, context, samples)
+        log_dets.append(log_det)
+    return v, log_dets
 
 
 def at_once(height: int, width: int, device: torch.device) -> int:
@@ -54,13 +57,14 @@ def at_once(height: int, width: int, device: torch.device) -> int:
     return 1 if device.type == "cpu" else max(1, MOST_PIXELS // (height * width))
 
 
-def invert(layer: FlowLayer, v: Tensor, context: Any, samples: int = 1) -> Tensor:
-    """`layer.inverse(v, context)` without its log-det; with `samples`, v is so many of one image."""
+def invert(layer: FlowLayer, v: Tensor, context: Any, samples: int = 1) -> tuple[Tensor, Tensor]:
+    """`layer.inverse(v, context)`; with `samples`, v is so many of one image."""
     if samples == 1 or context is None:
-        return layer.inverse(v, context)[0]
+        return layer.inverse(v, context)
     if _of_one_image(context):
-        return layer.inverse(v, _expanded(context, samples))[0]
-    return torch.cat([layer.inverse(one, context)[0] for one in torch.split(v, 1)])
+        return layer.inverse(v, _expanded(context, samples))
+    values, log_dets = zip(*(layer.inverse(one, context) for one in torch.split(v, 1)), strict=True)
+    return torch.cat(values), torch.cat(log_dets)
 
 
 def _of_one_image(context: Any) -> bool:
