@@ -96,7 +96,7 @@ def save(model: ConditionalFlow, path: str | os.PathLike[str], *, dtype: torch.d
     with torch.random.fork_rng(devices=[]):  # building draws weights; the caller's numbers stay as they are
         expected = build(read_recipe_text(model.recipe)).state_dict()
     state = model.state_dict()
-    if misfit := _misfit(expected, state):
+    if misfit := _misfit(expected, state, "its recipe"):
         raise CheckpointError(f"{path} was not written, load would refuse it: {misfit}")
     write_checkpoint(path, pack(state, dtype=dtype), {"recipe": model.recipe})
 
@@ -142,12 +142,12 @@ def fill(
     model.load_state_dict(dict(tensors))
 
 
-def _misfit(own: Mapping[str, Tensor], found: Mapping[str, Tensor]) -> str | None:
+def _misfit(own: Mapping[str, Tensor], found: Mapping[str, Tensor], owner: str = "the model") -> str | None:
     for name in sorted(own.keys() | found.keys()):
         if name not in found:
             return f'weight "{name}" is missing'
         if name not in own:
-            return f'holds weight "{name}", which the model does not have'
+            return f'holds weight "{name}", which {owner} does not have'
         if own[name].shape != found[name].shape:
             return f'weight "{name}" is {tuple(found[name].shape)}, expected {tuple(own[name].shape)}'
         if why := _unusable(found[name], own[name].dtype):

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor
@@ -21,11 +21,23 @@ from flowkit.flow.latents import (
 )
 from flowkit.flow.passes import at_once, from_latents, to_latents
 from flowkit.flow.recompute import to_latents_recomputing
+from flowkit.layers import FlowLayer
 from flowkit.layers.features import Features
-from flowkit.targets import Generators, Noise
+from flowkit.targets import Generators, Noise, Target
 
-if TYPE_CHECKING:
-    from flowkit.flow.model import ConditionalFlow
+
+class Flow(Protocol):
+    """The part of a `ConditionalFlow` that its distributions use."""
+
+    target: Target
+    scale: int
+    recompute: bool
+    training: bool
+
+    def flow_layers(self) -> Iterable[FlowLayer]: ...  # noqa: D102
+    def steps(self) -> list[list[FlowLayer]]: ...  # noqa: D102
+    def condition(self, features: Mapping[int, Features]) -> list[Any]: ...  # noqa: D102
+    def latent_shapes(self, height: int, width: int) -> list[tuple[int, int, int]]: ...  # noqa: D102
 
 
 class ConditionalDistribution:
@@ -35,13 +47,13 @@ class ConditionalDistribution:
     costs the latents' path only.
 
     Attributes:
-        flow: whose distribution it is.
+        flow: the `ConditionalFlow` whose distribution it is.
         images: how many there are, B.
         latent_shapes: (C, h, w) of every latent, in the order of `encode`.
         target_shape: (C, H, W).
     """
 
-    def __init__(self, flow: ConditionalFlow, image: Tensor, features: Mapping[int, Features]) -> None:
+    def __init__(self, flow: Flow, image: Tensor, features: Mapping[int, Features]) -> None:
         self.flow = flow
         self.images = image.shape[0]
         self._image = image

@@ -21,9 +21,9 @@ def as_distribution(p: ConditionalDistribution) -> TorchDistribution:
     noise that is drawn at every call, and there is no `rsample`: `p.rsample` draws the value before rounding.
 
     >>> from flowkit import build
-    >>> d = as_distribution(build("binarize_small").eval()(torch.rand(2, 3, 8, 12)))
+    >>> d = as_distribution(build("binarize").eval()(torch.rand(2, 3, 16, 32)))
     >>> d.batch_shape, d.event_shape, d.support
-    (torch.Size([2]), torch.Size([1, 8, 12]), IndependentConstraint(Boolean(), 3))
+    (torch.Size([2]), torch.Size([1, 16, 32]), IndependentConstraint(Boolean(), 3))
     >>> d.log_prob(d.sample((5,))).shape
     torch.Size([5, 2])
     """

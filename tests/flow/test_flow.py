@@ -177,7 +177,7 @@ def test_targets_latents_and_arguments_of_a_wrong_kind(perturb):
         p.decode([])
     with pytest.raises(ValueError, match="temperature must be 0 or more and finite, got -1"):
         p.sample(1, temperature=-1)
-    with pytest.raises(ValueError, match="n must be 1 or more, got 0"):
+    with pytest.raises(ValueError, match="n must be 1 or more, or a torch.Size of such numbers, got 0"):
         p.sample(0)
 
 
