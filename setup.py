@@ -1,5 +1,9 @@
 """The recipes live at the top of the repository and travel inside the wheel as `flowkit/recipes`.
 
+An editable installation (`pip install -e`) reads them where they are, and adds the clone to Python's path.
+By default, setuptools would install an import hook instead, which comes too late for a script that lies
+beside the clone: there, Python takes the folder of the clone, `flowkit` by name, for the package.
+
 A plain installation is pure Python, and compiles nothing. With FLOWKIT_BUILD_EXT=1 the compiled affine op is
 part of it, for the CPU, and for CUDA where torch has it; FLOWKIT_BUILD_EXT=cpu leaves CUDA out.
 """
@@ -58,10 +62,13 @@ door = os.environ.get("FLOWKIT_BUILD_EXT", "")
 if door not in DOORS:
     raise SystemExit(f"FLOWKIT_BUILD_EXT must be 1, cpu or 0; got {door!r}")
 
+packages = find_packages(include=["flowkit", "flowkit.*"])
+editable = "editable_wheel" in sys.argv
+
 with tempfile.TemporaryDirectory() as scratch:
     setup(
-        packages=[*find_packages(include=["flowkit", "flowkit.*"]), "flowkit.recipes"],
-        package_dir={"flowkit.recipes": "recipes"},
+        packages=packages if editable else [*packages, "flowkit.recipes"],
+        package_dir={"": "."} if editable else {"flowkit.recipes": "recipes"},
         package_data={
             "flowkit": ["py.typed", "weights/*.*", "csrc/*.cpp", "csrc/*.cu", "csrc/*.h", "csrc/*.cuh"],
             "flowkit.recipes": ["*.yaml"],
