@@ -14,9 +14,8 @@ from flowkit.cli.options import add_import, natural, positive, prepare
 from flowkit.degradations import PRESETS, Compose, Degradation, degradations_file, degradations_from
 from flowkit.degradations.scan import drawn_pair
 from flowkit.degradations.texture import to_uint8
-from flowkit.errors import OutputError
-from flowkit.files import replacing
 from flowkit.images.reader import read
+from flowkit.images.writer import PHOTO_SUFFIXES, check_output, write_picture
 
 DRAWN = "drawn"
 GAP, LABEL = 4, 16
@@ -46,13 +45,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Read or draw the page, degrade it, write the sheet."""
     prepare(args)
+    check_output(args.out, suffixes=PHOTO_SUFFIXES)
     rows = _rows(args)
     sheet = _sheet(_page(args), rows, args.columns, args.seed)
-    suffix = args.out.lower().rpartition(".")[2]
-    if suffix not in ("png", "jpg", "jpeg", "webp"):
-        raise OutputError(f"{args.out}: expected a name that ends in .png, .jpg or .webp")
-    with replacing(args.out) as draft:
-        sheet.save(draft, "JPEG" if suffix == "jpg" else suffix.upper())
+    write_picture(args.out, np.asarray(sheet), lossy=True)
     print(f"{args.out}: {len(rows) + 1} rows, {sheet.width} x {sheet.height}")
     return 0
 

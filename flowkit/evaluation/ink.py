@@ -17,12 +17,12 @@ from flowkit.evaluation.results import Entry, Row
 from flowkit.evaluation.task import Job, page_names
 from flowkit.evaluation.tiles import PICTURE, SIDE, WorstTiles
 from flowkit.evaluation.uncertainty import BAND, REVIEWED, Uncertainty, pooled
+from flowkit.images.writer import write_picture
 from flowkit.metrics import components, dibco
 from flowkit.metrics.calibration import PRIOR, WINDOW
 from flowkit.metrics.components import Components
 from flowkit.pages.review import TILE
 from flowkit.tables import Cell
-from flowkit.training.pictures import write_picture
 
 ABOUT = (
     "Page NLL: -log p(truth | page) in nats per pixel, of all pixels together: of a flow an upper bound, by "

@@ -13,12 +13,13 @@ from flowkit.data.describe import Given
 from flowkit.errors import FlowkitError, OutputError
 from flowkit.files import replacing
 from flowkit.flow import ConditionalFlow
+from flowkit.images.writer import write_picture
 from flowkit.recipe import Recipe
 from flowkit.training.average import Average
 from flowkit.training.data_order import Batch
 from flowkit.training.job import Job, Validate
 from flowkit.training.log import Log
-from flowkit.training.pictures import SAMPLES, sample_grid, write_curves, write_picture
+from flowkit.training.pictures import SAMPLES, sample_grid, write_curves
 from flowkit.training.preflight import check_out, check_room
 from flowkit.training.processes import Processes, processes
 from flowkit.training.signals import Interrupted, interruption

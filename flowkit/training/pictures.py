@@ -8,7 +8,6 @@ from pathlib import Path
 import numpy as np
 import torch
 import torch.nn.functional as F
-from PIL import Image
 from torch import Tensor
 
 from flowkit.files import replacing
@@ -46,12 +45,6 @@ def sample_grid(model: ConditionalFlow, validation: Validation, device: torch.de
         image = F.interpolate(window.image[None], size=size, mode="nearest")[0]
         rows.append([_pixels(cell) for cell in (image, *cells)])
     return _tile(rows)
-
-
-def write_picture(path: Path, image: np.ndarray) -> None:
-    """Write an image as PNG, whole or not at all."""
-    with replacing(path) as draft:
-        Image.fromarray(image).save(draft, format="PNG")
 
 
 def write_curves(out: Path) -> None:

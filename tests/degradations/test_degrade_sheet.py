@@ -48,7 +48,7 @@ def test_a_sheet_of_a_file_and_an_image(tmp_path: Path) -> None:
     ("arguments", "message"),
     [
         (["missing.png", "-o", "sheet.png"], "missing.png"),
-        (["-o", "sheet.xyz"], "sheet.xyz: expected a name that ends in"),
+        (["-o", "sheet.xyz"], 'sheet.xyz: ".xyz", expected .png, .tif'),
         (["--spec", "missing.yaml", "-o", "sheet.png"], "no file missing.yaml"),
     ],
 )
