@@ -135,6 +135,23 @@ def linear_profile() -> bytes:
     return profile[:curve] + linear + profile[curve + len(linear) :]
 
 
+@pytest.fixture(scope="session")
+def grey_profile() -> bytes:
+    """A colour profile of grey in linear light."""
+    white = b"XYZ \0\0\0\0" + struct.pack(">3I", 0xF6D6, 0x10000, 0xD32D)
+    curve = b"curv\0\0\0\0" + bytes(4)  # of no entries: y = x
+    name = b"desc\0\0\0\0" + struct.pack(">I", 5) + b"grey\0" + bytes(79)
+    tags = {b"desc": name, b"wtpt": white, b"kTRC": curve}
+    table, body = struct.pack(">I", len(tags)), b""
+    for tag, data in tags.items():
+        table += tag + struct.pack(">II", 132 + 12 * len(tags) + len(body), len(data))
+        body += data + bytes(-len(data) % 4)
+    head = bytes(4) + b"lcms\x02\x10\0\0mntrGRAYXYZ " + bytes(12) + b"acsp" + bytes(28)
+    light = struct.pack(">3I", 0xF6D6, 0x10000, 0xD32D)
+    header = (head + light).ljust(128, b"\0")[4:]
+    return struct.pack(">I", 128 + len(table) + len(body)) + header + table + body
+
+
 @pytest.fixture
 def write() -> Callable[..., Path]:
     """Save an array as an image; folders are made."""

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from os import PathLike
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 import torch
@@ -14,12 +14,15 @@ from numpy.typing import NDArray
 from PIL import ExifTags, Image, ImageOps, TiffImagePlugin
 
 from flowkit.errors import ImageError
-from flowkit.images import pdf
-from flowkit.images.colour import pixels
+from flowkit.images import jpeg_end, pdf
+from flowkit.images.colour import keeps_colours, pixels
+from flowkit.images.colour16 import is_deeper, low_bytes, mend_planes
 from flowkit.images.decoder_messages import intercepted
+from flowkit.images.depth import depth_of
 from flowkit.images.dpi import exif, resolution
 from flowkit.images.guard import guarded
 from flowkit.images.picture import Picture, picture_of
+from flowkit.images.tiff_pages import PREVIEW, SUBFILE, Frame, Page, pages_of, samples_of_tiff
 
 MAX_PIXELS = 200_000_000
 """The largest page that is decoded unless the caller allows more: about A1 at 600 dpi."""
@@ -37,9 +40,10 @@ RASTER_SUFFIXES = SUFFIXES - {".pdf"}
 
 # A list, because Pillow would also try formats that run other programs (EPS) or that no scanner writes.
 _FORMATS = ("PNG", "JPEG", "TIFF", "BMP", "PPM", "WEBP", "GIF", "JPEG2000")
+_QUARTER = 64  # of 256 grey levels
+
 # Decoders that Pillow's pixel limit protects from sizes that no header shows (of a tile, of a frame).
 _LIMITED = ("TIFF", "GIF")
-_SUBFILE, _PREVIEW = 254, 1  # TIFF's NewSubfileType and its bit for a reduced copy of another image
 
 
 ImageLike = str | PathLike[str] | Image.Image | NDArray[Any] | torch.Tensor | Picture
@@ -98,7 +102,7 @@ def count_pages(path: Path) -> int:
         pages = pdf.count(path)
     else:
         with opened(path) as image, guarded():
-            pages = len(_frames(image))
+            pages = len(_pages(image))
     _check_number(pages, str(path))
     return pages
 
@@ -126,9 +130,7 @@ def opened(path: Path) -> Iterator[Image.Image]:
                 with guarded():
                     image = Image.open(file, formats=_FORMATS)
             except Exception:  # a damaged header can raise anything at all in one of Pillow's parsers
-                raise ImageError(
-                    f"{path}: not an image that can be read (expected one of {', '.join(_FORMATS)})"
-                ) from None
+                raise ImageError(f"{path}: {_refusal(file)}") from None
             yield image
     except OSError as error:
         raise ImageError(f"{path}: cannot be read ({error.strerror or error})") from None
@@ -159,9 +161,10 @@ def _check_file(path: Path) -> None:
 
 def _decode(image: Image.Image, name: str, max_pixels: int, page: int | None) -> Picture:
     with guarded():
-        notes = () if page is not None else _notes(image, name)
-        if page is not None:
-            name = _turn_to(image, name, page)
+        if page is None:
+            notes = _notes(image, name)
+        else:
+            name, notes = _turn_to(image, name, page)
     width, height = image.size
     if width < 1 or height < 1:
         raise ImageError(f"{name}: {width} x {height} pixels, expected 1 x 1 or more")
@@ -171,17 +174,7 @@ def _decode(image: Image.Image, name: str, max_pixels: int, page: int | None) ->
             "(raise it with --max-pixels or max_pixels=)"
         )
     try:
-        with guarded():
-            dpi, doubts = resolution(image)
-            orientation = exif(image).get(ExifTags.Base.Orientation, 1)
-        _load(image, max_pixels)
-        if orientation in range(2, 9):
-            with guarded():
-                image = ImageOps.exif_transpose(image)
-        if dpi is not None and orientation in (5, 6, 7, 8):
-            dpi = dpi[1], dpi[0]
-        values, more = pixels(image, name)
-        return Picture(values, dpi, notes + doubts + more)
+        return _decoded(image, name, max_pixels, notes)
     except ImageError:
         raise
     except MemoryError:
@@ -190,51 +183,110 @@ def _decode(image: Image.Image, name: str, max_pixels: int, page: int | None) ->
         raise ImageError(f"{name}: the image is damaged or cut short ({error})") from None
 
 
-def _load(image: Image.Image, max_pixels: int) -> None:
+def _decoded(image: Image.Image, name: str, max_pixels: int, notes: tuple[str, ...]) -> Picture:
+    with guarded():
+        dpi, doubts = resolution(image)
+        notes += doubts
+        # Pillow decodes a PNG to find its EXIF block, and forgets a TIFF's orientation when it has decoded it
+        orientation = _orientation(image) if image.format == "TIFF" else None
+        depth, deeper = depth_of(image), is_deeper(image)
+        mend_planes(image, name)
+        whole = keeps_colours(image) and not image.has_transparency_data
+        wide = low_bytes(image) if whole else None
+    layers = [_load(image, max_pixels)]
+    if wide is not None:
+        layers.append(_load(wide.opened(), max_pixels))
+    elif deeper:
+        notes += ("its colours of more than 8 bits are read as 8",)
+    if layers[0] is not image:
+        notes += (jpeg_end.NOTE,)
+    with guarded():
+        orientation = orientation or _orientation(layers[0])
+        if orientation in range(2, 9):
+            layers = [ImageOps.exif_transpose(layer) for layer in layers]
+    if dpi is not None and orientation in (5, 6, 7, 8):
+        dpi = dpi[1], dpi[0]
+    values, more = pixels(layers, name, depth)
+    if deeper and wide is None and image.mode == "RGBA":
+        for found in (values.max(), np.asarray(layers[0].getextrema()).max()):
+            if 0 < found < _QUARTER:
+                raise ImageError(
+                    f"{name}: nothing is above a quarter of its 16 bits, of which 8 are read where there is "
+                    "transparency; expected the full range, or grey or RGB"
+                )
+    return Picture(values, dpi, notes + more)
+
+
+def _orientation(image: Image.Image) -> Any:
+    return exif(image).get(ExifTags.Base.Orientation, 1)
+
+
+def _load(image: Image.Image, max_pixels: int) -> Image.Image:
     """Decode, several threads at a time where the format allows it.
 
-    Raises whatever Pillow does, and OSError for damage that only libtiff sees.
+    Returns the image, or another of a file that lacks nothing but its end. Raises whatever Pillow does, and
+    OSError for damage that only libtiff sees.
     """
     if image.format not in _LIMITED:
-        image.load()
-        return
+        file = getattr(image, "fp", None)
+        try:
+            image.load()
+        except OSError:
+            whole = jpeg_end.without_end(file) if image.format == "JPEG" and file is not None else None
+            if whole is None:
+                raise
+            return whole
+        return image
     with guarded(max_pixels), intercepted() as damage:
         image.load()
     if damage:
         raise OSError(damage[0].rstrip("."))
+    return image
 
 
-def _turn_to(image: Image.Image, name: str, page: int) -> str:
-    """Make a page the current one; what messages shall call it."""
-    frames = _frames(image)
-    if page >= len(frames):
-        raise ImageError(f"{name}: has {len(frames)} pages, page {page + 1} was asked for")
-    if len(frames) == 1:
-        return name
+def _refusal(file: BinaryIO) -> str:
+    """What is to be said of a file that Pillow cannot open."""
+    file.seek(0)
+    samples = samples_of_tiff(file)
+    if samples is None:
+        return f"not an image that can be read (expected one of {', '.join(_FORMATS)})"
+    return (
+        f"a TIFF of {samples}, which cannot be read; expected grey integers of 1, 2, 4, 8, 12, 16 or 32 "
+        "bits, a palette, or RGB or CMYK of 8 or 16 bits"
+    )
+
+
+def _turn_to(image: Image.Image, name: str, page: int) -> tuple[str, tuple[str, ...]]:
+    """Make a page the current one; what messages shall call it, and notes."""
+    pages = _pages(image)
+    if page >= len(pages):
+        raise ImageError(f"{name}: has {len(pages)} pages, page {page + 1} was asked for")
+    notes = _copies(pages[page])
+    if len(pages) == 1:
+        return name, notes
     name = f"{name}: page {page + 1}"
     try:
-        image.seek(frames[page])
+        image.seek(pages[page].frame)
     except Exception as error:
         raise ImageError(f"{name}: the image is damaged or cut short ({error})") from None
-    return name
+    return name, notes
 
 
-def _frames(image: Image.Image) -> list[int]:
-    """The frames of an image that are pages: in a TIFF all but previews, in other formats the first."""
+def _pages(image: Image.Image) -> list[Page]:
+    """The pages of an image: of a TIFF all frames but reduced copies, of other formats the first."""
     if not isinstance(image, TiffImagePlugin.TiffImageFile):
-        return [0]
+        return [Page(0)]
     frames = []
     try:
-        for frame in range(MAX_PAGES + 1):
-            image.seek(frame)
-            if frame == 0 or not image.tag_v2.get(_SUBFILE, 0) & _PREVIEW:
-                frames.append(frame)
+        for number in range(MAX_PAGES + 1):
+            image.seek(number)
+            frames.append(Frame(*image.size, bool(image.tag_v2.get(SUBFILE, 0) & PREVIEW)))
     except EOFError:
         pass
     except Exception:  # a damaged directory: what follows cannot be found, its own page fails when it is read
-        frames.append(frame)
+        frames.append(Frame(0, 0))
     image.seek(0)
-    return frames
+    return pages_of(frames)
 
 
 def _check_number(pages: int, name: str) -> None:
@@ -246,9 +298,9 @@ def _notes(image: Image.Image, name: str) -> tuple[str, ...]:
     if image.format == "MPO":  # a photograph with a preview or a depth map behind it
         return ()
     if isinstance(image, TiffImagePlugin.TiffImageFile):
-        frames = len(_frames(image))
-        _check_number(frames, name)
-        return _several(frames, "images")
+        pages = _pages(image)
+        _check_number(len(pages), name)
+        return _several(len(pages), "images") + _copies(pages[0])
     try:
         frames = int(getattr(image, "n_frames", 1))
     except Exception:  # a damaged later frame is none of the first one's business
@@ -258,3 +310,7 @@ def _notes(image: Image.Image, name: str) -> tuple[str, ...]:
 
 def _several(number: int, what: str) -> tuple[str, ...]:
     return (f"holds {number} {what}, only the first is used",) if number > 1 else ()
+
+
+def _copies(page: Page) -> tuple[str, ...]:
+    return (f"{page.copies} smaller copies of it are left out (a pyramid)",) if page.copies else ()

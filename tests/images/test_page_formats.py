@@ -134,7 +134,7 @@ def test_a_damaged_page_does_not_take_the_others_with_it(tmp_path: Path) -> None
         read(path, page=count_pages(path) - 1)
 
 
-def test_a_colour_profile_is_applied(tmp_path: Path) -> None:
+def test_a_colour_profile_is_applied(tmp_path: Path, linear_profile: bytes) -> None:
     red = Image.new("RGB", (8, 8), (120, 60, 200))
     lab = ImageCms.profileToProfile(
         red, ImageCms.createProfile("sRGB"), ImageCms.createProfile("LAB"), outputMode="LAB"
@@ -149,13 +149,15 @@ def test_a_colour_profile_is_applied(tmp_path: Path) -> None:
         assert np.array_equal(picture.pixels[0, 0], (120, 60, 200))
         assert "colour profile is damaged or for other colours" in picture.notes[0]
     srgb = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
+    red.save(tmp_path / "linear.png", icc_profile=linear_profile)  # it is called sRGB, too
+    assert read(tmp_path / "linear.png").pixels.min() > 60 + 20
     red.save(tmp_path / "srgb.png", icc_profile=srgb)
     assert read(tmp_path / "srgb.png").notes == ()
-    deep = Image.fromarray(np.full((8, 8), 500, np.uint16))
+    deep = Image.fromarray(np.full((8, 8), 50_000, np.uint16))
     data = io.BytesIO()
     deep.save(data, "PNG", icc_profile=srgb)
     with Image.open(data) as image:
-        assert read(image).notes == ("its colour profile is not applied to 16 bits",)
+        assert "colour profile is damaged or for other colours" in read(image).notes[-1]
 
 
 @pytest.mark.parametrize("dpi", [2, 65535, 1e9])
@@ -205,6 +207,41 @@ def test_pages_of_a_tiff_by_its_directories_alone(pages: int, big: bool, tmp_pat
     for cut in (1, 3, 7, 9, len(data) - 1):
         assert count_tiff(io.BytesIO(data[:cut])) in (None, pages)
     assert count_tiff(io.BytesIO(b"%PDF-1.7" + data)) is None
+
+
+def levels(path: Path, *sizes: tuple[int, int]) -> Path:
+    """A TIFF of images that do not say which of them are pages."""
+    first, *rest = [Image.new("L", size, 9 * number) for number, size in enumerate(sizes)]
+    first.save(path, save_all=True, append_images=rest)
+    return path
+
+
+@pytest.mark.parametrize(
+    ("sizes", "pages"),
+    [
+        ([(200, 81), (100, 41), (50, 20)], {0: 2}),
+        ([(200, 81), (100, 40), (50, 20), (25, 10), (12, 5)], {0: 4}),
+        ([(200, 81), (100, 41), (50, 20), (200, 81), (100, 41), (50, 20)], {0: 2, 3: 2}),
+        ([(60, 90), (200, 81), (100, 41), (50, 20)], {0: 0, 1: 2}),
+        ([(200, 81), (100, 41)], {0: 0, 1: 0}),  # may be a page and a smaller one
+        ([(200, 81), (100, 41), (50, 21)], {0: 2}),
+        ([(200, 81), (100, 41), (50, 30)], {0: 0, 1: 0, 2: 0}),
+        ([(200, 81)] * 3, {0: 0, 1: 0, 2: 0}),
+        ([(1, 1)] * 3, {0: 0, 1: 0, 2: 0}),
+    ],
+)
+def test_a_pyramid_is_one_page(sizes: list[tuple[int, int]], pages: dict[int, int], tmp_path: Path) -> None:
+    path = levels(tmp_path / "book.tif", *sizes)
+    assert count_pages(path) == len(pages)
+    with path.open("rb") as file:
+        assert count_tiff(file) == len(pages)
+    for page, (frame, copies) in enumerate(pages.items()):
+        picture = read(path, page=page)
+        assert picture.size == sizes[frame][::-1]
+        assert picture.pixels.max() == 9 * frame
+        note = f"{copies} smaller copies of it are left out (a pyramid)"
+        assert picture.notes == ((note,) if copies else ())
+    assert (read(path).notes == ()) is (len(sizes) == 1)
 
 
 def test_previews_and_loops_in_a_tiff(tmp_path: Path) -> None:

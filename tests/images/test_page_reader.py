@@ -115,6 +115,26 @@ def test_transparency_becomes_white(mode: str, tmp_path: Path) -> None:
     assert_bar(read(save(tmp_path / "page.png", image, **options)))
 
 
+@pytest.mark.parametrize("mode", ["RGBA", "LA", "P"])
+def test_a_picture_under_full_transparency_is_used(mode: str, tmp_path: Path) -> None:
+    options: dict[str, Any] = {}
+    if mode == "P":
+        image = drawn().convert("P", palette=Image.Palette.ADAPTIVE)
+        options["transparency"] = bytes(256)
+    else:
+        image = drawn().convert(mode)
+        image.putalpha(0)
+    picture = read(save(tmp_path / "page.png", image, **options))
+    assert_bar(picture)
+    assert picture.notes == ("every pixel is transparent; the colours under the transparency are used",)
+
+
+def test_nothing_under_full_transparency_is_paper(tmp_path: Path) -> None:
+    picture = read(save(tmp_path / "page.png", Image.new("RGBA", (5, 4), (9, 9, 9, 0))))
+    assert picture.pixels.min() == 255
+    assert picture.notes == ()
+
+
 @pytest.mark.parametrize("orientation", range(1, 9))
 @pytest.mark.parametrize("suffix", ["jpg", "png", "tif"])
 def test_exif_orientation_is_applied(orientation: int, suffix: str, tmp_path: Path) -> None:
@@ -246,7 +266,7 @@ def test_pillows_limit_is_set_in_one_place() -> None:
 
 def test_floating_point_files_are_refused(tmp_path: Path) -> None:
     path = save(tmp_path / "page.tif", drawn().convert("F"))
-    with pytest.raises(ImageError, match="floating point pixels, expected 1, 8 or 16 bits"):
+    with pytest.raises(ImageError, match="floating point pixels, expected integers"):
         read(path)
 
 
