@@ -1,4 +1,4 @@
-"""What every encoder is: an image becomes feature maps, one for each grid on which the flow asks for them."""
+"""The base class of encoders: an image becomes feature maps, one for each grid that the flow reads."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from flowkit.layers.features import Features
 
 
 class Encoder(nn.Module):
-    """Image (B, in_channels, h, w) in [0, 1] -> {stride: features}.
+    """A network from an image (B, in_channels, h, w) in [0, 1] to `{stride: features}`.
 
     A stride counts pixels of the TARGET per cell, as in `Shape`; the target is `scale` times the image.
 
@@ -33,7 +33,7 @@ class Encoder(nn.Module):
     reach: int = 0
 
     def provide(self, stride: int) -> Shape:
-        """Promise features at a stride, making what they need, and return their shape.
+        """Promise features at a stride, create the modules that they need, and return their shape.
 
         Raises:
             ShapeError: there are none at this stride.
@@ -41,18 +41,18 @@ class Encoder(nn.Module):
         raise NotImplementedError
 
     def forward(self, image: Tensor) -> dict[int, Tensor]:
-        """The features at every stride that was promised."""
+        """Compute the features at every promised stride."""
         raise NotImplementedError
 
     def features(self, image: Tensor) -> Mapping[int, Features]:
-        """As `forward`, but what is upsampled in part may be left coarse, which is less to convolve."""
+        """Compute the features as `forward` does, but leave upsampled parts coarse where that saves work."""
         features: Mapping[int, Features] = self(image)
         return features
 
     def stream(self) -> RowStream | None:
-        """A new page's way through this encoder, row by row, to the same features as `forward` in eval mode.
+        """Start to encode a page row by row, with the same features as `forward` in eval mode.
 
-        Worth the trouble where `reach` is large. None, the default: pages are encoded in tiles that overlap.
+        This pays if `reach` is large. None, the default: pages are encoded in overlapping tiles.
         """
         return None
 
@@ -65,7 +65,7 @@ class Encoder(nn.Module):
 
 
 def check_image_options(in_channels: int, scale: int) -> None:
-    """Refuse what no encoder can be built for."""
+    """Refuse options that no encoder can have."""
     if in_channels < 1:
         raise ShapeError(f"in_channels must be positive, got {in_channels}")
     if scale < 1:

@@ -1,4 +1,4 @@
-"""What an image is like around each of its pixels: the statistics that classical binarization decides by."""
+"""Local statistics of an image around each pixel, by which classical methods binarize."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from flowkit.encoders.streaming import Queue, Window
 from flowkit.errors import ShapeError
 
 FLOOR = 0.05
-"""What is added to deviations of values in [-1, 1], in quadrature: plain paper's noise stays small."""
+"""Added to deviations of values in [-1, 1], in quadrature, so that the noise of plain paper stays small."""
 
 
 class LocalContrast(nn.Module):
-    """Cells of 2x2 pixels, and beside them how each differs from its surroundings.
+    """Cells of 2x2 pixels, and the difference of each from its surroundings.
 
     For a window of w x w cells around a cell, m and v are the mean and the variance of its grey pixels, and
     s = sqrt(v + 0.05^2); the cell gets its 4 grey pixels as (g - m) / s, and s. Niblack's and Sauvola's
@@ -38,7 +38,7 @@ class LocalContrast(nn.Module):
         self.reach = 2 * (max(self.windows, default=1) // 2)
 
     def forward(self, cells: Tensor) -> Tensor:
-        """(B, 4 C, h, w), unshuffled values in [-1, 1] -> (B, 4 C + 5 windows, h, w)."""
+        """Turn unshuffled values (B, 4 C, h, w) in [-1, 1] into (B, 4 C + 5 windows, h, w)."""
         moments = self.moments(cells)
         return self.joined(
             cells,
@@ -49,17 +49,17 @@ class LocalContrast(nn.Module):
         )
 
     def grey(self, cells: Tensor) -> Tensor:
-        """(B, 4 C, h, w) -> the mean of the colours (B, 4, h, w); in float32 at least, for its variance."""
+        """Average the colours of (B, 4 C, h, w): (B, 4, h, w), in float32 or better."""
         cells = cells.to(torch.promote_types(cells.dtype, torch.float32))
         return cells.reshape(len(cells), self.image_channels, 4, *cells.shape[2:]).mean(1)
 
     def moments(self, cells: Tensor) -> Tensor:
-        """The mean of a cell's grey pixels and that of their squares, (B, 2, h, w)."""
+        """Return the mean of a cell's grey pixels and the mean of their squares, (B, 2, h, w)."""
         grey = self.grey(cells)
         return torch.stack([grey.mean(1), grey.square().mean(1)], 1)
 
     def joined(self, cells: Tensor, moments: Sequence[Tensor]) -> Tensor:
-        """The cells, and what follows from the moments (B, 2, h, w) of each window."""
+        """Join the cells and the statistics that follow from the moments (B, 2, h, w) of each window."""
         grey = self.grey(cells)
         parts = [cells]
         for both in moments:
@@ -70,7 +70,7 @@ class LocalContrast(nn.Module):
 
 
 class ContrastRows:
-    """A page's rows on their way through a `LocalContrast`."""
+    """A `LocalContrast` that takes a page row by row."""
 
     def __init__(self, contrast: LocalContrast) -> None:
         self.contrast = contrast
@@ -79,7 +79,7 @@ class ContrastRows:
         self.moments = [Queue() for _ in contrast.windows]
 
     def push(self, rows: Tensor, *, last: bool) -> Tensor:
-        """(B, 4 C, r, W) -> (B, C', r', W)."""
+        """Take the next rows (B, 4 C, r, W); return those that are ready, (B, C', r', W)."""
         self.cells.put(rows)
         moments = self.contrast.moments(rows)
         for side, window, done in zip(self.contrast.windows, self.windows, self.moments, strict=True):
@@ -96,5 +96,5 @@ class ContrastRows:
 
 
 def across(maps: Tensor, side: int) -> Tensor:
-    """The means of `side` neighbours in each row (B, C, h, w), fewer at its ends."""
+    """Average `side` neighbours in each row (B, C, h, w), fewer at its ends."""
     return F.avg_pool2d(maps, (1, side), 1, (0, side // 2), count_include_pad=False)

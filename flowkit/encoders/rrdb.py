@@ -22,7 +22,7 @@ RESIDUAL = 0.2  # share of a block's output that is added to its input
 
 
 class DenseBlock(nn.Module):
-    """Five 3x3 convolutions, each of which reads all before it; a fifth of the last goes onto the input."""
+    """Five 3x3 convolutions, each reading all before it; a fifth of the last is added to the input."""
 
     def __init__(self, features: int, growth: int) -> None:
         super().__init__()
@@ -32,7 +32,7 @@ class DenseBlock(nn.Module):
         )
 
     def forward(self, inputs: Tensor) -> Tensor:
-        """(B, C, h, w) -> (B, C, h, w)."""
+        """Map (B, C, h, w) to (B, C, h, w)."""
         seen = inputs
         for convolution in self.convs[:4]:
             seen = torch.cat([seen, F.leaky_relu(convolution(seen), SLOPE)], dim=1)
@@ -48,7 +48,7 @@ class ResidualBlock(nn.Module):
         self.dense = nn.Sequential(*(DenseBlock(features, growth) for _ in range(3)))
 
     def forward(self, inputs: Tensor) -> Tensor:
-        """(B, C, h, w) -> (B, C, h, w)."""
+        """Map (B, C, h, w) to (B, C, h, w)."""
         change: Tensor = self.dense(inputs)
         return inputs + RESIDUAL * change
 
@@ -119,7 +119,7 @@ class RRDB(Encoder):
         self.reach = (2 + 15 * blocks) * self.unshuffle
 
     def provide(self, stride: int) -> Shape:
-        """Features at any octave of the trunk's stride; finer ones add one convolution per octave."""
+        """Promise features at any octave of the trunk's stride; finer ones add one convolution per octave."""
         finest = self.stride // (self.stride & -self.stride)  # halved as often as it can be
         octaves, rest = divmod(stride, finest)
         if stride < 1 or rest or octaves & (octaves - 1):
@@ -138,11 +138,11 @@ class RRDB(Encoder):
         return Shape(self.width * (1 + len(self.stack)), stride)
 
     def forward(self, image: Tensor) -> dict[int, Tensor]:
-        """Features at every promised stride."""
+        """Compute the features at every promised stride."""
         return {stride: dense(features) for stride, features in self.features(image).items()}
 
     def features(self, image: Tensor) -> Mapping[int, Features]:
-        """See `Encoder.features`."""
+        """Compute the features, partly coarse; see `Encoder.features`."""
         x = F.pixel_unshuffle(image, self.unshuffle) if self.unshuffle > 1 else image
         first = self.first(x)
         hidden, stacked = first, []

@@ -1,4 +1,4 @@
-"""An encoder from the top of a page to its foot: rows in, rows of features out, and nothing computed twice.
+"""Streaming encoders: rows of a page in, rows of features out, from top to bottom, nothing computed twice.
 
 A U-Net sees far. Cut into tiles, a page pays for the overlap with its neighbours several times over; as a
 stream of full-width rows, every layer keeps the few rows that its next ones need, and no more.
@@ -16,14 +16,14 @@ from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_weights
 
 PIECE = 32
-"""Most rows of a grid that are decoded at a time: at the foot of a page much is ready at once."""
+"""Most rows of a grid to decode at a time, since many rows become ready together at the end of a page."""
 
 
 class RowStream(Protocol):
-    """What `Encoder.stream` returns: one page on its way through an encoder."""
+    """The encoding of one page, row by row, as `Encoder.stream` returns it."""
 
     def push(self, rows: Tensor, *, last: bool) -> dict[int, list[Tensor]]:
-        """Take the image's next rows (B, C, r, W); what is ready: at each stride, pieces (B, C', r', W').
+        """Take the next rows (B, C, r, W); return, for each stride, pieces (B, C', r', W') that are ready.
 
         Rows put one below the other, in and out, are the image and the encoder's features. Every call but
         the last takes a multiple of `Encoder.multiple` rows; some give none.
@@ -32,7 +32,7 @@ class RowStream(Protocol):
 
 
 def below(upper: Tensor, lower: Tensor) -> Tensor:
-    """Rows (B, C, r, W) with others below them, in the memory format of both."""
+    """Append other rows below rows (B, C, r, W), in the memory format of both."""
     if upper.shape[2] == 0 or lower.shape[2] == 0:  # no rows have no format, and would decide on it
         return lower if upper.shape[2] == 0 else upper
     return torch.cat([upper, lower], dim=2)
@@ -86,7 +86,7 @@ class ConvolutionRows:
         self.window = Window(3, self.step)
 
     def push(self, rows: Tensor, *, last: bool) -> Tensor:
-        """(B, C, r, W) -> (B, C', r', W / stride)."""
+        """Take the next rows (B, C, r, W); return those that are ready, (B, C', r', W / stride)."""
         seen = self.window.push(rows, last=last)
         if seen is None:
             width = (rows.shape[3] - 1) // self.step + 1
@@ -96,7 +96,7 @@ class ConvolutionRows:
 
 
 class Queue:
-    """Rows that wait for those of another branch, in blocks as they came: joined, they would be copied."""
+    """Rows that wait for another branch, in the blocks in which they came: joining would copy them."""
 
     def __init__(self) -> None:
         self.blocks: deque[Tensor] = deque()
@@ -131,21 +131,21 @@ class ResidualRows:
         self.inputs = Queue()
 
     def push(self, rows: Tensor, *, last: bool) -> Tensor:
-        """(B, C, r, W) -> (B, C, r', W)."""
+        """Take the next rows (B, C, r, W); return those that are ready, (B, C, r', W)."""
         self.inputs.put(rows)
         out = self.second.push(self.first.push(rows, last=last), last=last)
         return out.add_(self.inputs.take(out.shape[2])).relu_() if out.shape[2] else out
 
 
 class SumRows:
-    """A fine grid plus a coarse one with every cell doubled; the last may stick out of an odd side."""
+    """The sum of a fine grid and a coarse one with doubled cells; the last cell may exceed an odd side."""
 
     def __init__(self) -> None:
         self.fine = Queue()
         self.coarse = Queue()
 
     def pieces(self, *, last: bool) -> Iterator[tuple[Tensor, bool]]:
-        """What is ready, PIECE rows or fewer at a time: (B, C, r, W), and whether the page ends with it."""
+        """Yield ready rows, at most PIECE at a time: (B, C, r, W), and whether the page ends there."""
         count = min(len(self.fine), 2 * len(self.coarse))
         while count >= (1 if last else 2):
             rows = min(count, PIECE) // 2 * 2 or 1  # halves of doubled cells are left for the next

@@ -31,7 +31,7 @@ class Residual(nn.Module):
         )
 
     def forward(self, inputs: Tensor) -> Tensor:
-        """(B, C, h, w) -> (B, C, h, w)."""
+        """Map (B, C, h, w) to (B, C, h, w)."""
         return torch.relu(inputs + self.body(inputs))
 
 
@@ -93,7 +93,7 @@ class UNet(Encoder):
         self.reach = self._reach(blocks)
 
     def provide(self, stride: int) -> Shape:
-        """Features at strides 2, 4, 8, ... times the image's own."""
+        """Promise features at strides 2, 4, 8, ... times the image's own."""
         possible = [self.scale * 2**level for level in range(1, len(self.widths) + 1)]
         if stride not in possible:
             raise self._refuse(stride, possible)
@@ -101,7 +101,7 @@ class UNet(Encoder):
         return Shape(self.widths[possible.index(stride)], stride)
 
     def forward(self, image: Tensor) -> dict[int, Tensor]:
-        """Features at every promised stride."""
+        """Compute the features at every promised stride."""
         hidden = self.stem(self.contrast(self.cells(image)))
         skips = [hidden]
         for down in self.down:
@@ -117,15 +117,15 @@ class UNet(Encoder):
         return {stride: levels[(stride // self.scale).bit_length() - 1] for stride in sorted(self.strides)}
 
     def cells(self, image: Tensor) -> Tensor:
-        """(B, C, H, W) in [0, 1] -> (B, 4 C, H/2, W/2) around 0: what the network is given."""
+        """Turn (B, C, H, W) in [0, 1] into the network's input (B, 4 C, H/2, W/2), centred at 0."""
         return F.pixel_unshuffle((2 * image - 1) * (1.0 if self.training else self.gain), 2)
 
     def stream(self) -> RowStream:
-        """See `Encoder.stream`."""
+        """Start to encode a page row by row; see `Encoder.stream`."""
         return UNetRows(self)
 
     def _reach(self, blocks: int) -> int:
-        """An upper bound, in image pixels: cells that each convolution sees, times their size."""
+        """Bound the reach, in image pixels: the cells that each convolution sees, times their size."""
         cells = 1 + 2 * blocks  # the stem's convolution, or the one that halves; then the blocks
         way_down = sum(cells * (1 << level) for level in range(1, len(self.widths) + 1))
         way_up = sum((2 * blocks + 2) * (1 << level) for level in range(1, len(self.widths)))
@@ -133,7 +133,7 @@ class UNet(Encoder):
 
 
 class UNetRows:
-    """A page on its way through a `UNet`, see `RowStream`; level 1 is the finest."""
+    """A `UNet` that takes a page row by row, see `RowStream`; level 1 is the finest."""
 
     def __init__(self, net: UNet) -> None:
         self.net = net
@@ -143,7 +143,7 @@ class UNetRows:
         self.sums = [SumRows() for _ in net.merge]
 
     def push(self, rows: Tensor, *, last: bool) -> dict[int, list[Tensor]]:
-        """See `RowStream.push`."""
+        """Take the next rows; see `RowStream.push`."""
         ready: dict[int, list[Tensor]] = {stride: [] for stride in sorted(self.net.strides)}
         cells = self.contrast.push(self.net.cells(rows), last=last)
         for _ in self._level(1, cells.contiguous(memory_format=torch.channels_last), last, ready):
@@ -153,7 +153,7 @@ class UNetRows:
     def _level(
         self, level: int, rows: Tensor, last: bool, ready: dict[int, list[Tensor]]
     ) -> Iterator[Tensor]:
-        """The decoder's features of a level, as they are ready, beside their place in `ready`."""
+        """Yield the decoder's features of a level as they become ready, with their place in `ready`."""
         for part in self.down[level - 1]:
             rows = part.push(rows, last=last)
         deepest = level == len(self.net.widths)

@@ -36,18 +36,18 @@ class ActNorm(FlowLayer):
 
     @classmethod
     def example(cls, generator: torch.Generator) -> tuple[FlowLayer, Tensor, Tensor | None]:
-        """See `FlowLayer.example`."""
+        """Make an example for the tests; see `FlowLayer.example`."""
         return make_example(cls, generator)
 
     def forward(self, inputs: Tensor, context: Any = None) -> tuple[Tensor, Tensor]:
-        """Normalise."""
+        """Normalise: y = (x + b) * exp(l)."""
         if self.training and not self._ready:
             self._initialise(inputs)
         bias, log_scale = self.bias.to(inputs.dtype), self.log_scale.to(inputs.dtype)
         return (inputs + bias) * torch.exp(log_scale), self._log_det(inputs, log_scale)
 
     def inverse(self, inputs: Tensor, context: Any = None) -> tuple[Tensor, Tensor]:
-        """Denormalise."""
+        """Undo the normalisation: x = y * exp(-l) - b."""
         bias, log_scale = self.bias.to(inputs.dtype), self.log_scale.to(inputs.dtype)
         return inputs * torch.exp(-log_scale) - bias, -self._log_det(inputs, log_scale)
 

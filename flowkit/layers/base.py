@@ -1,4 +1,4 @@
-"""What every layer of a flow is: an invertible map with a log-determinant, conditioned on an image."""
+"""The base class of layers: an invertible map with a log-determinant, conditioned on an image."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from flowkit.registry import positional
 
 
 class Shape(NamedTuple):
-    """C channels on a grid that has one cell for `stride` x `stride` pixels of the target."""
+    """A number of channels on a grid with one cell for `stride` x `stride` pixels of the target."""
 
     channels: int
     stride: int
@@ -65,7 +65,7 @@ class FlowLayer(Transform):  # type: ignore[misc]  # nflows has no type hints
         self.context = context
 
     def condition(self, features: Tensor) -> Any:
-        """All that reads only the features (B, C, h, w); by default, the features as they are.
+        """Compute all that depends on the features (B, C, h, w) alone; by default, return the features.
 
         What is computed is returned in a tuple, or anything but a bare tensor: `forward` and `inverse` take
         that for raw features, and would condition it again. Of one image, tensors in it whose first dimension
@@ -74,18 +74,18 @@ class FlowLayer(Transform):  # type: ignore[misc]  # nflows has no type hints
         return features
 
     def forward(self, inputs: Tensor, context: Any = None) -> tuple[Tensor, Tensor]:
-        """Data -> latent: outputs (B, C', h', w') and log|det| (B,)."""
+        """Map data to latent: return outputs (B, C', h', w') and log|det| (B,)."""
         raise NotImplementedError
 
     def inverse(self, inputs: Tensor, context: Any = None) -> tuple[Tensor, Tensor]:
-        """Latent -> data: the inverse of `forward`, and its own log|det| (B,)."""
+        """Map latent to data, by the inverse of `forward`: return it and its own log|det| (B,)."""
         raise NotImplementedError
 
     @classmethod
     def example(cls, generator: torch.Generator) -> tuple[FlowLayer, Tensor, Tensor | None]:
-        """A small instance with random weights, inputs for it, and features (or None): float64, eval mode.
+        """Make a small instance with random weights, inputs, and features (or None): float64, eval mode.
 
-        By this, a registered layer enters the test matrix; `make_example` writes it in one line.
+        The tests check every registered layer on its example; `make_example` writes it in one line.
         """
         raise NotImplementedError(f"{cls.__name__}.example: a registered layer says how to test it")
 
@@ -129,7 +129,7 @@ def make_example(
     size: tuple[int, int] = (3, 4),
     **options: Any,
 ) -> tuple[FlowLayer, Tensor, Tensor | None]:
-    """What `FlowLayer.example` returns, for a layer whose constructor takes (shape[, context], **options).
+    """Make what `FlowLayer.example` returns, for a constructor that takes (shape[, context], **options).
 
     Every parameter is moved off its initial value: many networks start at zero, where a wrong formula is
     still right.
@@ -152,7 +152,7 @@ def make_example(
 
 
 def no_log_det(inputs: Tensor) -> Tensor:
-    """The log-det of a layer that moves values without changing them: zeros (B,)."""
+    """Return the log-det of a layer that moves values without changing them: zeros (B,)."""
     return inputs.new_zeros(inputs.shape[0])
 
 

@@ -1,4 +1,4 @@
-"""The 1x1 convolution whose matrix the image decides."""
+"""A 1x1 convolution whose matrix depends on the image."""
 
 from __future__ import annotations
 
@@ -54,11 +54,11 @@ class ConditionalConv1x1(FlowLayer):
 
     @classmethod
     def example(cls, generator: torch.Generator) -> tuple[FlowLayer, Tensor, Tensor | None]:
-        """See `FlowLayer.example`."""
+        """Make an example for the tests; see `FlowLayer.example`."""
         return make_example(cls, generator, hidden=4)
 
     def condition(self, features: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """W and its inverse (B, C, C), and log|det W| (B,), in float64."""
+        """Compute W and its inverse (B, C, C), and log|det W| (B,), in float64."""
         raw = self.out(torch.relu(self.on_context(features.mean(dim=(2, 3))))).double()
         channels = self.shape.channels
         raw = raw.reshape(-1, channels, channels)

@@ -40,7 +40,7 @@ class Conv1x1(FlowLayer):
 
     @classmethod
     def example(cls, generator: torch.Generator) -> tuple[FlowLayer, Tensor, Tensor | None]:
-        """See `FlowLayer.example`."""
+        """Make an example for the tests; see `FlowLayer.example`."""
         return make_example(cls, generator)
 
     def forward(self, inputs: Tensor, context: Any = None) -> tuple[Tensor, Tensor]:
@@ -55,7 +55,7 @@ class Conv1x1(FlowLayer):
         return self._mix(inputs, inverse), -self._spread(log_det, inputs)
 
     def extra_repr(self) -> str:
-        """The decomposition, for `print(model)`."""
+        """Return the decomposition, for `print(model)`."""
         return f"decomposition={self.decomposition}"
 
     def _matrix(self) -> Tensor:
@@ -107,12 +107,12 @@ def _unchanged(kept: Tensor, matrix: Tensor) -> bool:
 
 
 def _recorded(matrix: Tensor) -> bool:
-    """Whether a CUDA graph is being recorded."""
+    """Return true while a CUDA graph is being recorded."""
     return matrix.is_cuda and not torch.compiler.is_compiling() and torch.cuda.is_current_stream_capturing()
 
 
 class _Factors(nn.Module):
-    """W = P L (U + diag(s)), as a function of what is learned; starts as the matrix that it is given."""
+    """The parametrisation W = P L (U + diag(s)), initialised from a given matrix."""
 
     permutation: Tensor
     sign: Tensor
@@ -128,7 +128,7 @@ class _Factors(nn.Module):
         self.log_diagonal = nn.Parameter(diagonal.abs().log())
 
     def forward(self) -> Tensor:
-        """W (C, C), composed in float64, which autocast leaves alone."""
+        """Compose W (C, C) in float64, which autocast does not change."""
         diagonal = torch.diag(self.sign.double() * torch.exp(self.log_diagonal.double()))
         one = torch.eye(len(diagonal), dtype=diagonal.dtype, device=diagonal.device)
         lower = self.lower.double().tril(-1) + one

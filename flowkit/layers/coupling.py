@@ -1,4 +1,4 @@
-"""Couplings: one part of the input decides, with the image, an elementwise map of the other part."""
+"""Couplings: one part of the input, with the image, determines an elementwise map of the other part."""
 
 from __future__ import annotations
 
@@ -63,11 +63,11 @@ class Coupling(Conditioned):
 
     @classmethod
     def example(cls, generator: torch.Generator) -> tuple[FlowLayer, Tensor, Tensor | None]:
-        """See `FlowLayer.example`."""
+        """Make an example for the tests; see `FlowLayer.example`."""
         return make_example(cls, generator, hidden=4)
 
     def complete(self, projected: Tensor | Noted) -> tuple[Tensor | Noted]:
-        """The image's part of the network's first convolution (B, hidden, h, w), as it is."""
+        """Return the image's part of the network's first convolution (B, hidden, h, w), unchanged."""
         return (projected,)
 
     def forward(self, inputs: Tensor, context: Any = None) -> tuple[Tensor, Tensor]:
@@ -75,11 +75,11 @@ class Coupling(Conditioned):
         return self._run(inputs, context, inverse=False)
 
     def inverse(self, inputs: Tensor, context: Any = None) -> tuple[Tensor, Tensor]:
-        """Map the moved part back: the kept one, unchanged, says how."""
+        """Map the moved part back; the kept part, unchanged, determines the map."""
         return self._run(inputs, context, inverse=True)
 
     def extra_repr(self) -> str:
-        """The mask, for `print(model)`."""
+        """Return the mask, for `print(model)`."""
         return f"mask={self.partition.mask}" + (", flip=True" if self.partition.flip else "")
 
     def _run(self, inputs: Tensor, context: Any, *, inverse: bool) -> tuple[Tensor, Tensor]:
@@ -94,7 +94,7 @@ class Coupling(Conditioned):
     def _move_within(
         self, inputs: Tensor, parameters: Tensor, *, inverse: bool
     ) -> tuple[Tensor, Tensor] | None:
-        """The whole output at once, where a map has a way to that; None where it is put together."""
+        """Return the whole output at once if the map can compute it, or None if its parts must be joined."""
         return None
 
     def _move(

@@ -1,4 +1,4 @@
-"""Image features of which a part lies on a coarser grid, and convolutions that do not upsample it."""
+"""Image features that lie partly on a coarser grid, and convolutions that do not upsample them."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class PartlyCoarse(NamedTuple):
     coarse: Tensor
 
     def dense(self) -> Tensor:
-        """The map itself, (B, C1 + C2, h, w)."""
+        """Return the whole map, (B, C1 + C2, h, w)."""
         return torch.cat([self.fine, F.interpolate(self.coarse, scale_factor=2, mode="nearest")], dim=1)
 
 
@@ -36,12 +36,12 @@ Features = Tensor | PartlyCoarse
 
 
 def dense(features: Features) -> Tensor:
-    """Features as one tensor (B, C, h, w)."""
+    """Return features as one tensor (B, C, h, w)."""
     return features if isinstance(features, Tensor) else features.dense()
 
 
 def convolve(convolutions: nn.Conv2d | Sequence[nn.Conv2d], features: Features) -> Tensor:
-    """`convolution(dense(features))`, for an odd square kernel, stride 1 and padding that keeps the size.
+    """Compute `convolution(dense(features))`: odd square kernel, stride 1, padding that keeps the size.
 
     Several convolutions, of one kernel size and all with a bias or none, are one of more output channels.
 
@@ -70,7 +70,7 @@ def convolve(convolutions: nn.Conv2d | Sequence[nn.Conv2d], features: Features) 
 
 
 def _joined(convolutions: Sequence[nn.Conv2d]) -> tuple[Tensor, Tensor | None]:
-    """Weight and bias of all, one after another."""
+    """Concatenate the weights and biases of all."""
     first, *others = convolutions
     if not others:
         return first.weight, first.bias
@@ -80,7 +80,7 @@ def _joined(convolutions: Sequence[nn.Conv2d]) -> tuple[Tensor, Tensor | None]:
 
 
 def _on_upsampled(coarse: Tensor, weight: Tensor) -> Tensor:
-    """The convolution of `coarse` (B, C, h, w), upsampled to (2h, 2w), by `weight` (O, C, k, k)."""
+    """Convolve `coarse` (B, C, h, w), upsampled to (2h, 2w), by `weight` (O, C, k, k)."""
     height, width = coarse.shape[2:]
     half = weight.shape[-1] // 2
     folded = _fold(_fold(weight, 3), 3)  # (row in the coarse cell, column in it, O, C, taps, taps)
@@ -95,7 +95,7 @@ def _on_upsampled(coarse: Tensor, weight: Tensor) -> Tensor:
 
 
 def _fold(weight: Tensor, dim: int) -> Tensor:
-    """Taps along `dim` on the fine grid -> (2, ...) on the coarse one, for both places in a coarse cell."""
+    """Turn taps along `dim` into (2, ...) on the coarse grid, for both places in a coarse cell."""
     taps = weight.shape[dim]
     half = taps // 2
     both = []

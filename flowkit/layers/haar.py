@@ -35,24 +35,24 @@ class Haar(FlowLayer):
 
     @classmethod
     def example(cls, generator: torch.Generator) -> tuple[FlowLayer, Tensor, Tensor | None]:
-        """See `FlowLayer.example`."""
+        """Make an example for the tests; see `FlowLayer.example`."""
         return make_example(cls, generator, size=(4, 6))
 
     def forward(self, inputs: Tensor, context: Any = None) -> tuple[Tensor, Tensor]:
-        """Pixels to bands."""
+        """Transform pixels to bands."""
         if inputs.shape[2] % 2 or inputs.shape[3] % 2:
             raise ShapeError(f"haar: H and W must be even, got {tuple(inputs.shape)}")
         pixels = (F.pixel_unshuffle(inputs, 2)[:, i::4] for i in range(4))
         return torch.cat(_transform(*pixels), dim=1), no_log_det(inputs)
 
     def inverse(self, inputs: Tensor, context: Any = None) -> tuple[Tensor, Tensor]:
-        """Bands to pixels."""
+        """Transform bands to pixels."""
         pixels = torch.stack(_transform(*inputs.chunk(4, dim=1)), dim=2)
         return F.pixel_shuffle(pixels.flatten(1, 2), 2), no_log_det(inputs)
 
 
 def _transform(a: Tensor, b: Tensor, c: Tensor, d: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """Pixels to bands, or bands to pixels: the matrix is symmetric and orthogonal."""
+    """Transform pixels to bands, or bands to pixels: the matrix is symmetric and orthogonal."""
     upper, lower = a + b, c + d
     left, right = a - b, c - d
     return (upper + lower) / 2, (left + right) / 2, (upper - lower) / 2, (left - right) / 2

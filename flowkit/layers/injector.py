@@ -1,4 +1,4 @@
-"""The affine injector: an affine map of all channels, decided by the image alone."""
+"""The affine injector: an affine map of all channels that depends on the image alone."""
 
 from __future__ import annotations
 
@@ -61,11 +61,11 @@ class AffineInjector(Conditioned):
 
     @classmethod
     def example(cls, generator: torch.Generator) -> tuple[FlowLayer, Tensor, Tensor | None]:
-        """See `FlowLayer.example`."""
+        """Make an example for the tests; see `FlowLayer.example`."""
         return make_example(cls, generator, hidden=4)
 
     def complete(self, projected: Tensor | Noted) -> tuple[Tensor, ...]:
-        """[shift | raw scale] (B, 2 C, h, w); without gradients shift and log-scale, which samples share."""
+        """Compute [shift | raw scale] (B, 2 C, h, w); without gradients, shift and log-scale."""
         parameters = self.network(projected)
         if self.training or torch.is_grad_enabled():
             return (parameters,)
@@ -78,7 +78,7 @@ class AffineInjector(Conditioned):
         return self._run(inputs, context, inverse=False)
 
     def inverse(self, inputs: Tensor, context: Any = None) -> tuple[Tensor, Tensor]:
-        """Unscale, then unshift."""
+        """Undo the scale, then the shift."""
         return self._run(inputs, context, inverse=True)
 
     def _run(self, inputs: Tensor, context: Any, *, inverse: bool) -> tuple[Tensor, Tensor]:

@@ -1,4 +1,4 @@
-"""Between an interval and the real line: the logit, and the sigmoid that undoes it."""
+"""Maps between an interval and the real line: the logit, and its inverse, the sigmoid."""
 
 from __future__ import annotations
 
@@ -34,22 +34,22 @@ class Logit(FlowLayer):
 
     @classmethod
     def example(cls, generator: torch.Generator) -> tuple[FlowLayer, Tensor, Tensor | None]:
-        """See `FlowLayer.example`."""
+        """Make an example for the tests; see `FlowLayer.example`."""
         layer, inputs, features = make_example(cls, generator)
         return layer, torch.sigmoid(inputs), features
 
     def forward(self, inputs: Tensor, context: Any = None) -> tuple[Tensor, Tensor]:
-        """The logit."""
+        """Apply the logit."""
         outputs = _logit(self.eps + (1 - 2 * self.eps) * inputs)
         return outputs, self._log_det(outputs)
 
     def inverse(self, inputs: Tensor, context: Any = None) -> tuple[Tensor, Tensor]:
-        """The sigmoid."""
+        """Apply the sigmoid."""
         outputs = (torch.sigmoid(inputs) - self.eps) / (1 - 2 * self.eps)
         return outputs, -self._log_det(inputs)
 
     def extra_repr(self) -> str:
-        """Eps, for `print(model)`."""
+        """Return eps, for `print(model)`."""
         return f"eps={self.eps}"
 
     def _log_det(self, logits: Tensor) -> Tensor:
@@ -69,15 +69,15 @@ class Sigmoid(FlowLayer):
 
     @classmethod
     def example(cls, generator: torch.Generator) -> tuple[FlowLayer, Tensor, Tensor | None]:
-        """See `FlowLayer.example`."""
+        """Make an example for the tests; see `FlowLayer.example`."""
         return make_example(cls, generator)
 
     def forward(self, inputs: Tensor, context: Any = None) -> tuple[Tensor, Tensor]:
-        """The sigmoid."""
+        """Apply the sigmoid."""
         return torch.sigmoid(inputs), _log_slope(inputs)
 
     def inverse(self, inputs: Tensor, context: Any = None) -> tuple[Tensor, Tensor]:
-        """The logit."""
+        """Apply the logit."""
         number = torch.finfo(inputs.dtype)
         inside = torch.where(inputs == 0, number.tiny, torch.where(inputs == 1, 1 - number.eps / 2, inputs))
         outputs = _logit(inside)
@@ -89,5 +89,5 @@ def _logit(p: Tensor) -> Tensor:
 
 
 def _log_slope(logits: Tensor) -> Tensor:
-    """log p (1 - p) of p = sigmoid(logits), summed, (B,): finite where p has rounded to 0 or 1."""
+    """Sum log p (1 - p) of p = sigmoid(logits), (B,): finite where p has rounded to 0 or 1."""
     return -(F.softplus(logits) + F.softplus(-logits)).flatten(1).sum(1)

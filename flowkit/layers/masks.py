@@ -1,4 +1,4 @@
-"""Masks: which part of its input a coupling reads, and which part it changes."""
+"""Masks of couplings: the part of the input that is read, and the part that is changed."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ Mask = Literal["half", "checkerboard", "alternate"]
 
 
 class Partition:
-    """The two parts of a coupling's input: the kept one decides the map of the moved one.
+    """The two parts of a coupling's input: the kept part determines the map of the moved part.
 
     - `half`: the first floor(C/2) channels are kept, the others moved.
     - `alternate`: the second, fourth, ... channels are kept, the others moved.
@@ -45,13 +45,13 @@ class Partition:
 
     @property
     def start(self) -> int | None:
-        """The first of the moved channels; None where they are not all that follow one another."""
+        """Return the first of the moved channels, or None if they are not consecutive."""
         if self.mask != "half":
             return None
         return 0 if self.flip else self.kept
 
     def split(self, inputs: Tensor) -> tuple[Tensor, Tensor, Tensor | None]:
-        """(B, C, H, W) -> kept, moved, and the checkerboard's cells (1, 1, H, W) or None."""
+        """Split (B, C, H, W) into kept, moved, and the checkerboard's cells (1, 1, H, W) or None."""
         if self.mask == "checkerboard":
             cells = self._cells(inputs)
             return inputs * (1 - cells), inputs, cells
@@ -63,7 +63,7 @@ class Partition:
         return (moved, kept, None) if self.flip else (kept, moved, None)
 
     def join(self, kept: Tensor, moved: Tensor) -> Tensor:
-        """Both parts back in their places: what `split` took apart, (B, C, H, W)."""
+        """Join the parts that `split` separated, (B, C, H, W)."""
         if self.mask == "checkerboard":
             return moved
         few, many = (moved, kept) if self.flip else (kept, moved)

@@ -1,4 +1,4 @@
-"""The small network inside injectors and couplings, split so that its image part is computed once."""
+"""The network inside injectors and couplings, split so that the image's part is computed once."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ SRFLOW_STD = 0.05  # of SRFlow's hidden weights at the start
 
 
 class ConditionalNetwork(nn.Module):
-    """(latent part z1, features u) -> the parameters of an elementwise map, such as [shift | raw scale].
+    """A network from latent part z1 and features u to the parameters of a map, such as [shift | raw scale].
 
         h = relu(A u + B z1),   h = relu(M h),   parameters = O h
 
@@ -83,7 +83,7 @@ class ConditionalNetwork(nn.Module):
         self.reach = kernel // 2 + max(context_kernel // 2, kernel // 2 if latent else 0)
 
     def condition(self, features: Features) -> Tensor:
-        """A u (B, hidden, h, w)."""
+        """Compute A u (B, hidden, h, w)."""
         if not self._infers():
             return convolve(self.on_context, features)
         if isinstance(features, Tensor):
@@ -93,7 +93,7 @@ class ConditionalNetwork(nn.Module):
     def forward(
         self, conditioned: Tensor | Noted, latent: Tensor | None = None, *, initialise: bool = True
     ) -> Tensor:
-        """(A u, z1) -> parameters (B, out, h, w).
+        """Compute the parameters (B, out, h, w) from A u and z1.
 
         `initialise` says that z1 comes from data: only then may the first training pass set the actnorms.
         """
@@ -107,7 +107,7 @@ class ConditionalNetwork(nn.Module):
         return apply_gain(convolve(self.out, hidden), self.gain)
 
     def _first(self, conditioned: Tensor, latent: Tensor | None) -> Tensor:
-        """A u + B z1."""
+        """Compute A u + B z1."""
         if self.on_latent is None or latent is None:
             return conditioned
         return conditioned + convolve(self.on_latent, latent)
@@ -128,7 +128,7 @@ class ConditionalNetwork(nn.Module):
         return not (self.training or torch.is_grad_enabled()) and self.mix.weight.device.type == "cpu"
 
     def _infer(self, conditioned: Tensor, latent: Tensor | None) -> Tensor:
-        """`forward` without gradients, for the caches of a CPU; contiguous, whatever the features are.
+        """Compute `forward` without gradients, in an order for a CPU's caches; the result is contiguous.
 
         Norms and gain are folded into weights and biases, which are few; hidden values are many.
         """
@@ -151,7 +151,7 @@ class ConditionalNetwork(nn.Module):
         return _channels_last(hidden, weight, bias).contiguous()
 
     def _norm(self, index: int) -> tuple[Tensor | None, Tensor | None]:
-        """An actnorm as h * scale + bias, (C,) each; None without one."""
+        """Return an actnorm as h * scale + bias, (C,) each; None without one."""
         if self.norms is None:
             return None, None
         norm = self.norms[index]
@@ -177,40 +177,40 @@ class Conditioned(FlowLayer):
     network: ConditionalNetwork
 
     def condition(self, features: Features) -> Any:
-        """See `complete`."""
+        """Compute what depends on the features alone; see `complete`."""
         return self.complete(self.project(features))
 
     def project(self, features: Features) -> Tensor:
-        """A u (B, hidden, h, w): the image's part of the network's first convolution."""
+        """Compute A u (B, hidden, h, w): the image's part of the network's first convolution."""
         return self.network.condition(features)
 
     def complete(self, projected: Tensor | Noted) -> Any:
-        """What `condition` returns, made of what `project` has, which is for `network` alone to read."""
+        """Make what `condition` returns from the result of `project`."""
         raise NotImplementedError
 
 
 class HiddenNorm(ActNorm):
-    """An actnorm inside a network: no log-det, and initialised only when it is told that it sees data."""
+    """An actnorm inside a network: no log-det, and initialised only where its caller declares data."""
 
     def __init__(self, channels: int) -> None:
         super().__init__(Shape(channels, 1))
 
     def normalise(self, hidden: Tensor, *, initialise: bool) -> Tensor:
-        """(B, C, h, w) -> (h + b) * exp(l)."""
+        """Normalise (B, C, h, w): (h + b) * exp(l)."""
         if initialise and self.training and not self._ready:
             self._initialise(hidden.to(self.bias.dtype))  # statistics are not left to autocast
         return (hidden + self.bias.to(hidden.dtype)) * torch.exp(self.log_scale.to(hidden.dtype))
 
 
 def condition(layer: FlowLayer, features: Features) -> Any:
-    """What a layer makes of features: partly coarse ones are for those that can read them."""
+    """Condition a layer on features, made dense first for layers that read no partly coarse ones."""
     if isinstance(layer, Conditioned):
         return layer.condition(features)
     return layer.condition(dense(features))
 
 
 def condition_all(layers: Sequence[FlowLayer], features: Mapping[int, Features]) -> list[Any]:
-    """Every layer's context, from the features at its stride; None for a layer that reads none.
+    """Return every layer's context, from the features at its stride; None for a layer that reads none.
 
     On a GPU the networks' convolutions of the same features are one: alone, each is too small to fill it.
     """
@@ -235,19 +235,19 @@ def condition_all(layers: Sequence[FlowLayer], features: Mapping[int, Features])
 
 
 def _joins(features: Features) -> bool:
-    """Whether convolutions of these features are better one: a CPU has each one's result in its caches."""
+    """Return true if joined convolutions of these features are faster; on a CPU, separate ones are."""
     return (features if isinstance(features, Tensor) else features.fine).device.type != "cpu"
 
 
 def apply_gain(parameters: Tensor, gain: Tensor | None) -> Tensor:
-    """exp(3 g) * parameters, for a learned log-gain g of shape (C, 1, 1); None for no gain."""
+    """Return exp(3 g) * parameters, for a learned log-gain g of shape (C, 1, 1); None for no gain."""
     return parameters if gain is None else parameters * torch.exp(GAIN * gain).to(parameters.dtype)
 
 
 def _scaled(
     convolution: nn.Conv2d, scale: Tensor | None, bias: Tensor | None
 ) -> tuple[Tensor, Tensor | None]:
-    """Weight and bias of scale * convolution(h) + bias, for (C,) of each or None."""
+    """Return weight and bias of scale * convolution(h) + bias, for (C,) of each or None."""
     weight, own = convolution.weight, convolution.bias
     if scale is not None:
         weight = weight * scale[:, None, None, None]
@@ -260,7 +260,7 @@ def _planes(values: Tensor) -> Tensor:
 
 
 def _channels_last(inputs: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
-    """The convolution; its result has channels last, which the weight's format decides."""
+    """Convolve; the weight's memory format makes the result channels-last."""
     if weight.shape[2:] == (1, 1):
         return F.linear(inputs.permute(0, 2, 3, 1), weight[:, :, 0, 0], bias).permute(0, 3, 1, 2)
     weight = weight.contiguous(memory_format=torch.channels_last)
@@ -268,7 +268,7 @@ def _channels_last(inputs: Tensor, weight: Tensor, bias: Tensor | None) -> Tenso
 
 
 def _narrow(inputs: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
-    """A 3x3 convolution to few channels, in half the time.
+    """Compute a 3x3 convolution to few channels, in half the time.
 
     Processors compute 16 channels as fast as 4, so the kernel's three rows become channels of one 1x3
     convolution, whose planes are then added up, each shifted by its row.

@@ -13,7 +13,7 @@ from flowkit.registry import register
 
 @register("permute")
 class Permute(FlowLayer):
-    """The channels in a random order that stays as it is: y = x[order]; log|det| = 0.
+    """A random, fixed order of the channels: y = x[order]; log|det| = 0.
 
     The order travels with the weights. Kingma and Dhariwal, Glow (arXiv:1807.03039), section 3.2.
 
@@ -33,7 +33,7 @@ class Permute(FlowLayer):
 
     @classmethod
     def example(cls, generator: torch.Generator) -> tuple[FlowLayer, Tensor, Tensor | None]:
-        """See `FlowLayer.example`."""
+        """Make an example for the tests; see `FlowLayer.example`."""
         return make_example(cls, generator)
 
     def forward(self, inputs: Tensor, context: Any = None) -> tuple[Tensor, Tensor]:
@@ -41,13 +41,13 @@ class Permute(FlowLayer):
         return inputs.index_select(1, self.order), no_log_det(inputs)
 
     def inverse(self, inputs: Tensor, context: Any = None) -> tuple[Tensor, Tensor]:
-        """Put them back."""
+        """Undo the order."""
         return inputs.index_select(1, torch.argsort(self.order)), no_log_det(inputs)
 
 
 @register("reverse")
 class Reverse(FlowLayer):
-    """The channels from last to first: y = x[C-1, ..., 0]; log|det| = 0. Its own inverse."""
+    """The reverse order of the channels: y = x[C-1, ..., 0]; log|det| = 0. Its own inverse."""
 
     affine = True
 
@@ -56,13 +56,13 @@ class Reverse(FlowLayer):
 
     @classmethod
     def example(cls, generator: torch.Generator) -> tuple[FlowLayer, Tensor, Tensor | None]:
-        """See `FlowLayer.example`."""
+        """Make an example for the tests; see `FlowLayer.example`."""
         return make_example(cls, generator)
 
     def forward(self, inputs: Tensor, context: Any = None) -> tuple[Tensor, Tensor]:
-        """Turn the channels around."""
+        """Reverse the channels."""
         return inputs.flip(1), no_log_det(inputs)
 
     def inverse(self, inputs: Tensor, context: Any = None) -> tuple[Tensor, Tensor]:
-        """Turn them around again."""
+        """Reverse the channels again."""
         return inputs.flip(1), no_log_det(inputs)

@@ -12,7 +12,7 @@ from flowkit.ops import log_scale
 
 
 def count(bins: int) -> int:
-    """How many raw parameters a spline has: widths, heights, and slopes at the inner knots."""
+    """Return the number of raw parameters of a spline: widths, heights, and slopes at the inner knots."""
     return 3 * bins - 1
 
 
@@ -68,7 +68,7 @@ class _Knots(NamedTuple):
 
 
 class _Bin(NamedTuple):
-    """The bin that each value is in."""
+    """The bin of each value."""
 
     x0: Tensor
     width: Tensor
@@ -90,7 +90,7 @@ def _knots(raw: Tensor, bound: float) -> _Knots:
 
 
 def _positions(raw: Tensor, bound: float) -> Tensor:
-    """K raw sizes -> K + 1 increasing positions, the first and the last the bounds to the bit."""
+    """Turn K raw sizes into K + 1 increasing positions; the first and the last equal the bounds exactly."""
     sizes = torch.softmax(F.softsign(raw), dim=1)
     inner = bound * (2 * torch.cumsum(sizes, dim=1)[:, :-1] - 1)
     end = torch.full_like(raw[:, :1], bound)
@@ -109,7 +109,7 @@ def _bin_of(values: Tensor, knots: _Knots, *, vertical: bool) -> _Bin:
 
 
 def _map(x: Tensor, bin_: _Bin) -> tuple[Tensor, Tensor]:
-    """y and log y'."""
+    """Return y and log y'."""
     x0, width, y0, height, d0, d1 = bin_
     mean = height / width
     t = (x - x0) / width
@@ -121,7 +121,7 @@ def _map(x: Tensor, bin_: _Bin) -> tuple[Tensor, Tensor]:
 
 
 def _root(y: Tensor, bin_: _Bin) -> Tensor:
-    """The x of a y: the root of a quadratic equation, in the form that does not cancel."""
+    """Return the x of a y: the root of a quadratic equation, in the form without cancellation."""
     x0, width, y0, height, d0, d1 = bin_
     mean = height / width
     share = (y - y0) / height

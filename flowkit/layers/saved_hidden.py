@@ -1,4 +1,4 @@
-"""A network's first hidden values: noted on one way through it, and taken as known on the next."""
+"""First-layer activations, saved in the forward pass and reused when it is recomputed."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from torch.autograd.function import once_differentiable
 
 
 class Noted:
-    """Stands in the place of A u, so that the network notes h = relu(N(A u + B z1)), or takes it as known.
+    """An argument in place of A u: the network records h = relu(N(A u + B z1)) in it, or uses a recorded h.
 
     Args:
         projected: A u (B, hidden, h, w). Where h is known its values do not matter, but gradients flow to it.
@@ -25,7 +25,7 @@ class Noted:
 def known(
     hidden: Tensor, before: Tensor, log_scale: Tensor | None = None, bias: Tensor | None = None
 ) -> Tensor:
-    """h = relu((x + b) * exp(l)) with its gradients, for an h that is known; l and b may be missing.
+    """Return h = relu((x + b) * exp(l)) with its gradients, for a recorded h; l and b may be missing.
 
     Of x itself nothing is needed: where h is not 0, it is what relu was given, and elsewhere nothing flows.
 

@@ -17,7 +17,7 @@ from flowkit.registry import register
 
 
 class _Split(FlowLayer):
-    """[x1 | x2] -> [x1 | e], e = (x2 + shift) * s; where shift and s come from is `_prior`'s matter."""
+    """[x1 | x2] -> [x1 | e], e = (x2 + shift) * s; `_prior` computes shift and s."""
 
     def __init__(self, shape: Shape, context: Shape | None, scale: Scale) -> None:
         super().__init__(shape, context)
@@ -29,11 +29,11 @@ class _Split(FlowLayer):
         self.out_shape = Shape(kept, shape.stride)
 
     def forward(self, inputs: Tensor, context: Any = None) -> tuple[Tensor, Tensor]:
-        """Standardise the part that leaves."""
+        """Standardise the part that leaves the flow."""
         return self._apply_to_second(inputs, context, inverse=False)
 
     def inverse(self, inputs: Tensor, context: Any = None) -> tuple[Tensor, Tensor]:
-        """Draw the part that left from what its prior reads."""
+        """Undo the standardisation of the part that left."""
         return self._apply_to_second(inputs, context, inverse=True)
 
     def _apply_to_second(self, inputs: Tensor, context: Any, *, inverse: bool) -> tuple[Tensor, Tensor]:
@@ -44,7 +44,7 @@ class _Split(FlowLayer):
         return affine_packed(inputs, prior, start=kept, scale=self.scale, inverse=inverse)
 
     def _prior(self, kept: Tensor, context: Any) -> Tensor | None:
-        """[shift | raw] (B, 2 C2, H, W), or None for a map that changes nothing."""
+        """Compute [shift | raw] (B, 2 C2, H, W), or return None for the identity."""
         raise NotImplementedError
 
 
@@ -86,7 +86,7 @@ class Split(_Split):
 
     @classmethod
     def example(cls, generator: torch.Generator) -> tuple[FlowLayer, Tensor, Tensor | None]:
-        """See `FlowLayer.example`."""
+        """Make an example for the tests; see `FlowLayer.example`."""
         return make_example(cls, generator)
 
     def _prior(self, kept: Tensor, context: Any) -> Tensor | None:
@@ -133,11 +133,11 @@ class ConditionalSplit(_Split, Conditioned):
 
     @classmethod
     def example(cls, generator: torch.Generator) -> tuple[FlowLayer, Tensor, Tensor | None]:
-        """See `FlowLayer.example`."""
+        """Make an example for the tests; see `FlowLayer.example`."""
         return make_example(cls, generator, hidden=4)
 
     def complete(self, projected: Tensor | Noted) -> tuple[Tensor | Noted]:
-        """`both`: the image's part of the network's first convolution; `features`: [shift | raw scale]."""
+        """Return the image's part of the first convolution (`both`), or [shift | raw scale] (`features`)."""
         return (projected if self.reads_kept else self.network(projected),)
 
     def _prior(self, kept: Tensor, context: Any) -> Tensor | None:

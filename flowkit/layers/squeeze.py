@@ -1,4 +1,4 @@
-"""Space to depth: the layer that opens a level."""
+"""Space to depth: the first layer of a level."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class Squeeze(FlowLayer):
 
     @classmethod
     def example(cls, generator: torch.Generator) -> tuple[FlowLayer, Tensor, Tensor | None]:
-        """See `FlowLayer.example`."""
+        """Make an example for the tests; see `FlowLayer.example`."""
         return make_example(cls, generator, size=(4, 6))
 
     def forward(self, inputs: Tensor, context: Any = None) -> tuple[Tensor, Tensor]:
@@ -46,5 +46,5 @@ class Squeeze(FlowLayer):
         return F.pixel_shuffle(inputs, self.factor), no_log_det(inputs)
 
     def extra_repr(self) -> str:
-        """The factor, for `print(model)`."""
+        """Return the factor, for `print(model)`."""
         return f"factor={self.factor}"

@@ -1,4 +1,4 @@
-"""What is left of the data once the features are taken from it."""
+"""The difference of data and features."""
 
 from __future__ import annotations
 
@@ -32,13 +32,13 @@ class Subtract(FlowLayer):
 
     @classmethod
     def example(cls, generator: torch.Generator) -> tuple[FlowLayer, Tensor, Tensor | None]:
-        """See `FlowLayer.example`."""
+        """Make an example for the tests; see `FlowLayer.example`."""
         return make_example(cls, generator, channels=3)
 
     def forward(self, inputs: Tensor, context: Any = None) -> tuple[Tensor, Tensor]:
-        """Take the features away."""
+        """Subtract the features."""
         return inputs - context, no_log_det(inputs)
 
     def inverse(self, inputs: Tensor, context: Any = None) -> tuple[Tensor, Tensor]:
-        """Put them back."""
+        """Add the features."""
         return inputs + context, no_log_det(inputs)

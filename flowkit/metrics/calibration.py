@@ -1,4 +1,4 @@
-"""Whether probabilities of ink mean what they say, and whether doubt is where the errors are.
+"""Calibration of probabilities of ink, and the agreement of doubt and errors.
 
 p is P(ink) of a pixel and y in {0, 1} its truth. Everything but the intervals is a function of how often each
 value of p was given and how often it came true, so pages are pooled by adding up those counts, exactly.
@@ -29,7 +29,7 @@ WINDOW = 5
 
 
 def smoothed(votes: NDArray[np.integer], samples: int) -> Floats:
-    """P(ink) = (votes + m + a) / (samples + 1 + 2 a), a = `PRIOR`, m the mean share of votes around a pixel.
+    """Return P(ink) = (votes + m + a) / (samples + 1 + 2 a), a = `PRIOR`, m the mean share of votes around.
 
     A plain share of 0 or 1 would have an infinite log-likelihood as soon as it is wrong once, and N samples
     say nothing finer than 1 / N. What is around a pixel, in its window of 5 x 5 (edges are repeated), says
@@ -52,7 +52,7 @@ def smoothed(votes: NDArray[np.integer], samples: int) -> Floats:
 
 @dataclass(frozen=True, eq=False)
 class Forecast:
-    """Probabilities and what came of them; `a + b` pools two.
+    """Probabilities and their outcomes; `a + b` pools two.
 
     Args:
         p: the different probabilities of ink that were given, rising.
@@ -66,7 +66,7 @@ class Forecast:
 
     @classmethod
     def of(cls, p: NDArray[np.floating], y: NDArray[np.bool_]) -> Forecast:
-        """Of pixels, in any shape.
+        """Make a forecast from pixels, in any shape.
 
         Raises:
             DataError: shapes that differ, no pixels, or values that are no probabilities.
@@ -89,7 +89,7 @@ class Forecast:
 
     @property
     def pixels(self) -> int:
-        """How many."""
+        """Return the number of pixels."""
         return int(self.total.sum())
 
 
@@ -109,7 +109,7 @@ class Reliability:
 
 
 def reliability(forecast: Forecast, bins: int = BINS) -> Reliability:
-    """How often pixels with about the same probability are ink (DeGroot and Fienberg, 1983)."""
+    """Count how often pixels with about the same probability are ink (DeGroot and Fienberg, 1983)."""
     place = np.minimum((forecast.p * bins).astype(np.intp), bins - 1)
     total = np.bincount(place, forecast.total, bins)
     with np.errstate(invalid="ignore"):
@@ -119,7 +119,7 @@ def reliability(forecast: Forecast, bins: int = BINS) -> Reliability:
 
 
 def expected_calibration_error(forecast: Forecast, bins: int = BINS) -> float:
-    """ECE = sum_b n_b / n |mean p in b - share of ink in b| (Naeini et al., AAAI 2015), of P(ink).
+    """Return ECE = sum_b n_b / n |mean p in b - share of ink in b| (Naeini et al., AAAI 2015), of P(ink).
 
     >>> p = np.array([0.9, 0.9, 0.9, 0.9])
     >>> round(expected_calibration_error(Forecast.of(p, np.array([True, True, True, False]))), 3)
@@ -132,7 +132,7 @@ def expected_calibration_error(forecast: Forecast, bins: int = BINS) -> float:
 
 
 def negative_log_likelihood(forecast: Forecast) -> float:
-    """NLL = -mean(y log p + (1 - y) log(1 - p)), in nats per pixel; infinite if a certain pixel is wrong."""
+    """Return NLL = -mean(y log p + (1 - y) log(1 - p)), in nats; infinite if a certain pixel is wrong."""
     paper = forecast.total - forecast.ink
     with np.errstate(divide="ignore", invalid="ignore"):
         costs = np.where(forecast.ink > 0, -forecast.ink * np.log(forecast.p), 0.0)
@@ -141,14 +141,14 @@ def negative_log_likelihood(forecast: Forecast) -> float:
 
 
 def brier(forecast: Forecast) -> float:
-    """mean (p - y)^2 (Brier, 1950)."""
+    """Return mean (p - y)^2 (Brier, 1950)."""
     paper = forecast.total - forecast.ink
     return float((forecast.ink * (1 - forecast.p) ** 2 + paper * forecast.p**2).sum() / forecast.pixels)
 
 
 @dataclass(frozen=True, eq=False)
 class RiskCoverage:
-    """What is wrong among the surest pixels (El-Yaniv and Wiener, JMLR 2010).
+    """The share of errors among the surest pixels (El-Yaniv and Wiener, JMLR 2010).
 
     A pixel is taken for ink if p >= 1/2, its confidence is max(p, 1 - p), and the risk at coverage c is the
     share of wrong pixels among the share c of all pixels that has the highest confidence. Of pixels of equal
@@ -164,7 +164,7 @@ class RiskCoverage:
 
     @classmethod
     def of(cls, forecast: Forecast) -> RiskCoverage:
-        """From the surest pixel to the least sure."""
+        """Order pixels from the surest to the least sure."""
         confidence = np.maximum(forecast.p, 1 - forecast.p)
         wrong = np.where(forecast.p >= 0.5, forecast.total - forecast.ink, forecast.ink)
         # -confidence, rounded: p and 1 - p are equally sure, whatever float arithmetic makes of them
@@ -175,7 +175,7 @@ class RiskCoverage:
         )
 
     def risk(self, coverage: float) -> float:
-        """The share of wrong pixels among the surest `coverage` of all; coverage in (0, 1].
+        """Return the share of wrong pixels among the surest `coverage` of all; coverage in (0, 1].
 
         >>> curve = RiskCoverage(np.array([0.5, 1.0]), np.array([0.0, 0.1]))
         >>> curve.risk(0.5), round(curve.risk(0.75), 4), curve.risk(1)
@@ -186,7 +186,7 @@ class RiskCoverage:
         return float(np.interp(coverage, np.r_[0, self.coverage], np.r_[0, self.errors]) / coverage)
 
     def area(self) -> float:
-        """AURC, the integral of the risk over coverage from 0 to 1 (Geifman et al., ICLR 2019).
+        """Return AURC, the integral of the risk over coverage from 0 to 1 (Geifman et al., ICLR 2019).
 
         Between two levels the errors are linear in coverage, E0 + r (c - c0), so that the risk, errors / c,
         integrates to (E0 - r c0) log(c1 / c0) + r (c1 - c0).
@@ -220,11 +220,11 @@ class Interval:
 
     @property
     def nominal(self) -> float:
-        """The probability with which it should hold the truth."""
+        """Return the probability with which the interval should hold the truth."""
         return (self.samples + 1 - 2 * self.k) / (self.samples + 1)
 
     def holds(self, values: Sequence[float], truth: float) -> bool:
-        """Whether the truth is inside, its ends included.
+        """Return true if the truth lies inside, the ends included.
 
         >>> Interval(4, 1).nominal, Interval(4, 1).holds([5, 3, 9, 4], 9)
         (0.6, True)
@@ -234,7 +234,7 @@ class Interval:
 
 
 def found_in_worst(doubt: Floats, errors: Counts, share: float = 0.1) -> float:
-    """The share of all errors that lies in the tiles with the most doubt; nan if there are none.
+    """Return the share of all errors in the tiles with the most doubt; nan if there are none.
 
     Args:
         doubt: of every tile, the number of wrong pixels that its probabilities let expect,

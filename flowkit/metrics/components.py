@@ -1,4 +1,4 @@
-"""Connected components of a binarization against those of the truth: strokes that broke, or ran together."""
+"""Connected components of a binarization against those of the truth: broken and merged strokes."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _EIGHT = np.ones((3, 3), int)
 
 
 class Components(NamedTuple):
-    """Pieces of ink, touching at corners being one; those of several pages can be added with `+`.
+    """Counts of 8-connected pieces of ink; those of several pages can be added with `+`.
 
     Attributes:
         truth: components of the truth.
@@ -39,7 +39,7 @@ class Components(NamedTuple):
 
 
 def compare(pred: Ink, truth: Ink) -> Components:
-    """Which components of two boolean (H, W) images, ink being True, meet.
+    """Count the components of two boolean (H, W) images, ink being True, that meet.
 
     Raises:
         DataError: the shapes differ.
@@ -68,5 +68,5 @@ def compare(pred: Ink, truth: Ink) -> Components:
 
 
 def count(ink: Ink) -> int:
-    """How many components there are."""
+    """Return the number of components."""
     return int(ndimage.label(ink, _EIGHT)[1])

@@ -21,7 +21,7 @@ from flowkit.metrics.thinning import skeleton
 Ink = NDArray[np.bool_]
 
 SCORES = ("f_measure", "fps", "pfm_skel", "psnr", "drd", "nrm", "mpm", "recall", "precision")
-"""What `evaluate` gives, in this order."""
+"""The scores of `evaluate`, in order."""
 
 BLOCK = 8
 _AROUND = [(i, j) for i in range(-2, 3) for j in range(-2, 3) if i or j]
@@ -30,7 +30,7 @@ _ALL = sum(1 / math.hypot(i, j) for i, j in _AROUND)
 
 @dataclass(frozen=True, eq=False)
 class Truth:
-    """A truth, and what scores need of it, computed when it is first asked for and then kept.
+    """A truth, and the maps that scores need, computed at first use and kept.
 
     Args:
         ink: boolean (H, W), ink is True.
@@ -40,17 +40,17 @@ class Truth:
 
     @cached_property
     def weights(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        """Of recall and precision; see `flowkit.metrics.pseudo_weights`."""
+        """Return the weights of recall and precision; see `flowkit.metrics.pseudo_weights`."""
         return weights(self.ink)
 
     @cached_property
     def skeleton(self) -> Ink:
-        """The middle of the strokes."""
+        """Return the skeleton of the strokes."""
         return skeleton(self.ink)
 
     @cached_property
     def contour_distance(self) -> NDArray[np.float64]:
-        """Euclidean distance of every pixel to the contour; infinite where there is no ink."""
+        """Return the Euclidean distance of every pixel to the contour; infinite where there is no ink."""
         contour = self.ink & ~ndimage.binary_erosion(self.ink)
         if not contour.any():
             return np.full(self.ink.shape, np.inf)
@@ -58,7 +58,7 @@ class Truth:
 
     @cached_property
     def mixed_blocks(self) -> int:
-        """NUBN: complete 8x8 blocks, counted from the top left, with both ink and paper."""
+        """Return NUBN: the complete 8x8 blocks, counted from the top left, with both ink and paper."""
         height, width = (side // BLOCK for side in self.ink.shape)
         blocks = self.ink[: height * BLOCK, : width * BLOCK].reshape(height, BLOCK, width, BLOCK)
         count = blocks.sum((1, 3))
@@ -173,7 +173,7 @@ def _skeleton_recall(pred: Ink, truth: Truth, found: int) -> float:
 
 
 def _distortion(pred: Ink, truth: Truth, wrong: Ink) -> float:
-    """A sum over the wrong pixels, which are few, for each of the 24 neighbours in turn."""
+    """Sum over the wrong pixels, which are few, for each of the 24 neighbours in turn."""
     y, x = np.nonzero(wrong)
     height, width = truth.ink.shape
     value = pred[y, x]
@@ -188,7 +188,7 @@ def _distortion(pred: Ink, truth: Truth, wrong: Ink) -> float:
 
 
 def _penalty(truth: Truth, wrong: Ink) -> float:
-    """All distances are 0 if every pixel is on the contour, or infinite if there is none."""
+    """Compute MPM; all distances are 0 if every pixel is on the contour, infinite if there is none."""
     whole = float(truth.contour_distance.sum())
     if 0 < whole < math.inf:
         return float(truth.contour_distance[wrong].sum()) / (2 * whole)

@@ -1,4 +1,4 @@
-"""What a machine can read of an image: the character error rate of Tesseract."""
+"""The character error rate of Tesseract."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ LINE = 7
 
 
 def normalised(text: str) -> str:
-    """Unicode's composed form (NFC), every run of white space a single space, none at the ends."""
+    """Return Unicode's composed form (NFC), every run of white space a single space, none at the ends."""
     return " ".join(unicodedata.normalize("NFC", text).split())
 
 
 def distance(read: str, truth: str) -> int:
-    """Insertions, deletions and replacements of characters that make one normalised text the other.
+    """Count the insertions, deletions and replacements that turn one normalised text into the other.
 
     Raises:
         FlowkitError: rapidfuzz is not installed.
@@ -38,7 +38,7 @@ def distance(read: str, truth: str) -> int:
 
 
 def character_error_rate(pairs: list[tuple[str, str]]) -> float:
-    """CER = 100 x sum of distances / sum of the truths' lengths, in percent, over (read, truth) texts.
+    """Return CER = 100 x sum of distances / sum of the truths' lengths, in percent, over (read, truth) texts.
 
     It can be more than 100. Over many lines it is that of all of them joined, not the mean over lines.
 
@@ -75,11 +75,11 @@ class Tesseract:
 
     @property
     def version(self) -> str:
-        """What the command says of itself."""
+        """Return the version that the command prints."""
         return self._run("--version").decode(errors="replace").partition("\n")[0].strip()
 
     def read(self, image: NDArray[np.uint8] | NDArray[np.bool_]) -> str:
-        """The text of an image: 8-bit grey or colour, or ink (boolean, black is True).
+        """Read the text of an image: 8-bit grey or colour, or ink (boolean, black is True).
 
         Raises:
             FlowkitError: Tesseract failed.

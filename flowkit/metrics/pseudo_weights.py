@@ -1,4 +1,4 @@
-"""The weights of the pseudo F-measure of 2013: how much a pixel of ink, or of paper, counts.
+"""The weights of ink and paper pixels in the pseudo F-measure of 2013.
 
 Ntirogiannis, Gatos, Pratikakis, "Performance Evaluation Methodology for Historical Document Image
 Binarization", IEEE TIP 22(2), 2013; equation numbers are theirs. The paper leaves rules open, on which the
@@ -26,8 +26,7 @@ _EIGHT = np.ones((3, 3), int)
 
 
 def weights(ink: Mask) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Recall weights D / N_R on ink (equation 2), precision weights D / N_P, at most 2, on paper (equation
-    10).
+    """Compute recall weights D / N_R on ink (equation 2), and D / N_P, at most 2, on paper (equation 10).
 
     - D is the distance from the contour of the truth (ink with one of 4 neighbours outside the ink); the
       contour itself has 0, or 1 where it is the skeleton.
@@ -59,7 +58,7 @@ def weights(ink: Mask) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
 
 @dataclass
 class _Parts:
-    """8-connected components, numbered in reading order; 0 is what belongs to none."""
+    """8-connected components, numbered in reading order; 0 belongs to none."""
 
     labels: Map
     boxes: Index  # (n + 1, 4): first and last row, first and last column
@@ -78,7 +77,7 @@ class _Parts:
         return Boxes(*(edge[labels] for edge in self.boxes.T))
 
     def seed(self, lines: Mask) -> None:
-        """Give components that thinning has swallowed one pixel: past their centre, or else their first."""
+        """Give components that thinning removed one pixel: one past their centre, or else their first."""
         count = len(self.boxes)
         bare = np.bincount(self.labels[lines], minlength=count) == 0
         bare[0] = False
@@ -114,7 +113,7 @@ def _raise_ridges(d: Map, lines: Mask) -> None:
 
 
 def _normalise(d: Map, contour: Mask, lines: Mask, parts: _Parts) -> tuple[Map, Map]:
-    """The factor of every skeleton pixel, and N of every pixel: the largest D times factor nearby.
+    """Compute the factor of every skeleton pixel, and N of every pixel: the largest D times factor nearby.
 
     Equation 3.
     """
@@ -136,7 +135,7 @@ def _normalise(d: Map, contour: Mask, lines: Mask, parts: _Parts) -> tuple[Map, 
 
 
 def _end_points(factor: Map, lines: Mask, parts: _Parts) -> None:
-    """A skeleton's end takes the factor of its only neighbour, plus 1; the image's edge repeats itself."""
+    """Give a skeleton's end the factor of its only neighbour, plus 1; the image's edge is repeated."""
     height, width = lines.shape
     edged = np.pad(lines, 1, mode="edge").view(np.uint8)
     around = sum(
@@ -161,7 +160,7 @@ def _end_points(factor: Map, lines: Mask, parts: _Parts) -> None:
 
 
 def _spread(norm: Map) -> None:
-    """A value that none of its 4 neighbours shares, all of them set, takes the left one's, row by row."""
+    """Replace a value that differs from all of its 4 neighbours, if set, by the left one's, row by row."""
     height, width = norm.shape
     inner = norm[1:-1, 1:-1]
     sides = norm[:-2, 1:-1], norm[2:, 1:-1], norm[1:-1, :-2], norm[1:-1, 2:]
@@ -189,7 +188,7 @@ def _spread(norm: Map) -> None:
 def _precision(
     ink: Mask, strokes: _Parts, lines: Mask, contour: Mask, from_contour: Map, factor: Map
 ) -> NDArray[np.float64]:
-    """Equations 10 and 11."""
+    """Compute equations 10 and 11."""
     result = np.zeros(ink.shape)
     if ink.all() or not ink.any():
         return result
@@ -226,7 +225,7 @@ def _precision(
 
 
 def _reached(strokes: _Parts, width: Index) -> Mask:
-    """All boxes of components, enlarged by twice their stroke width."""
+    """Mark the boxes of all components, enlarged by twice their stroke width."""
     rows, cols = strokes.labels.shape
     steps = np.zeros((rows + 1, cols + 1), np.int32)
     margin = 2 * width[1:]

@@ -1,4 +1,4 @@
-"""What lies nearest, in chessboard distance and inside a box, when all that is equally near counts.
+"""Nearest features in chessboard distance and inside a box, where all equally near features count.
 
 A ring is the square of pixels at one distance from its centre. "The first ring with a feature" is not the
 nearest feature: all features on that ring take part, and the search ends at a box around the centre. A ring's
@@ -19,7 +19,7 @@ Mask = NDArray[np.bool_]
 
 
 class Boxes(NamedTuple):
-    """First and last row, first and last column; one of each per centre."""
+    """Boxes: first and last row, first and last column, one of each per centre."""
 
     top: Index
     bottom: Index
@@ -31,7 +31,7 @@ _Sides = tuple[tuple[Index, Index], Index, Index]
 
 
 def chessboard(features: Mask) -> NDArray[np.int32]:
-    """Distance of every pixel to the nearest feature; 65535 where there is none at all."""
+    """Return the distance of every pixel to the nearest feature; 65535 if there is none at all."""
     if not features.any():
         return np.full(features.shape, 65535, np.int32)
     return np.asarray(ndimage.distance_transform_cdt(~features, metric="chessboard"), np.int32)
@@ -60,7 +60,7 @@ class Rings:
         self._levels = [self._by_level(False, width), self._by_level(True, height)]
 
     def maximum(self, values: NDArray[np.int32]) -> NDArray[np.int32]:
-        """The largest of `values` (H, W) on each ring; they are 0 or more at features, and 0 elsewhere."""
+        """Return the largest of `values` (H, W) on each ring; values are 0 or more at features, else 0."""
         best = np.zeros(len(self.y), np.int32)
         for transposed in (False, True):
             table = np.array(values.T if transposed else values, order="C")
@@ -74,7 +74,7 @@ class Rings:
         return best
 
     def last(self, ranks: NDArray[np.int64], shape: tuple[int, int]) -> NDArray[np.int64]:
-        """For every pixel, the highest of the `ranks` of centres on whose ring it is; -1 if there is none.
+        """Return, for every pixel, the highest rank of centres on whose ring it lies; -1 for none.
 
         The dual of `maximum`: segments are painted at the level of their length, from long to short.
         """
@@ -94,7 +94,7 @@ class Rings:
         return best
 
     def _sides(self, transposed: bool, who: Index | slice = slice(None)) -> _Sides:
-        """Both sides of one direction, cut off at the boxes: lines, and the first and last place on them."""
+        """Return both sides of one direction, cut off at the boxes: lines, and their first and last place."""
         y, x, radius = self.y[who], self.x[who], self.radius[who]
         top, bottom, left, right = (edge[who] for edge in self.boxes)
         if transposed:
@@ -103,7 +103,7 @@ class Rings:
         return lines, np.maximum(x - radius, left), np.minimum(x + radius, right)
 
     def _by_level(self, transposed: bool, width: int) -> list[list[tuple[Index, Index, Index]]]:
-        """For k = 0, 1, ...: whose sides hold 2^k pixels and not 2^(k+1); where two such stretches begin."""
+        """Yield, for k = 0, 1, ..., the sides of 2^k to 2^(k+1) - 1 pixels, and where two stretches begin."""
         lines, first, last = self._sides(transposed)
         level = np.frexp((last - first + 1).astype(np.float32))[1] - 1
         found = []
@@ -114,7 +114,7 @@ class Rings:
         return found
 
     def _stay_inside(self, features: Mask) -> None:
-        """Look further where the first ring sticks out of the box and has no feature inside it."""
+        """Look further where the first ring leaves the box and has no feature inside it."""
         top, bottom, left, right = self.boxes
         y, x, radius = self.y, self.x, self.radius
         out = (y - radius < top) | (y + radius > bottom) | (x - radius < left) | (x + radius > right)

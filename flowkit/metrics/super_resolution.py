@@ -20,15 +20,14 @@ _LUMA = np.array([0.299, 0.587, 0.114])
 
 
 def luma(image: Image8) -> NDArray[np.float64]:
-    """Y of ITU-R BT.601, full range: 0.299 R + 0.587 G + 0.114 B, (H, W), not rounded; grey as it is."""
+    """Return Y of ITU-R BT.601, 0.299 R + 0.587 G + 0.114 B, (H, W), not rounded; grey unchanged."""
     if image.ndim == 2:
         return image.astype(np.float64)
     return np.asarray(image.astype(np.float64) @ _LUMA)
 
 
 def psnr(image: Image8, truth: Image8, where: Mask | None = None) -> float:
-    """10 log10(255^2 / mean (Y - Y_truth)^2) over all pixels, or those in `where`, in dB; infinite for equal
-    images.
+    """Return 10 log10(255^2 / mean (Y - Y_truth)^2) over all pixels or `where`, in dB; infinite if equal.
 
     >>> black = np.zeros((4, 5), np.uint8)
     >>> round(psnr(black + 51, black), 3)  # a fifth of the range
@@ -40,7 +39,7 @@ def psnr(image: Image8, truth: Image8, where: Mask | None = None) -> float:
 
 
 def ssim(image: Image8, truth: Image8, where: Mask | None = None) -> float:
-    """Structural similarity (Wang, Bovik, Sheikh, Simoncelli, IEEE TIP 13(4), 2004) of luma; 1 at best.
+    """Return the structural similarity of luma (Wang et al., IEEE TIP 13(4), 2004); 1 at best.
 
     The mean of (2 m_x m_y + C1)(2 s_xy + C2) / ((m_x^2 + m_y^2 + C1)(s_x^2 + s_y^2 + C2)), where means,
     variances and the covariance are weighted by a Gaussian of 11 x 11 pixels and sigma 1.5 whose weights add
@@ -69,7 +68,7 @@ def ssim(image: Image8, truth: Image8, where: Mask | None = None) -> float:
 
 
 def consistency(image: Image8, low: Image8, scale: int) -> float:
-    """Whether an image, reduced again, is what it was made of: PSNR over all channels, in dB.
+    """Return the PSNR of an image, reduced again, against its source, over all channels, in dB.
 
     Reduced as training data is, by antialiased bicubic interpolation (`flowkit.data`).
     """
@@ -79,7 +78,7 @@ def consistency(image: Image8, low: Image8, scale: int) -> float:
 
 
 def diversity(samples: NDArray[np.uint8]) -> float:
-    """The standard deviation of a pixel over samples (N, H, W, ...), mean over pixels and channels.
+    """Return the standard deviation of a pixel over samples (N, H, W, ...), mean over pixels and channels.
 
     With N - 1 in the denominator; in grey levels, 0 for samples that are all the same.
 

@@ -1,4 +1,4 @@
-"""Skeletons of binary images, as the pseudo F-measure of 2013 needs them, to the pixel."""
+"""Skeletons of binary images, exactly as the pseudo F-measure of 2013 defines them."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _LEE_CHEN = bytes(row >> a & 1 for row in _DELETED for a in range(16))
 
 
 def skeleton(ink: Ink) -> Ink:
-    """One-pixel-wide lines in the middle of strokes; 8-connected. What is outside the image is not ink.
+    """Return one-pixel-wide, 8-connected lines in the middle of strokes. Outside the image there is no ink.
 
     Zhang and Suen's parallel thinning (Comm. ACM 27(3), 1984) until nothing changes, then Lee and Chen's
     table (Pattern Recognition 25(5), 1992, Table 1), which deletes pixels that no connection needs, in
@@ -34,7 +34,7 @@ def skeleton(ink: Ink) -> Ink:
 
 
 def _zhang_suen(ink: Ink) -> Ink:
-    """64 pixels of a row are the bits of one word, and a rule is logic on words.
+    """Thin by Zhang and Suen: 64 pixels of a row are the bits of one word, and a rule is logic on words.
 
     Only words near a change are looked at again: what remains to be thinned after the first steps is the
     inside of a few large areas.
@@ -70,7 +70,7 @@ def _zhang_suen(ink: Ink) -> Ink:
 def _deletable(
     flat: NDArray[np.uint64], at: NDArray[np.intp], across: int, second: bool
 ) -> NDArray[np.uint64]:
-    """Zhang and Suen's conditions for the pixels of the words `at`, in the first or second half-step."""
+    """Apply Zhang and Suen's conditions to the pixels of the words `at`, in the first or second half-step."""
     one, top = np.uint64(1), np.uint64(63)
 
     def row(offset: int) -> tuple[NDArray[np.uint64], NDArray[np.uint64], NDArray[np.uint64]]:
@@ -96,7 +96,7 @@ def _deletable(
 
 
 def _lee_chen(ink: Ink) -> Ink:
-    """Delete by the table. A deletion is seen by all that comes after it, hence pixel by pixel."""
+    """Delete by the table, pixel by pixel, since each deletion affects those that follow."""
     across = ink.shape[1] + 2
     padded = np.pad(ink, 1)
     order = (-across, 1 - across, 1, across + 1, across, across - 1, -1, -across - 1)
