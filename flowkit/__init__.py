@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     )
     from flowkit.layers import FlowLayer, Shape
     from flowkit.recipe.build import build
-    from flowkit.recipe.reading import read_recipe
+    from flowkit.recipe.recipe import read_recipe
     from flowkit.registry import register
 else:
 

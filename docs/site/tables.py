@@ -21,7 +21,7 @@ import flowkit.losses  # noqa: F401  # registers
 from flowkit import registry
 from flowkit.cli import VERBS, parsers
 from flowkit.cli.lazy import LazyParser
-from flowkit.recipe.options import type_name
+from flowkit.recipe.values import type_name
 from flowkit.registry import Option
 
 sys.path.insert(0, str(Path(__file__).parent))

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal, TypeVar, get_type_hints
 
-from flowkit.recipe.options import convert
+from flowkit.recipe.values import convert
 
 VERSION = 1
 """The version of `report.jsonl`, which every line names."""

@@ -7,7 +7,7 @@ import textwrap
 
 from flowkit import registry
 from flowkit.cli.options import add_import, prepare
-from flowkit.recipe.options import type_name
+from flowkit.recipe.values import type_name
 
 WIDTH = 100
 

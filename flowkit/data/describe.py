@@ -1,4 +1,4 @@
-"""What a caller says about training data -> sources: folders, data files (YAML), or mappings."""
+"""Descriptions of training data: folders, data files (YAML) and mappings, read as sources."""
 
 from __future__ import annotations
 
@@ -12,16 +12,13 @@ from typing import Any
 from flowkit import registry
 from flowkit.data.sources import Source
 from flowkit.data.tasks import Task
-from flowkit.errors import DataError, RecipeError, RegistryError, suggest
-from flowkit.recipe.document import Path as Keys
-from flowkit.recipe.document import short
-from flowkit.recipe.options import convert, type_name
-from flowkit.recipe.source import read_values
+from flowkit.errors import RecipeError, suggest
+from flowkit.recipe.document import KeyPath, short
+from flowkit.recipe.parts import Report, make_part, read_part
+from flowkit.recipe.yaml_text import read_values
 
 Given = str | os.PathLike[str] | Mapping[str, Any]
 KEYS = ("sources", "validation", "cache")
-
-Report = Callable[[str, Keys], None]
 
 
 @dataclass(frozen=True)
@@ -110,7 +107,7 @@ def _validation(value: Any, task: Task, base: Path, report: Report) -> float | l
     return None
 
 
-def _sources(value: Any, keys: Keys, task: Task, base: Path, report: Report) -> list[Weighted]:
+def _sources(value: Any, keys: KeyPath, task: Task, base: Path, report: Report) -> list[Weighted]:
     if not isinstance(value, list) or not value:
         report(f"expected a list of sources, got {short(value)}", keys)
         return []
@@ -121,56 +118,23 @@ def _sources(value: Any, keys: Keys, task: Task, base: Path, report: Report) -> 
     ]
 
 
-def _source(value: Any, keys: Keys, task: Task, base: Path, report: Report) -> list[Weighted]:
-    """One source in a list, or none if something is wrong with it."""
-    if not isinstance(value, Mapping) or not isinstance(value.get("type"), str):
-        report(f'a source is a mapping with "type", got {short(value)}', keys)
-        return []
-    kind = value["type"]
-    try:
-        entry = registry.get("source", kind)
-    except RegistryError as error:
-        report(str(error), (*keys, "type"))
-        return []
-    known = registry.options(entry)
-    options: dict[str, Any] = {}
-    wrong = False
-
-    def refuse(message: str, *below: str) -> None:
-        nonlocal wrong
-        wrong = True
-        report(message, (*keys, *below))
-
-    for name, item in value.items():
-        if name in ("type", "weight"):
-            continue
-        if name not in known:
-            refuse(f'source "{kind}" has no option "{name}"; {suggest(name, (*known, "weight"))}', name)
-            continue
-        try:
-            options[name] = convert(item, known[name].annotation)
-        except ValueError as error:
-            refuse(f'option "{name}" of source "{kind}" {error}', name)
-    for name, option in known.items():
-        if option.required and name not in value:
-            refuse(f'source "{kind}" needs option "{name}" ({type_name(option.annotation)})')
-    weight = value.get("weight", 1)
+def _source(value: Any, keys: KeyPath, task: Task, base: Path, report: Report) -> list[Weighted]:
+    """Read one source of a list; none if anything is wrong with it."""
+    part = read_part("source", value, keys, report, beside=("weight",))
+    weight = value.get("weight", 1) if isinstance(value, Mapping) else 1
     if type(weight) not in (int, float) or not 0 < weight < math.inf:
-        refuse(f'"weight" of a source must be a number above 0, got {short(weight)}', "weight")
-    if wrong:
+        report(f'"weight" of a source must be a number above 0, got {short(weight)}', (*keys, "weight"))
         return []
-    try:
-        source = entry(task, base, **options)
-    except DataError as error:
-        refuse(str(error))
+    source = make_part(part, report, task, base) if part else None
+    if part is None or source is None:
         return []
-    said = [v for k in ("path", "images", "manifest") for v in _texts(options.get(k))]
-    return [Weighted(" ".join([kind, *said]), source, float(weight))]
+    said = [v for k in ("path", "images", "manifest") for v in _texts(part.options.get(k))]
+    return [Weighted(" ".join([part.name, *said]), source, float(weight))]
 
 
 def _texts(value: Any) -> list[str]:
     return [value] if isinstance(value, str) else list(value or [])
 
 
-def _reporter(problems: list[str], place: Callable[[Keys], str]) -> Report:
+def _reporter(problems: list[str], place: Callable[[KeyPath], str]) -> Report:
     return lambda message, keys: problems.append(message + place(keys))

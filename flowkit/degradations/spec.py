@@ -5,17 +5,16 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from os import PathLike
-from pathlib import Path as FilePath
+from pathlib import Path
 from typing import Any
 
-from flowkit import registry
 from flowkit.degradations.base import Compose, Degradation, Scene
 from flowkit.degradations.presets import PRESETS
 from flowkit.degradations.texture import Array
-from flowkit.errors import DataError, FlowkitError, RegistryError, suggest
-from flowkit.recipe.document import Document, Path, Problems, from_dict, short
-from flowkit.recipe.options import convert, type_name
-from flowkit.recipe.source import read_file
+from flowkit.errors import DataError, suggest
+from flowkit.recipe.document import Document, Problems, from_dict
+from flowkit.recipe.parts import make_part, read_parts
+from flowkit.recipe.yaml_text import read_file
 from flowkit.registry import register
 
 KEY = "degradations"
@@ -40,13 +39,13 @@ class OneOf(Degradation):
         return [note for degradation in self.of for note in degradation.notes()]
 
     def apply(self, image: Array, scene: Scene) -> Array:
-        """The one that was drawn, with its own probability."""
+        """Apply the one that was drawn, with its own probability."""
         chosen = self.of[int(scene.rng.integers(len(self.of)))]
         return chosen(image, scene.rng, ink=scene.ink, other=scene.other, paper=scene.paper)
 
 
 def degradations_from(spec: str | Steps) -> Compose:
-    """The degradations of a preset's name or of a list of steps, to be applied in its order.
+    """Make the degradations of a preset's name or of a list of steps, to be applied in its order.
 
     A step is a name, or a mapping with `type` and options: `["jpeg", {"type": "stain", "count": [0, 4],
     "probability": 0.5}]`. `flowkit layers --kind degradation` lists names and options.
@@ -68,79 +67,21 @@ def degradations_from(spec: str | Steps) -> Compose:
 
 
 def degradations_file(path: str | PathLike[str]) -> Compose:
-    """The degradations of a YAML file with one key, `degradations`, that holds a list of steps.
+    """Read the degradations of a YAML file with one key, `degradations`, that holds a list of steps.
 
     Raises:
         RecipeError: the file cannot be read, or as `degradations_from`; messages have line numbers.
     """
-    return _read(read_file(FilePath(path)))
+    return _read(read_file(Path(path)))
 
 
 def _read(document: Document) -> Compose:
-    reader = _Reader(document)
+    problems = Problems()
+    report = problems.reporter(document)
     for key in document.data:
         if key != KEY:
-            reader.report(f'a list of degradations has no key "{key}"; {suggest(key, (KEY,))}', (key,))
-    steps = reader.steps(document.data.get(KEY), (KEY,))
-    reader.problems.check()
-    return Compose(steps)
-
-
-class _Reader:
-    """Turns steps into degradations; collects what is wrong."""
-
-    def __init__(self, document: Document) -> None:
-        self.document = document
-        self.problems = Problems()
-
-    def report(self, message: str, path: Path) -> None:
-        self.problems.add(message, path, self.document.place(path))
-
-    def steps(self, steps: Any, path: Path) -> tuple[Degradation, ...]:
-        if not isinstance(steps, list):
-            self.report(f'"{path[-1]}" must be a list of degradations, got {short(steps)}', path)
-            return ()
-        made = [self._step(step, (*path, index)) for index, step in enumerate(steps)]
-        return tuple(step for step in made if step is not None)
-
-    def _step(self, step: Any, path: Path) -> Degradation | None:
-        written = {"type": step} if isinstance(step, str) else step
-        if not isinstance(written, dict) or not isinstance(written.get("type"), str):
-            self.report(f'expected a degradation\'s name or a mapping with "type", got {short(step)}', path)
-            return None
-        name = written["type"]
-        try:
-            entry = registry.get("degradation", name)
-        except RegistryError as error:
-            self.report(str(error), path if isinstance(step, str) else (*path, "type"))
-            return None
-        known, values = registry.options(entry), {}
-        owner = f'degradation "{name}"'
-        good = True
-        for key in (key for key in written if key != "type"):
-            if key not in known:
-                self.report(f'{owner} has no option "{key}"; {suggest(key, known)}', (*path, key))
-                good = False
-            elif known[key].annotation == tuple[Degradation, ...]:
-                values[key] = self.steps(written[key], (*path, key))
-                good &= isinstance(written[key], list) and len(values[key]) == len(written[key])
-            else:
-                try:
-                    values[key] = convert(written[key], known[key].annotation)
-                except ValueError as error:
-                    self.report(f'option "{key}" of {owner} {error}', (*path, key))
-                    good = False
-        for key, option in known.items():
-            if option.required and key not in written:
-                needed = type_name(option.annotation)
-                self.report(f'{owner} needs option "{key}" ({needed})', (*path, key))
-                good = False
-        return self._made(entry, values, path) if good else None
-
-    def _made(self, entry: Any, values: dict[str, Any], path: Path) -> Degradation | None:
-        try:
-            made: Degradation = entry(**values)
-        except FlowkitError as error:
-            self.report(str(error), path)
-            return None
-        return made
+            report(f'a list of degradations has no key "{key}"; {suggest(key, (KEY,))}', (key,))
+    parts = read_parts("degradation", document.data.get(KEY), (KEY,), report)
+    made = [make_part(part, report) for part in parts]
+    problems.check()
+    return Compose([step for step in made if step is not None])

@@ -17,7 +17,7 @@ from flowkit.errors import CheckpointError, ShapeError
 from flowkit.interop.rrdb_names import HEAD, Scheme, recognise
 from flowkit.interop.state_dict import read_state, refuse_unknown
 
-Source = str | os.PathLike[str] | Mapping[str, Any]
+WeightSource = str | os.PathLike[str] | Mapping[str, Any]
 
 WHAT = "RRDB weights"
 SRFLOW = "RRDB."  # before the names of an RRDB that is part of a whole SRFlow
@@ -85,7 +85,7 @@ class Weights:
         return next((side for side in (2, 4) if inputs == side**2 * image), 1)
 
 
-def load_rrdb(source: Source, encoder: RRDB | None = None, long_skip: LongSkip | None = None) -> RRDB:
+def load_rrdb(source: WeightSource, encoder: RRDB | None = None, long_skip: LongSkip | None = None) -> RRDB:
     """Fill an RRDB encoder with the weights of another program, or build the one that they are for.
 
     Understands ESRGAN's names (old: `model.1.sub.0.RDB1.conv1.0.weight`, new: `RRDB_trunk...`), BasicSR's and
@@ -150,7 +150,7 @@ class RRDBNet(nn.Module):
         return result
 
 
-def load_rrdb_net(source: Source, long_skip: LongSkip = "first") -> RRDBNet:
+def load_rrdb_net(source: WeightSource, long_skip: LongSkip = "first") -> RRDBNet:
     """The network that super-resolves images, as its authors trained it: the same weights with their head.
 
     Args:
@@ -171,7 +171,7 @@ def load_rrdb_net(source: Source, long_skip: LongSkip = "first") -> RRDBNet:
     return net.eval()
 
 
-def read_weights(source: Source) -> Weights:
+def read_weights(source: WeightSource) -> Weights:
     """An RRDB's weights, from any of the programs that `load_rrdb` knows.
 
     Raises:

@@ -57,9 +57,8 @@ class Inverse(FlowLayer):
         return cls.of(layer).eval(), inputs, features
 
     def train(self, mode: bool = True) -> Inverse:
-        """As usual, but the layer inside stays in eval mode: what an actnorm there would see is no data."""
-        super().train(mode)
-        self.layer.eval()
+        """Set the mode of this layer alone: the one inside stays in eval mode, as what it sees is no data."""
+        self.training = mode  # without a walk down: of nested inverses each level would double it
         return self
 
     def condition(self, features: Tensor) -> Any:

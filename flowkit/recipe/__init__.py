@@ -3,7 +3,7 @@
 from flowkit.plugins import import_modules
 from flowkit.recipe.build import build
 from flowkit.recipe.find import shipped
-from flowkit.recipe.reading import Recipe, read_recipe, read_recipe_text
+from flowkit.recipe.recipe import Recipe, read_recipe, read_recipe_text
 from flowkit.recipe.train import TrainOptions
 
 __all__ = [

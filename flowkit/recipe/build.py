@@ -1,4 +1,4 @@
-"""Recipe -> model: each class gets its options from the recipe, its shapes from the walk through the flow."""
+"""Models built from recipes: options come from the recipe, shapes from the walk through the flow."""
 
 from __future__ import annotations
 
@@ -16,22 +16,22 @@ from flowkit.encoders import Encoder
 from flowkit.errors import FlowkitError, RecipeError, ShapeError
 from flowkit.flow import ConditionalFlow
 from flowkit.layers import FlowLayer, Shape
-from flowkit.recipe.expand import Part
-from flowkit.recipe.find import Source
+from flowkit.recipe.find import RecipeSource
 from flowkit.recipe.overrides import Overrides
-from flowkit.recipe.reading import Recipe, read_recipe
+from flowkit.recipe.parts import Part
+from flowkit.recipe.recipe import Recipe, read_recipe
 
 T = TypeVar("T")
 
 MAX_PARAMETERS = 300_000_000
 MAX_CHANNELS = 4096
 
-# What constructors raise on options of the right type and the wrong value: torch's own are of all sorts.
+# Errors of constructors on options of the right type and the wrong value; torch raises all of these.
 _REFUSALS = (FlowkitError, ValueError, TypeError, RuntimeError, ArithmeticError, AssertionError)
 
 
-def build(source: Source | Recipe, *, overrides: Overrides | None = None) -> ConditionalFlow:
-    """The model of a recipe, its weights not trained.
+def build(source: RecipeSource | Recipe, *, overrides: Overrides | None = None) -> ConditionalFlow:
+    """Build the model of a recipe, its weights not trained.
 
     Args:
         source: a file, the name of a shipped recipe, a mapping, or a recipe that was read before.
@@ -47,8 +47,7 @@ def build(source: Source | Recipe, *, overrides: Overrides | None = None) -> Con
 
 def _assemble(recipe: Recipe) -> ConditionalFlow:
     plan = recipe.plan
-    target = _make(recipe, plan.target)
-    encoder = _make(recipe, plan.encoder)
+    target, encoder = (_make(recipe, part, part.options) for part in (plan.target, plan.encoder))
     shape = Shape(target.channels, 1)
     layers: list[FlowLayer] = []
     for part in recipe.layers:
@@ -66,16 +65,24 @@ def _layer(recipe: Recipe, part: Part, shape: Shape, encoder: Encoder) -> FlowLa
     if "context" in registry.positional(part.entry):
         provide = functools.partial(encoder.provide, shape.stride)
         shapes.append(_attempt(provide, f"features for {label}", recipe, part.path))
-    inner = {k: _layer(recipe, v, shape, encoder) for k, v in part.options.items() if isinstance(v, Part)}
-    layer: FlowLayer = _make(recipe, part, *shapes, label=label, inner=inner)
+
+    def option(value: Any) -> Any:
+        if isinstance(value, Part):
+            return _layer(recipe, value, shape, encoder)
+        return tuple(map(option, value)) if isinstance(value, tuple) else value
+
+    options = {name: option(value) for name, value in part.options.items()}
+    layer: FlowLayer = _make(recipe, part, options, *shapes, label=label)
     return layer
 
 
-def _make(
-    recipe: Recipe, part: Part, *shapes: Shape, label: str = "", inner: Mapping[str, FlowLayer] | None = None
-) -> Any:
-    options = copy.deepcopy(dict(part.options))  # repetitions share a part; they must not share a list
-    make = functools.partial(part.entry, *shapes, **(options | dict(inner or {})))
+def _make(recipe: Recipe, part: Part, options: Mapping[str, Any], *shapes: Shape, label: str = "") -> Any:
+    # Repetitions share a part; they must not share a list.
+    own = {
+        key: copy.deepcopy(value) if isinstance(value, list | dict) else value
+        for key, value in options.items()
+    }
+    make = functools.partial(part.entry, *shapes, **own)
     return _attempt(make, label or f'{part.kind} "{part.name}"', recipe, part.path)
 
 
@@ -86,7 +93,7 @@ def _check_channels(shape: Shape) -> None:
 
 @contextmanager
 def _bounded() -> Iterator[None]:
-    """Stop making modules once they have more parameters than any model: a slip of the pen, or a trap."""
+    """Stop making modules once they have more parameters than any model would: a typing error, or a trap."""
     total = 0
 
     def count(module: nn.Module, name: str, parameter: nn.Parameter | None) -> None:

@@ -1,35 +1,43 @@
-"""A recipe as it was written: plain data, where each value came from, and the problems found in it."""
+"""Documents: plain data, the line of every value in them, and the problems found."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from flowkit.errors import RecipeError
-from flowkit.recipe.scalars import fits
 
-Path = tuple[str | int, ...]
+KeyPath = tuple[str | int, ...]
 
 MAX_DEPTH = 50  # of nesting: far beyond any recipe, far below Python's recursion limit
 
 
 @dataclass
 class Document:
-    """Plain data (None, bool, int, float, str, list, dict) and the mark, "file:line", of each path in it."""
+    """Plain data and the place of every value in it.
+
+    Attributes:
+        origin: the file, or what messages call it.
+        data: None, bool, int, float, str, list, dict.
+        marks: "file:line" of each path.
+    """
 
     origin: str
     data: dict[str, Any]
-    marks: dict[Path, str] = field(default_factory=dict)
+    marks: dict[KeyPath, str] = field(default_factory=dict)
 
-    def place(self, path: Path) -> str:
-        """`at file:line: dotted.path`; a path that was not written has the line of what it should be in."""
+    def place(self, path: KeyPath) -> str:
+        """Say where a path is: `at file:line: dotted.path`.
+
+        A path that was not written has the line of what it should be in.
+        """
         nearest = (self.marks[path[:n]] for n in range(len(path), 0, -1) if path[:n] in self.marks)
         return f"at {next(nearest, self.origin)}" + (f": {dotted(path)}" if path else "")
 
 
-def dotted(path: Path) -> str:
-    """A path as it is printed.
+def dotted(path: KeyPath) -> str:
+    """Spell a path as messages print it.
 
     >>> dotted(("flow", 0, "steps", 2, "type"))
     'flow[0].steps[2].type'
@@ -38,14 +46,18 @@ def dotted(path: Path) -> str:
 
 
 class Problems:
-    """What is wrong with a recipe: collected, one for each path, and raised together."""
+    """Problems of a document: collected, one for each path, and raised together."""
 
     def __init__(self) -> None:
-        self._lines: dict[Path, str] = {}
+        self._lines: dict[KeyPath, str] = {}
 
-    def add(self, message: str, path: Path, place: str | None = None) -> None:
+    def add(self, message: str, path: KeyPath, place: str | None = None) -> None:
         """Note a problem. Where there is one already, a second is its consequence and is dropped."""
         self._lines.setdefault(path, f"{message}\n  {place}" if place else message)
+
+    def reporter(self, document: Document) -> Callable[[str, KeyPath], None]:
+        """Make a function that notes problems with their places in a document."""
+        return lambda message, path: self.add(message, path, document.place(path))
 
     def check(self) -> None:
         """Raise all that was collected as one RecipeError, if there is anything."""
@@ -54,7 +66,7 @@ class Problems:
 
 
 def from_dict(data: Mapping[str, Any], origin: str = "<dict>") -> Document:
-    """A document from Python data: copied, tuples as lists.
+    """Make a document of Python data: copied, tuples as lists.
 
     Raises:
         RecipeError: something in it is not plain data.
@@ -66,8 +78,8 @@ def from_dict(data: Mapping[str, Any], origin: str = "<dict>") -> Document:
     return document
 
 
-def _plain(value: Any, path: Path, document: Document, problems: Problems) -> Any:
-    """A copy of `value` that holds only plain data; what is not is reported."""
+def _plain(value: Any, path: KeyPath, document: Document, problems: Problems) -> Any:
+    """Copy plain data; report what is none."""
     document.marks[path] = document.origin
     if len(path) > MAX_DEPTH:
         problems.add(f"nested more than {MAX_DEPTH} deep", path[:1], document.place(path[:1]))
@@ -86,18 +98,23 @@ def _plain(value: Any, path: Path, document: Document, problems: Problems) -> An
     return value
 
 
+def fits(number: int) -> bool:
+    """Tell whether a whole number fits into 64 bits, the most that torch takes."""
+    return -(2**63) <= number < 2**63
+
+
 def short(value: Any) -> str:
-    """`repr(value)`, cut to what fits into a message."""
+    """Cut `repr(value)` to what fits into a message."""
     text = repr(value)
     return text if len(text) <= 60 else f"{text[:57]}..."
 
 
 def merge(base: Document, over: Document) -> Document:
-    """`over` on top of `base`: mappings merge, all else (lists too) is replaced.
+    """Lay `over` on top of `base`: mappings merge, all else (lists too) is replaced.
 
     A mapping that names another `type` replaces the whole mapping, because options belong to their type.
     """
-    replaced: set[Path] = set()
+    replaced: set[KeyPath] = set()
     data = _merge(base.data, over.data, (), replaced)
     kept = {
         path: mark
@@ -107,7 +124,7 @@ def merge(base: Document, over: Document) -> Document:
     return Document(over.origin, data, kept | over.marks)
 
 
-def _merge(old: Any, new: Any, path: Path, replaced: set[Path]) -> Any:
+def _merge(old: Any, new: Any, path: KeyPath, replaced: set[KeyPath]) -> Any:
     mappings = isinstance(old, dict) and isinstance(new, dict)
     if not mappings or ("type" in old and "type" in new and old["type"] != new["type"]):
         replaced.add(path)

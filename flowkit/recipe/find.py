@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from os import PathLike
-from pathlib import Path as FilePath
+from pathlib import Path
 from typing import Any
 
 from flowkit.errors import RecipeError, suggest
 from flowkit.recipe.document import Document, from_dict, merge
-from flowkit.recipe.source import parse, read_file
+from flowkit.recipe.yaml_text import parse, read_file
 
-Source = str | PathLike[str] | Mapping[str, Any]
+RecipeSource = str | PathLike[str] | Mapping[str, Any]
 
 
 def model_name(text: str) -> str:
@@ -28,15 +28,15 @@ def shipped() -> list[str]:
     return sorted(model_name(path.stem) for path in _folder().glob("*.yaml"))
 
 
-def load(source: Source) -> Document:
+def load(source: RecipeSource) -> Document:
     """Read the document that `source` names, with what it extends merged in.
 
     Raises:
         RecipeError: there is none, it is not valid YAML, or it extends itself.
     """
     if isinstance(source, Mapping):
-        return _extended(from_dict(source), FilePath(), ())
-    path = locate(source, FilePath())
+        return _extended(from_dict(source), Path(), ())
+    path = locate(source, Path())
     return _extended(read_file(path), path.parent, (path.resolve(),))
 
 
@@ -52,7 +52,7 @@ def load_text(text: str, origin: str) -> Document:
     return document
 
 
-def locate(source: str | PathLike[str], folder: FilePath) -> FilePath:
+def locate(source: str | PathLike[str], folder: Path) -> Path:
     """Find a recipe's file, by a path relative to `folder` or by the name of a shipped recipe.
 
     `recipes/NAME.yaml` is found from any folder too, so that what works in a checkout works elsewhere.
@@ -65,7 +65,7 @@ def locate(source: str | PathLike[str], folder: FilePath) -> FilePath:
         raise RecipeError(
             "expected a recipe's file or name, got a text of several lines; use read_recipe_text"
         )
-    given = FilePath(source)
+    given = Path(source)
     path = folder / given
     is_file = given.suffix in (".yaml", ".yml")
     bare = isinstance(source, str) and given.name == text and not is_file
@@ -75,7 +75,7 @@ def locate(source: str | PathLike[str], folder: FilePath) -> FilePath:
         return own
     if _exists(path):
         return path
-    if own and given.parent == FilePath("recipes") and given.suffix == ".yaml":
+    if own and given.parent == Path("recipes") and given.suffix == ".yaml":
         return own
     if bare:
         raise RecipeError(f'no recipe "{text}": neither a file nor shipped; {suggest(name, shipped())}')
@@ -83,7 +83,7 @@ def locate(source: str | PathLike[str], folder: FilePath) -> FilePath:
     raise RecipeError(f"no file {path}{hint}")
 
 
-def _extended(document: Document, folder: FilePath, chain: tuple[FilePath, ...]) -> Document:
+def _extended(document: Document, folder: Path, chain: tuple[Path, ...]) -> Document:
     if "extends" not in document.data:
         return document
     name, place = document.data.pop("extends"), document.place(("extends",))
@@ -99,7 +99,7 @@ def _extended(document: Document, folder: FilePath, chain: tuple[FilePath, ...])
     return merge(_extended(base, path.parent, (*chain, path.resolve())), document)
 
 
-def _exists(path: FilePath) -> bool:
+def _exists(path: Path) -> bool:
     try:
         path.stat()
     except (OSError, ValueError):  # too long, a character that no path has, ...
@@ -107,8 +107,8 @@ def _exists(path: FilePath) -> bool:
     return True
 
 
-def _folder() -> FilePath:
-    """Inside the package when installed, beside it in a checkout."""
-    package = FilePath(__file__).resolve().parents[1]
+def _folder() -> Path:
+    """Find the recipes: inside the package when installed, beside it in a checkout."""
+    package = Path(__file__).resolve().parents[1]
     inside = package / "recipes"
     return inside if inside.is_dir() else package.parent / "recipes"

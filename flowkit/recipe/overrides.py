@@ -1,4 +1,4 @@
-"""`--set PATH=VALUE`: one value of a recipe changed, if the recipe has such a place."""
+"""Overrides, `--set PATH=VALUE`: single values of a recipe changed, where the recipe has such a place."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from typing import Any
 
 from flowkit import registry
 from flowkit.errors import RecipeError, RegistryError, suggest
-from flowkit.recipe.document import Document, Path, Problems, dotted, from_dict
+from flowkit.recipe.document import Document, KeyPath, Problems, dotted, from_dict
 from flowkit.recipe.schema import DEFAULT_TYPES, KEYS, REPEAT_KEYS
-from flowkit.recipe.source import parse_value
 from flowkit.recipe.train import TrainOptions
+from flowkit.recipe.yaml_text import parse_value
 
 Overrides = Mapping[str, Any] | Iterable[str]
 
@@ -33,7 +33,7 @@ def apply(document: Document, overrides: Overrides | None, problems: Problems) -
 
 
 def _pairs(overrides: Overrides | None) -> Iterable[tuple[str, str | None, Any]]:
-    """(path, text of the value or None, the value if it is no text)."""
+    """Split overrides into (path, text of the value or None, the value if it is no text)."""
     if isinstance(overrides, str):
         overrides = [overrides]
     if isinstance(overrides, Mapping):
@@ -51,12 +51,12 @@ def _plain(key: str, value: Any) -> Any:
     return from_dict({"value": value}, f"--set {key}").data["value"]
 
 
-def _path(key: str) -> Path:
+def _path(key: str) -> KeyPath:
     parts = re.sub(r"\[(\d+)\]", r".\1", key).split(".")
     return tuple(int(part) if part.isascii() and part.isdigit() else part for part in parts)
 
 
-def _set(document: Document, path: Path, value: Any, origin: str) -> None:
+def _set(document: Document, path: KeyPath, value: Any, origin: str) -> None:
     parent: Any = document.data
     for depth, part in enumerate(path):
         known, where = _known(document, parent, path[:depth])
@@ -81,8 +81,8 @@ def _set(document: Document, path: Path, value: Any, origin: str) -> None:
     document.marks[path] = origin
 
 
-def _known(document: Document, parent: Any, path: Path) -> tuple[list[Any], str]:
-    """The keys that may be set in `parent`, and what to call it."""
+def _known(document: Document, parent: Any, path: KeyPath) -> tuple[list[Any], str]:
+    """List the keys that may be set in `parent`; say what messages call it."""
     where = dotted(path) or "the recipe"
     if isinstance(parent, list):
         return list(range(len(parent))), where

@@ -1,28 +1,40 @@
-"""What a recipe may hold: each section checked, all problems collected, nothing built."""
+"""The schema of recipes: sections checked, variables put in, repeats unrolled; nothing is built."""
 
 from __future__ import annotations
 
+import re
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from flowkit import registry
-from flowkit.errors import RegistryError, suggest
-from flowkit.layers import FlowLayer
-from flowkit.recipe.document import Document, Path, Problems, short
-from flowkit.recipe.expand import MAX_LAYERS, NAME, Part, Repeat, Step, count, substitute
-from flowkit.recipe.options import convert, type_name
+from flowkit.errors import suggest
+from flowkit.recipe.document import Document, KeyPath, Problems, short
+from flowkit.recipe.parts import Part, Report, read_options, read_part
 from flowkit.recipe.train import TrainOptions, check_range
 
 VERSION = 1
 KEYS = ("version", "name", "about", "requires", "vars", "target", "encoder", "flow", "train")
 DEFAULT_TYPES = {"target": "continuous"}
 REPEAT_KEYS = ("repeat", "steps", "between")
+MAX_LAYERS = 10_000
+NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 
 
 @dataclass(frozen=True)
-class Plan:
+class Repeat:
+    """`steps`, `count` times, with `between` after each time but the last."""
+
+    count: int
+    steps: tuple[Step, ...]
+    between: tuple[Step, ...]
+
+
+Step = Part | Repeat
+
+
+@dataclass(frozen=True)
+class RecipePlan:
     """A checked recipe: what to build, and how to train it."""
 
     target: Part
@@ -31,8 +43,8 @@ class Plan:
     train: TrainOptions
 
 
-def check(document: Document, problems: Problems) -> tuple[Plan, dict[str, Any]]:
-    """The plan of a document, and its data with the variables put in.
+def check(document: Document, problems: Problems) -> tuple[RecipePlan, dict[str, Any]]:
+    """Check a document; return its plan, and its data with the variables put in.
 
     Raises:
         RecipeError: all that is wrong with it, and what `problems` held before.
@@ -44,13 +56,13 @@ class _Checker:
     def __init__(self, document: Document, problems: Problems) -> None:
         self.document = document
         self.problems = problems
+        self._report = problems.reporter(document)
 
-    def check(self) -> tuple[Plan, dict[str, Any]]:
+    def check(self) -> tuple[RecipePlan, dict[str, Any]]:
         data = self.document.data
         self._header(data)
         resolved = self._variables(data)
-        target = self._part("target", resolved.get("target", {}), ("target",))
-        encoder = self._part("encoder", resolved.get("encoder"), ("encoder",)) if "encoder" in data else None
+        target, encoder = (self._section(kind, resolved) for kind in ("target", "encoder"))
         flow = self._steps(resolved.get("flow"), ("flow",)) if "flow" in data else ()
         train = self._train(resolved.get("train", {}))
         self.problems.check()
@@ -60,10 +72,7 @@ class _Checker:
             self._report(f"a flow has 1 to {MAX_LAYERS:,} layers, got {found}", ("flow",))
         self.problems.check()
         assert target is not None and encoder is not None and train is not None  # or a problem was found
-        return Plan(target, encoder, flow, train), resolved
-
-    def _report(self, message: str, path: Path) -> None:
-        self.problems.add(message, path, self.document.place(path))
+        return RecipePlan(target, encoder, flow, train), resolved
 
     def _header(self, data: dict[str, Any]) -> None:
         version = data.get("version")
@@ -113,33 +122,39 @@ class _Checker:
             for key, value in data.items()
         }
 
+    def _section(self, kind: str, resolved: dict[str, Any]) -> Part | None:
+        default = DEFAULT_TYPES.get(kind)
+        if kind not in resolved and not default:
+            return None  # reported already
+        return read_part(kind, resolved.get(kind, {}), (kind,), self._report, default=default)
+
     def _train(self, section: Any) -> TrainOptions | None:
         if not isinstance(section, dict):
             self._report(f'"train" must be a mapping of options, got {short(section)}', ("train",))
             return None
-        values = self._options(TrainOptions, "train", section, ("train",))
+        values = read_options(TrainOptions, "train", section, ("train",), self._report)
         for name, value in list(values.items()):
             if message := check_range(name, value):
                 self._report(message, ("train", name))
                 del values[name]
         return TrainOptions(**values)
 
-    def _steps(self, steps: Any, path: Path) -> tuple[Step, ...]:
+    def _steps(self, steps: Any, path: KeyPath) -> tuple[Step, ...]:
         if not isinstance(steps, list) or not steps:
             self._report(f'"{path[-1]}" must be a list of steps, got {short(steps)}', path)
             return ()
         checked = [self._step(step, (*path, index)) for index, step in enumerate(steps)]
         return tuple(step for step in checked if step is not None)
 
-    def _step(self, step: Any, path: Path) -> Step | None:
+    def _step(self, step: Any, path: KeyPath) -> Step | None:
         if isinstance(step, dict) and "repeat" in step:
             return self._repeat(step, path)
         if isinstance(step, dict) and "type" not in step:
             self._report('a step needs "type" (a layer), or "repeat" and "steps"', path)
             return None
-        return self._part("layer", step, path)
+        return read_part("layer", step, path, self._report)
 
-    def _repeat(self, step: dict[str, Any], path: Path) -> Repeat | None:
+    def _repeat(self, step: dict[str, Any], path: KeyPath) -> Repeat | None:
         for key in step:
             if key not in REPEAT_KEYS:
                 self._report(f'a repeat has no key "{key}"; {suggest(key, REPEAT_KEYS)}', (*path, key))
@@ -155,51 +170,50 @@ class _Checker:
         between = self._steps(step["between"], (*path, "between")) if "between" in step else ()
         return Repeat(times, steps, between)
 
-    def _part(self, kind: str, section: Any, path: Path) -> Part | None:
-        if isinstance(section, str) and kind == "layer":
-            section, type_path = {"type": section}, path
-        else:
-            type_path = (*path, "type")
-        if not isinstance(section, dict):
-            who = "a step must be a layer's name or" if kind == "layer" else f'"{kind}" must be'
-            self._report(f'{who} a mapping with "type", got {short(section)}', path)
-            return None
-        name = section.get("type", DEFAULT_TYPES.get(kind))
-        if not isinstance(name, str):
-            found = f'"type" must be the name of a {kind}, got {short(name)}'
-            self._report(found if "type" in section else f'"{kind}" needs "type"', type_path)
-            return None
-        try:
-            entry = registry.get(kind, name)
-        except RegistryError as error:
-            self._report(str(error), type_path)
-            return None
-        given = {key: value for key, value in section.items() if key != "type"}
-        return Part(kind, name, entry, self._options(entry, f'{kind} "{name}"', given, path), path)
-
-    def _options(self, entry: Any, owner: str, given: Mapping[str, Any], path: Path) -> dict[str, Any]:
-        known = registry.options(entry)
-        values: dict[str, Any] = {}
-        for name, value in given.items():
-            if name not in known:
-                self._report(f'{owner} has no option "{name}"; {suggest(name, known)}', (*path, name))
-                continue
-            if known[name].annotation is FlowLayer:  # a layer inside a layer: written as a step
-                part = self._part("layer", value, (*path, name))
-                values.update({name: part} if part else {})
-                continue
-            try:
-                values[name] = convert(value, known[name].annotation)
-            except ValueError as error:
-                self._report(f'option "{name}" of {owner} {error}', (*path, name))
-        for name, option in known.items():
-            if option.required and name not in given:
-                self._report(f'{owner} needs option "{name}" ({type_name(option.annotation)})', (*path, name))
-        return values
-
 
 def _mentions_variable(value: Any) -> bool:
     if isinstance(value, dict | list):
         items = value.values() if isinstance(value, dict) else value
         return any(map(_mentions_variable, items))
     return isinstance(value, str) and value.startswith("$")
+
+
+def count(steps: Sequence[Step]) -> int:
+    """Count the layers that `unroll` would give, without making them."""
+    total = 0
+    for step in steps:
+        if isinstance(step, Part):
+            total += 1
+        elif step.count:
+            total += step.count * count(step.steps) + (step.count - 1) * count(step.between)
+    return total
+
+
+def unroll(steps: Sequence[Step]) -> list[Part]:
+    """List the layers in their order. Repetitions share one Part, and so one path."""
+    parts: list[Part] = []
+    for step in steps:
+        if isinstance(step, Part):
+            parts.append(step)
+        elif step.count:
+            body, between = unroll(step.steps), unroll(step.between)
+            parts += (body + between) * (step.count - 1) + body
+    return parts
+
+
+def substitute(value: Any, known: Mapping[str, Any], path: KeyPath, report: Report) -> Any:
+    """Copy `value` with every `$name` replaced; what is not known is reported and left as it is."""
+    if isinstance(value, dict):
+        return {key: substitute(item, known, (*path, key), report) for key, item in value.items()}
+    if isinstance(value, list):
+        return [substitute(item, known, (*path, index), report) for index, item in enumerate(value)]
+    if not isinstance(value, str) or not value.startswith("$"):
+        return value
+    name = value[1:]
+    if name in known:
+        return known[name]
+    if NAME.fullmatch(name):
+        report(f"unknown variable {value}; {suggest(name, known)}", path)
+    else:
+        report(f'"{value}" is not a variable: only a whole value, $name, can be one', path)
+    return value

@@ -121,7 +121,7 @@ class TrainOptions:
 
 
 def check_range(name: str, value: Any) -> str | None:
-    """What is wrong with the value of a train option that has the right type; None if nothing is.
+    """Say what is wrong with the value of a train option that has the right type; None if nothing is.
 
     >>> check_range("ema", 1.0)
     'option "ema" of train must be 0 or more, and less than 1, got 1.0'

@@ -72,4 +72,4 @@ def test_two_named_folders_are_matched_by_their_paths_inside(tmp_path):
 
 def test_the_real_sets_are_found(data):
     assert len(find_pairs([data / "dibco"])) == 113
-    assert len(find_pairs([data])) == 113 + 7 + 14 + 30
+    assert len(find_pairs([data / name for name in ("dibco", "bickley", "phibd2012", "smadi_msi")])) == 164

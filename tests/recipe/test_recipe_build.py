@@ -11,7 +11,7 @@ import flowkit
 from flowkit.errors import RecipeError
 from flowkit.layers import FlowLayer, Shape
 from flowkit.recipe import TrainOptions, build, read_recipe, read_recipe_text
-from flowkit.recipe.expand import count, unroll
+from flowkit.recipe.schema import count, unroll
 from flowkit.registry import register
 
 EXAMPLE = """\

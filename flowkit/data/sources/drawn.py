@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import functools
 import threading
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from flowkit.data.sources.base import Found, Source
 from flowkit.data.tasks import Box, Pair, Task
-from flowkit.degradations import Compose, degradations_from
+from flowkit.degradations import Compose, Degradation, degradations_from
 from flowkit.degradations.scan import drawn_pair
 from flowkit.errors import DataError, suggest
 from flowkit.registry import register
@@ -52,7 +52,7 @@ class Drawn(Source):
         width: int = 640,
         height: int = 640,
         seed: int = 0,
-        degradations: str | list[str | dict[str, Any]] = "archive",
+        degradations: str | Sequence[Degradation] = "archive",
         text_size: tuple[float, float] = (18.0, 56.0),
         layouts: tuple[str, ...] = ("book",),
         clean: float = 0.0,
@@ -73,6 +73,7 @@ class Drawn(Source):
         if not layouts or (wrong := [name for name in layouts if name not in known]):
             found = f'unknown layout "{wrong[0]}"; {suggest(wrong[0], known)}' if layouts else "is empty"
             raise DataError(f'option "layouts" of source "drawn": {found}')
+        worse = degradations_from(degradations) if isinstance(degradations, str) else Compose(degradations)
         self.pages = pages
         self.sheet = DrawnSheet(
             0,
@@ -80,7 +81,7 @@ class Drawn(Source):
             width // task.scale,
             height // task.scale,
             seed,
-            degradations_from(degradations),
+            worse,
             text_size=text_size,
             layouts=layouts,
             clean=clean,

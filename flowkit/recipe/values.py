@@ -1,4 +1,4 @@
-"""Values of a recipe against the annotations of the class that takes them: the signature is the schema."""
+"""Conversion of written values to the annotations of the class that takes them."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from flowkit.recipe.document import short
 
 
 def convert(value: Any, annotation: Any) -> Any:
-    """`value` as the annotation wants it: an int for a float, a list for a tuple; never a bool for a number.
+    """Convert a value to an annotation: an int to a float, a list to a tuple; never a bool to a number.
 
     Knows int, float, bool, str, None, Literal, unions, `list[...]`, `tuple[...]`, `Sequence[...]`, `dict`.
 
@@ -50,7 +50,7 @@ def convert(value: Any, annotation: Any) -> Any:
 
 
 def _sequence(value: Any, kind: Any, args: tuple[Any, ...]) -> list[Any] | tuple[Any, ...] | None:
-    """A list or tuple with its items converted, or None if `value` is not one of that kind."""
+    """Convert the items of a list or tuple; None if `value` is not one of that kind."""
     if kind not in (list, tuple, Sequence) or not isinstance(value, list | tuple):
         return None
     if kind is tuple and args and args[-1] is not Ellipsis:
@@ -67,7 +67,7 @@ def _sequence(value: Any, kind: Any, args: tuple[Any, ...]) -> list[Any] | tuple
 
 
 def type_name(annotation: Any) -> str:
-    """An annotation as a reader of recipes would write it.
+    """Spell an annotation as a reader of recipes would.
 
     >>> type_name(Literal["soft", "sigmoid"] | None)
     "'soft' | 'sigmoid' | None"

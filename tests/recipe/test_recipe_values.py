@@ -7,7 +7,7 @@ from typing import Any, Literal
 
 import pytest
 
-from flowkit.recipe.options import convert, type_name
+from flowkit.recipe.values import convert, type_name
 
 GOOD: list[tuple[Any, Any, Any]] = [
     (3, int, 3),

@@ -1,27 +1,45 @@
-"""YAML text -> a Document: plain data with the line of every value.
+"""YAML text read as plain data with the line of every value, and plain data written as YAML.
 
 The parser's events are read directly, so that nothing but plain data can come out: tags, anchors and aliases
 are refused, a repeated key is an error, and no constructor of PyYAML ever runs.
+
+Plain scalars follow YAML 1.2 (core schema). PyYAML reads YAML 1.1, where `1e-4` is text, `on` is true,
+`12:30` is 750 and `010` is 8. Here:
+
+    null, ~, nothing            None
+    true, false                 bool (also True, TRUE, ...); yes, no, on, off are text
+    12, -3, 010, 200_000        int, always decimal (010 is 10); 0x1F and 0o17 too; at most 64 bits
+    1e-4, .5, 2., .inf, .nan    float
+    everything else             text: 12:30 and 2024-01-01 too
 """
 
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Iterator
-from pathlib import Path as FilePath
+from pathlib import Path
 from typing import Any
 
 import yaml
 
 from flowkit.errors import RecipeError
-from flowkit.recipe.document import MAX_DEPTH, Document, Path, Problems, short
-from flowkit.recipe.scalars import scalar
+from flowkit.recipe.document import MAX_DEPTH, Document, KeyPath, Problems, fits, short
 
 MAX_BYTES = 1 << 16  # a hundred times the longest recipe that ships; more would take PyYAML minutes
 
+_CONSTANTS = {
+    **dict.fromkeys(("", "~", "null", "Null", "NULL")),
+    **dict.fromkeys(("true", "True", "TRUE"), True),
+    **dict.fromkeys(("false", "False", "FALSE"), False),
+}
+_INT = re.compile(r"[-+]?[0-9]+(_[0-9]+)*|0x[0-9a-fA-F]+|0o[0-7]+")
+_FLOAT = re.compile(r"[-+]?(\.[0-9]+|[0-9]+(_[0-9]+)*(\.[0-9]*)?)([eE][-+]?[0-9]+)?")
+_SPECIAL = re.compile(r"[-+]?\.(inf|Inf|INF)|\.(nan|NaN|NAN)")
 
-def read_file(path: FilePath) -> Document:
-    """The document in a file.
+
+def read_file(path: Path) -> Document:
+    """Read the document in a file.
 
     Raises:
         RecipeError: the file is missing, unreadable, too large, not UTF-8, not YAML, or not a mapping.
@@ -29,8 +47,8 @@ def read_file(path: FilePath) -> Document:
     return parse(_text(path), _shown(path))
 
 
-def read_values(path: FilePath) -> tuple[Any, Document]:
-    """What is in a file that is no recipe and need not be a mapping; and a document for the places in it.
+def read_values(path: Path) -> tuple[Any, Document]:
+    """Read a file that is no recipe and need not be a mapping; the document has the places in it.
 
     Raises:
         RecipeError: the file is missing, unreadable, too large, not UTF-8, or not YAML.
@@ -39,7 +57,7 @@ def read_values(path: FilePath) -> tuple[Any, Document]:
     return _parse(_text(path), document), document
 
 
-def _text(path: FilePath) -> str:
+def _text(path: Path) -> str:
     origin = _shown(path)
     try:
         if path.is_dir():
@@ -61,7 +79,7 @@ def _text(path: FilePath) -> str:
 
 
 def parse(text: str, origin: str) -> Document:
-    """The document in a text; `origin` is what its error messages call it.
+    """Read the document in a text; error messages call it `origin`.
 
     Raises:
         RecipeError: all that is wrong with it.
@@ -78,7 +96,10 @@ def parse(text: str, origin: str) -> Document:
 
 
 def parse_value(text: str, origin: str) -> Any:
-    """One value, by the rules of a recipe: what `--set` is given.
+    """Read one value by the rules of a recipe: what `--set` is given.
+
+    Raises:
+        RecipeError: all that is wrong with it.
 
     >>> parse_value("1e-4", "--set"), parse_value("[1, 8]", "--set")
     (0.0001, [1, 8])
@@ -104,7 +125,7 @@ def _parse(text: str, document: Document, lines: bool = True) -> Any:
 
 
 class _Reader:
-    """Turns events into values; notes marks and problems on the way."""
+    """Turns events into values, with their marks and problems."""
 
     def __init__(self, document: Document, lines: bool) -> None:
         self.document = document
@@ -132,7 +153,7 @@ class _Reader:
         self._count += 1  # one place may be wrong in several ways here
         self.problems.add(message, (self._count,), self.at(event.start_mark.line + 1))
 
-    def _value(self, event: Any, path: Path) -> Any:
+    def _value(self, event: Any, path: KeyPath) -> Any:
         plain_only = "a recipe holds plain data only; the"
         if len(path) > MAX_DEPTH:
             line = self.at(event.start_mark.line + 1)
@@ -155,7 +176,7 @@ class _Reader:
         except ValueError as error:
             self._refuse(str(error), event)
 
-    def _list(self, path: Path) -> list[Any]:
+    def _list(self, path: KeyPath) -> list[Any]:
         items: list[Any] = []
         while not isinstance(event := next(self._events), yaml.SequenceEndEvent):
             below = (*path, len(items))
@@ -163,7 +184,7 @@ class _Reader:
             items.append(self._value(event, below))
         return items
 
-    def _dict(self, path: Path) -> dict[str, Any]:
+    def _dict(self, path: KeyPath) -> dict[str, Any]:
         items: dict[str, Any] = {}
         while not isinstance(event := next(self._events), yaml.MappingEndEvent):
             if isinstance(event, yaml.ScalarEvent):
@@ -179,11 +200,72 @@ class _Reader:
             items[key] = self._value(next(self._events), below)
         return items
 
-    def _mark(self, path: Path, event: Any) -> None:
+    def _mark(self, path: KeyPath, event: Any) -> None:
         self.document.marks[path] = f"{self.document.origin}:{event.start_mark.line + 1}"
 
 
-def _shown(path: FilePath) -> str:
-    """The path as short as it can be said from here."""
+def _shown(path: Path) -> str:
+    """Shorten a path to what it is from the working directory."""
     relative = os.path.relpath(path) if path.is_absolute() else str(path)
     return str(path) if relative.startswith("..") else relative
+
+
+def scalar(text: str) -> bool | int | float | str | None:
+    """Read a plain (unquoted) scalar.
+
+    Raises:
+        ValueError: a whole number that does not fit into 64 bits.
+
+    >>> [scalar(text) for text in ("1e-4", "200_000", "on", "12:30", "010")]
+    [0.0001, 200000, 'on', '12:30', 10]
+    """
+    if text in _CONSTANTS:
+        return _CONSTANTS[text]
+    if _INT.fullmatch(text):
+        base = {"0x": 16, "0o": 8}.get(text[:2], 10)
+        # Python itself refuses to convert thousands of digits: look at the length first.
+        if len(text) > 80 or not fits(number := int(text, base)):
+            raise ValueError(f"the number {text[:20]}{'...' * (len(text) > 20)} does not fit into 64 bits")
+        return number
+    if _FLOAT.fullmatch(text):
+        return float(text)
+    if _SPECIAL.fullmatch(text):
+        return float(text.replace(".", ""))
+    return text
+
+
+class _Dumper(yaml.SafeDumper):
+    """A dumper whose text `scalar` reads back as the same values; no anchors, lists indented."""
+
+    def ignore_aliases(self, data: Any) -> bool:
+        return True
+
+    def increase_indent(self, flow: bool = False, indentless: bool = False) -> None:
+        super().increase_indent(flow, False)
+
+
+def _represent_str(dumper: yaml.SafeDumper, text: str) -> yaml.ScalarNode:
+    # PyYAML quotes what YAML 1.1 would misread; `1e-4` as text is what only YAML 1.2 would.
+    try:
+        plain = isinstance(scalar(text), str)
+    except ValueError:
+        plain = False
+    return dumper.represent_scalar("tag:yaml.org,2002:str", text, style=None if plain else "'")
+
+
+_Dumper.add_representer(str, _represent_str)
+
+
+def dump(data: dict[str, Any]) -> str:
+    """Write plain data as YAML; innermost lists and mappings on one line.
+
+    >>> print(dump({"name": "1e-4", "flow": ["squeeze", {"type": "split", "eps": 1e-4}]}), end="")
+    name: '1e-4'
+    flow:
+      - squeeze
+      - {type: split, eps: 0.0001}
+    """
+    text: str = yaml.dump(
+        data, Dumper=_Dumper, sort_keys=False, default_flow_style=None, allow_unicode=True, width=100
+    )
+    return text

@@ -1,4 +1,4 @@
-"""Recipe: read, overridden and checked; nothing is built yet."""
+"""Recipes, read, overridden and checked; nothing is built yet."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from flowkit.recipe.document import Document, Problems
-from flowkit.recipe.expand import Part, unroll
-from flowkit.recipe.find import Source, load, load_text
+from flowkit.recipe.find import RecipeSource, load, load_text
 from flowkit.recipe.overrides import Overrides, apply
-from flowkit.recipe.scalars import dump
-from flowkit.recipe.schema import KEYS, Plan, check
+from flowkit.recipe.parts import Part
+from flowkit.recipe.schema import KEYS, RecipePlan, check, unroll
 from flowkit.recipe.train import TrainOptions
+from flowkit.recipe.yaml_text import dump
 
 
 @dataclass(frozen=True)
@@ -29,31 +29,31 @@ class Recipe:
 
     data: dict[str, Any]
     resolved: dict[str, Any] = field(repr=False, compare=False)
-    plan: Plan = field(repr=False, compare=False)
+    plan: RecipePlan = field(repr=False, compare=False)
     document: Document = field(repr=False, compare=False)
 
     @property
     def name(self) -> str:
-        """What it calls itself."""
+        """Its own name, "unnamed" if it gives none."""
         return str(self.data.get("name", "unnamed"))
 
     @property
     def about(self) -> str:
-        """What it is, in a sentence."""
+        """Its description, a sentence."""
         return str(self.data.get("about", ""))
 
     @property
     def train(self) -> TrainOptions:
-        """How it asks to be trained."""
+        """Its options of training."""
         return self.plan.train
 
     @property
     def layers(self) -> list[Part]:
-        """The layers of the flow, repeats unrolled, data -> latent."""
+        """The layers of the flow, repeats unrolled, from data to latent."""
         return unroll(self.plan.flow)
 
     def text(self) -> str:
-        """YAML that `read_recipe_text` reads back as an equal recipe; it needs no other file."""
+        """Write YAML that `read_recipe_text` reads back as an equal recipe; it needs no other file."""
         return dump(self.data)
 
     @property
@@ -62,7 +62,7 @@ class Recipe:
         return hashlib.sha256(self.text().encode()).hexdigest()
 
 
-def read_recipe(source: Source | Recipe, overrides: Overrides | None = None) -> Recipe:
+def read_recipe(source: RecipeSource | Recipe, overrides: Overrides | None = None) -> Recipe:
     """Read and check a recipe.
 
     Args:

@@ -9,8 +9,7 @@ from typing import Any
 import pytest
 
 from flowkit.errors import RecipeError
-from flowkit.recipe.scalars import dump, scalar
-from flowkit.recipe.source import MAX_BYTES, parse, parse_value, read_file
+from flowkit.recipe.yaml_text import MAX_BYTES, dump, parse, parse_value, read_file, scalar
 
 SCALARS: dict[str, Any] = {
     "": None,
