@@ -221,16 +221,45 @@ def read_checkpoint(
 def write_checkpoint(
     path: str | os.PathLike[str], tensors: Mapping[str, Tensor], metadata: Mapping[str, str]
 ) -> None:
-    """Write a safetensors file: whole, or not at all.
+    """Write a safetensors file: whole, or not at all. The same contents give the same bytes.
 
     Raises:
         OutputError: it cannot be written.
     """
     try:
         with replacing(path) as draft:
-            save_file({k: v.detach().contiguous() for k, v in tensors.items()}, draft, dict(metadata))
+            save_file(_apart(tensors), draft, dict(metadata))
+            _sort_metadata(draft)
     except SafetensorError as error:
         raise OutputError(f"{path}: cannot be written ({error})") from None
+
+
+def _sort_metadata(path: Path) -> None:
+    """Put a safetensors file's metadata in the order of their names; the library writes them in any.
+
+    The header (its length in 8 bytes, then JSON without spaces) keeps its length: it says the same.
+    """
+    with path.open("r+b") as file:
+        length = int.from_bytes(file.read(8), "little")
+        header = json.loads(file.read(length))
+        header = {"__metadata__": dict(sorted(header.pop("__metadata__", {}).items())), **header}
+        text = json.dumps(header, ensure_ascii=False, separators=(",", ":")).encode().ljust(length)
+        if len(text) != length:
+            raise SafetensorError(f"its header became {len(text)} bytes, expected {length}")
+        file.seek(8)
+        file.write(text)
+
+
+def _apart(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Copy what is not contiguous, and what shares memory with another tensor, as tied weights do."""
+    found: dict[str, Tensor] = {}
+    seen: set[int] = set()
+    for name, tensor in tensors.items():
+        value = tensor.detach().contiguous()
+        place = value.untyped_storage().data_ptr()
+        found[name] = value.clone() if place in seen else value
+        seen.add(place)
+    return found
 
 
 def shipped_weights() -> dict[str, Path]:

@@ -34,6 +34,7 @@ def check_layer(layer: FlowLayer, inputs: Tensor, context: Tensor | None = None)
     - features may be given raw, or conditioned once;
     - nothing further away than `reach` cells matters (for layers that keep the grid);
     - gradients of inputs, features and parameters agree with finite differences;
+    - parameters and buffers are contiguous, as safetensors and FSDP want them;
     - deepcopy keeps the function, and state_dict gives it back to a copy whose weights were changed;
     - float32 comes close to float64, and stays float32 under bfloat16 autocast, where the round trip holds
       to 1e-4;
@@ -58,6 +59,8 @@ def check_layer(layer: FlowLayer, inputs: Tensor, context: Tensor | None = None)
         ("inverse", layer.inverse, outputs.detach()),
     ]
     _check_shapes(layer, inputs, outputs)
+    for name, tensor in layer.state_dict().items():
+        _demand(tensor.is_contiguous(), layer, f'"{name}" is not contiguous; .contiguous() copies it')
     for way, direction, x in ways:
         label = f"{type(layer).__name__}.{way}"
         back = layer.inverse if way == "forward" else layer.forward

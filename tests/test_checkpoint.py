@@ -8,7 +8,7 @@ import torch
 from safetensors.torch import save_file
 
 from flowkit import build, load, save
-from flowkit.checkpoint import read_checkpoint
+from flowkit.checkpoint import read_checkpoint, write_checkpoint
 from flowkit.errors import CheckpointError, OutputError
 from flowkit.training.start import start_from
 
@@ -236,3 +236,32 @@ def test_weights_beyond_the_range_of_float16_are_kept_as_they_are(checkpoint):
     assert saved[WEIGHT].dtype == torch.float32
     assert saved["model/layers.1.bias"].dtype == torch.float16
     assert load(checkpoint).layers[2].weight[0, 0] == 1e5
+
+
+def test_tied_and_transposed_weights_are_written(checkpoint, perturb):
+    recipe = {**RECIPE, "flow": [*RECIPE["flow"], "conv1x1"]}
+    model = perturb(build(recipe))
+    model.layers[4].weight = model.layers[2].weight
+    model.layers[2].weight.data = model.layers[2].weight.data.T.contiguous().T
+    save(model, checkpoint)
+    again = load(checkpoint)
+    for key, value in model.state_dict().items():
+        assert torch.equal(again.state_dict()[key], value)
+
+
+def test_the_same_contents_give_the_same_bytes(tmp_path, perturb):
+    """safetensors itself orders metadata by a hash that is drawn anew for every file."""
+    state = {"b": torch.rand(2, 3), "a": torch.ones(1, dtype=torch.bool), "é": torch.zeros(5).half()}
+    metadata = {
+        key: f'{key}\n"\\ \x7f\x01é頁' for key in ("progress", "é", "recipe", "a", "train_pages", "z")
+    }
+    files = [tmp_path / f"{number}.safetensors" for number in range(8)]
+    for number, file in enumerate(files):
+        turned = dict(sorted(metadata.items(), reverse=number % 2 == 0))
+        write_checkpoint(file, state, turned)
+    assert len({file.read_bytes() for file in files}) == 1
+    found, said = read_checkpoint(files[0])
+    assert said == metadata
+    assert all(torch.equal(found[key], value) for key, value in state.items())
+    write_checkpoint(files[0], state, {})
+    assert read_checkpoint(files[0])[1] == {}

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 import torch
 import yaml
+from safetensors.torch import load_file, save_file
 
 from flowkit import build, load, read_recipe
 from flowkit.checkpoint import shipped_weights
@@ -39,6 +40,18 @@ def test_the_network_of_a_recipe_is_that_of_the_weights(name):
     for recipe in (carried, shown):
         recipe.data.pop("train")  # the weights tell the last training of several
     assert carried == shown
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", shipped())
+def test_safetensors_takes_every_recipes_weights(name, tmp_path):
+    models = [build(name), *([load(name)] if name in MODELS else [])]
+    for model in models:
+        state = model.state_dict()
+        save_file(state, tmp_path / "weights.safetensors")  # refuses what is not contiguous, or shared
+        again = load_file(tmp_path / "weights.safetensors")
+        assert state.keys() == again.keys()
+        assert all(torch.equal(again[key], value) for key, value in state.items())
 
 
 def test_weights_ship_with_a_recipe_of_their_name():

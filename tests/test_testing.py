@@ -101,6 +101,12 @@ class SeesFurther(Scale):
         return (features,)
 
 
+class Transposed(Scale):
+    def __init__(self):
+        super().__init__()
+        self.register_buffer("matrix", torch.ones(3, 2).T)
+
+
 class GraphBreak(Scale):
     def forward(self, inputs, context=None):
         factor = 1.0 if inputs.sum().item() > -1e9 else 2.0
@@ -129,6 +135,7 @@ def test_a_right_layer_passes():
         (SeesFurther, "SeesFurther.forward: sees . cells away, but its reach is 0"),
         (NoGradient, "NoGradient.forward: gradients are not those of finite differences"),
         (LowPrecision, "LowPrecision.forward: torch.float64 became torch.float64, log|det| torch.float32"),
+        (Transposed, 'Transposed: "matrix" is not contiguous; .contiguous..'),
         (GraphBreak, r"GraphBreak.forward: torch.compile\(fullgraph=True\) fails: "),
         (ForgetfulState, "ForgetfulState.forward: after deepcopy: outputs differ"),
     ],

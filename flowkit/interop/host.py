@@ -39,6 +39,8 @@ class HostLayer(FlowLayer):
     def __init__(self, shape: Shape, host: nn.Module, context: Shape | None = None) -> None:
         super().__init__(shape, context)
         self.host = host
+        for tensor in (*host.parameters(), *host.buffers()):
+            tensor.data = tensor.data.contiguous()  # see `Conv1x1`
 
     @classmethod
     def example(cls, generator: torch.Generator) -> tuple[FlowLayer, Tensor, Tensor | None]:

@@ -30,7 +30,8 @@ class Conv1x1(FlowLayer):
 
     def __init__(self, shape: Shape, *, decomposition: Literal["none", "plu"] = "none") -> None:
         super().__init__(shape)
-        rotation = torch.linalg.qr(torch.randn(shape.channels, shape.channels))[0]
+        # contiguous, which LAPACK's matrices are not: safetensors and FSDP take no others
+        rotation = torch.linalg.qr(torch.randn(shape.channels, shape.channels))[0].contiguous()
         if decomposition == "plu":
             self.factors = _Factors(rotation)
         else:
@@ -121,10 +122,10 @@ class _Factors(nn.Module):
         super().__init__()
         permutation, lower, upper = torch.linalg.lu(matrix)
         diagonal = upper.diagonal()
-        self.register_buffer("permutation", permutation)
+        self.register_buffer("permutation", permutation.contiguous())
         self.register_buffer("sign", diagonal.sign())
-        self.lower = nn.Parameter(lower.tril(-1))
-        self.upper = nn.Parameter(upper.triu(1))
+        self.lower = nn.Parameter(lower.tril(-1).contiguous())
+        self.upper = nn.Parameter(upper.triu(1).contiguous())
         self.log_diagonal = nn.Parameter(diagonal.abs().log())
 
     def forward(self) -> Tensor:

@@ -210,3 +210,16 @@ def test_images_are_degraded_as_the_recipe_says(job):
 def test_degradations_that_nobody_knows(job):
     with pytest.raises(RecipeError, match=r'unknown preset "archiv"; did you mean "archive"'):
         job({"train.degrade": "archiv"})
+
+
+def test_the_same_training_gives_the_same_files(run):
+    folders = []
+    for name in ("first", "second"):
+        trained = run({"train.save_every": 3}, out=name)
+        trained.go()
+        folders.append(trained.out)
+    first, second = ({p.relative_to(f): p for p in f.rglob("*.safetensors")} for f in folders)
+    assert first.keys() == second.keys()
+    assert len(first) == 3  # the model, and two checkpoints
+    for place, path in first.items():
+        assert path.read_bytes() == second[place].read_bytes(), place
