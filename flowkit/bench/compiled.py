@@ -25,7 +25,7 @@ Pass = Callable[[bool], Tensor]
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Declare what is measured."""
+    """Declare the options of the table."""
     add_recipes(parser)
     add_sizes(parser)
     parser.set_defaults(rounds=5)

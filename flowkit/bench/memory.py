@@ -1,4 +1,4 @@
-"""Memory: what autograd keeps for the backward pass, and what a device and a whole process peak at."""
+"""Measurements of memory: kept for the backward pass, and the peaks of a device and of a process."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from flowkit.errors import FlowkitError
 
 
 def saved_for_backward(run: Callable[[], object], exclude: Iterable[Tensor] = ()) -> int:
-    """Bytes that autograd keeps between the forward and the backward pass.
+    """Measure the bytes that autograd keeps between the forward and the backward pass.
 
     Each storage counts once and whole, however many views of it are kept. What lies inside
     `torch.utils.checkpoint` is recomputed, not kept, and does not count; its inputs do.
@@ -47,7 +47,7 @@ def saved_for_backward(run: Callable[[], object], exclude: Iterable[Tensor] = ()
 
 
 def cuda_peak(run: Callable[[], object], device: torch.device | str = "cuda") -> int:
-    """Bytes of PyTorch's allocator at the highest point of `run`, above what was allocated before it."""
+    """Measure the peak of PyTorch's allocator during `run`, in bytes above what was allocated before it."""
     torch.cuda.synchronize(device)
     before = torch.cuda.memory_allocated(device)
     torch.cuda.reset_peak_memory_stats(device)
@@ -60,13 +60,13 @@ class Peak(NamedTuple):
     """Resident memory of a process, in bytes."""
 
     before: int
-    """Its highest point before the function was called: the interpreter and what the module imports."""
+    """The peak before the function was called: the interpreter and the module's imports."""
     peak: int
-    """Its highest point until the function returned."""
+    """The peak until the function returned."""
 
 
 def process_peak(function: Callable[..., object], *args: object) -> Peak:
-    """Run `function(*args)` in a fresh process, and say what that process needed.
+    """Run `function(*args)` in a fresh process, and return what that process needed.
 
     Args:
         function: of a module (a lambda or a local function cannot travel to another process).

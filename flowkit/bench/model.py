@@ -1,4 +1,4 @@
-"""Whole models: samples, densities, training steps and memory, beside the way that published code goes.
+"""Whole models: samples, densities, training steps and memory, beside the naive way of published code.
 
 Sizes are the papers': targets of 160 x 160. The encoder is frozen, as SRFlow's is for the first half of its
 training; weights are those of an untrained model after its actnorms have seen a batch.
@@ -52,7 +52,7 @@ class Losses(NamedTuple):
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Declare what is measured."""
+    """Declare the options of the table."""
     add_recipes(parser)
     parser.add_argument("--parts", nargs="+", choices=PARTS, default=PARTS, help="(%(default)s)")
     for name, default, what in (
@@ -163,7 +163,7 @@ def timed(
     device: torch.device,
     baseline: str = NAIVE,
 ) -> list[Row]:
-    """A row for each variant of a recipe's model, measured in turns."""
+    """Return a row for each variant of a recipe's model, measured in turns."""
     timings = compare(variants, baseline=baseline, device=device, rounds=rounds)
     return [
         {
@@ -179,7 +179,7 @@ def timed(
 
 
 def prepared(name: str, overrides: Sequence[str], device: torch.device) -> ConditionalFlow:
-    """A recipe's model in training mode, its encoder frozen, its actnorms set."""
+    """Return a recipe's model in training mode, its encoder frozen, its actnorms initialised."""
     torch.manual_seed(0)
     flow = build(name, overrides=overrides).to(device).train()
     flow.encoder.requires_grad_(False)
@@ -190,7 +190,7 @@ def prepared(name: str, overrides: Sequence[str], device: torch.device) -> Condi
 
 
 def pair(flow: ConditionalFlow, batch: int, device: torch.device) -> tuple[Tensor, Tensor]:
-    """Images and targets of the model's kinds, targets `SIDE` x `SIDE`."""
+    """Make images and targets of the model's kinds, targets `SIDE` x `SIDE`."""
     generator = torch.Generator().manual_seed(0)
     side = SIDE // flow.scale
     image = torch.rand(batch, flow.in_channels, side, side, generator=generator)
@@ -220,7 +220,7 @@ def _losses(name: str, args: argparse.Namespace, batch: int, *overrides: str) ->
 
 
 def _checkpointed(flow: ConditionalFlow, image: Tensor, y: Tensor) -> Tensor:
-    """log p, but for a constant, with each step of the flow in `torch.utils.checkpoint`."""
+    """Compute log p, up to a constant, with each step of the flow in `torch.utils.checkpoint`."""
     features = flow.encoder.features(image)
     v, log_q = flow.target.dequantise(y, None)
 

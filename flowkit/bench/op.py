@@ -25,7 +25,7 @@ FORWARD, BACKWARD = 4, 7  # passes over a tensor of z's size
 
 
 class Case(NamedTuple):
-    """What the op is given."""
+    """Inputs of the op."""
 
     size: tuple[int, int, int, int]
     dtype: torch.dtype = torch.float32
@@ -43,7 +43,7 @@ Op = Callable[..., tuple[Tensor, Tensor]]
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Nothing beside what every table has."""
+    """Declare no further options."""
 
 
 def run(args: argparse.Namespace) -> Report:
@@ -73,13 +73,13 @@ def run(args: argparse.Namespace) -> Report:
 
 
 def formula(z: Tensor, parameters: Tensor, *, inverse: bool = False) -> tuple[Tensor, Tensor]:
-    """The op in plain torch, as a layer without compiled kernels has it."""
+    """Compute the op in plain torch, as a layer without compiled kernels does."""
     shift, raw = parameters.chunk(2, dim=1)
     return affine_formula(z, shift, raw, inverse=inverse)
 
 
 def no_compile(device: torch.device) -> str | None:
-    """Why torch.compile has nothing to compile with; None where it has."""
+    """Return why torch.compile cannot compile here, or None if it can."""
     if device.type == "cpu":
         return None if build_tools.compiler() else "no C++ compiler"
     return None if importlib.util.find_spec("triton") else "no triton"
@@ -153,7 +153,7 @@ def _cells(
 
 
 def _captured(call: Callable[[], object]) -> Callable[[], object]:
-    """`call` as a CUDA graph: what the device does, without what it waits for."""
+    """Record `call` as a CUDA graph: the device's work without the waiting for launches."""
     stream = torch.cuda.Stream()  # type: ignore[no-untyped-call]  # torch leaves it without annotations
     stream.wait_stream(torch.cuda.current_stream())
     with torch.cuda.stream(stream):

@@ -1,4 +1,4 @@
-"""Options that several tables have."""
+"""Options that several tables share."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from flowkit.pages.precision import Precision
 
 
 def add_recipes(parser: argparse.ArgumentParser) -> None:
-    """Whole models: which, and what is changed of their recipes."""
+    """Add the options for recipes and changes to them."""
     parser.add_argument(
         "recipes", nargs="*", default=["srflow_x4", "binarize"], metavar="RECIPE", help="(%(default)s)"
     )
@@ -25,32 +25,32 @@ def add_recipes(parser: argparse.ArgumentParser) -> None:
 
 
 def autocast(args: argparse.Namespace) -> torch.autocast:
-    """The context for a forward pass in the precision that was asked for, as training has it."""
+    """Return the context for a forward pass in the precision of the options, as in training."""
     device = torch.device(args.device)
     return torch.autocast(device.type, torch.bfloat16, enabled=args.precision == "bfloat16")
 
 
 def numbers(args: argparse.Namespace) -> str:
-    """For a table's notes: in what it was computed."""
+    """Describe the precision, for a table's notes."""
     if args.precision == "float32":
         return "float32"
     return f"{args.precision} for what the image alone decides, float32 for what sees the latents"
 
 
 def table_name(table: str, args: argparse.Namespace) -> str:
-    """Of a table's files: a device and a precision have files of their own."""
+    """Return the name of a table's files, which contains device and precision."""
     low = "" if args.precision == "float32" else f"-{args.precision}"
     return f"{table}-{torch.device(args.device).type}{low}"
 
 
 def add_sizes(parser: argparse.ArgumentParser) -> None:
-    """One number of samples, and one batch."""
+    """Add the options for one number of samples and one batch size."""
     parser.add_argument("--samples", type=count, default=16, metavar="N", help="of one image (%(default)s)")
     parser.add_argument("--batch", type=count, default=4, metavar="N", help="pairs in a step (%(default)s)")
 
 
 def count(text: str) -> int:
-    """A whole number from 1.
+    """Read a whole number from 1.
 
     Raises:
         argparse.ArgumentTypeError: it is none.

@@ -40,15 +40,15 @@ MOTIF = (1240, 1754)  # of a larger page: drawn once, and repeated
 
 
 class Method(NamedTuple):
-    """What is measured."""
+    """A method to measure."""
 
     name: str
     samples: int = 0
-    """Drawn by the model; 0: its image at temperature 0, or no model at all."""
+    """Number of samples; 0 for the image at temperature 0, or for no model."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Declare the pages, and what is done to them."""
+    """Declare the pages and methods."""
     parser.add_argument(
         "--pages", nargs="+", default=PAGES, metavar="WxH", help="sizes in pixels (%(default)s)"
     )
@@ -120,7 +120,7 @@ def _measured(page: Path, methods: list[Method], args: argparse.Namespace) -> li
 
 @contextmanager
 def _page(size: str) -> Iterator[Path]:
-    """A drawn page of this size, in a file."""
+    """Write a drawn page of this size into a file."""
     try:
         width, height = (int(side) for side in size.split("x"))
     except ValueError:
@@ -145,7 +145,7 @@ def _work(
     device: str,
     clock: str,
 ) -> None:
-    """What one process does."""
+    """Process one page, in a process of its own."""
     prepare()
     torch.set_num_threads(threads)
     act = _action(Method(*method), model, memory, device)

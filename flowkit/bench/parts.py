@@ -1,4 +1,4 @@
-"""Where the time of a model goes, by the kind of operation, and how long a GPU waits for its launches.
+"""A model's time by the kind of operation, and how long a GPU waits for launches.
 
 Read by PyTorch's profiler from a training step and from samples of one image. On CUDA the time is the
 device's; whatever the wall clock has beyond it, the device stood idle for.
@@ -34,7 +34,7 @@ Row = dict[str, Cell]
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Declare what is measured."""
+    """Declare the options of the table."""
     add_recipes(parser)
     add_sizes(parser)
     parser.set_defaults(rounds=3)
@@ -118,7 +118,7 @@ def _profiled(call: Callable[[], object], rounds: int, device: torch.device) -> 
 
 
 def kind_of(operator: str) -> str:
-    """The kind of an operator, by its name in the profiler.
+    """Return the kind of an operator, by its name in the profiler.
 
     >>> kind_of("aten::mkldnn_convolution"), kind_of("flowkit::affine"), kind_of("aten::mul")
     ('convolution', 'affine op', 'elementwise and other')

@@ -1,4 +1,4 @@
-"""What a benchmark found, and where: a table for people, and the same as JSON."""
+"""Results of a benchmark with their environment, as a table and as JSON."""
 
 from __future__ import annotations
 
@@ -30,22 +30,22 @@ class Report:
     """
 
     name: str
-    """Of the files that `save` writes; says the device where figures of several are kept."""
+    """Name of the files that `save` writes; it names the device if figures of several are kept."""
     title: str
     rows: Sequence[Mapping[str, Cell]]
-    """Each column's name -> its value; columns stand in the order in which they first appear."""
+    """Column name -> value; columns appear in the order of their first use."""
     notes: Sequence[str] = ()
-    """What a reader has to know to understand the table, one sentence each."""
+    """Explanations of the table, one sentence each."""
     environment: Mapping[str, Cell] = field(default_factory=environment)
 
     def markdown(self) -> str:
-        """The report as people read it."""
+        """Return the report as Markdown."""
         facts = [f"- {name}: {value}" for name, value in self.environment.items() if value is not None]
         parts = [f"# {self.title}", "\n".join(table(self.rows)), *self.notes, "\n".join(facts)]
         return "\n\n".join(part for part in parts if part)
 
     def save(self, folder: str | os.PathLike[str]) -> list[Path]:
-        """Write `<name>.json` and `<name>.md`; each is whole or not there.
+        """Write `<name>.json` and `<name>.md`, each completely or not at all.
 
         Raises:
             OutputError: the folder or a file cannot be written.

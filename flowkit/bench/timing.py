@@ -1,4 +1,4 @@
-"""Timings that a busy machine cannot turn round: variants take turns, and medians are compared.
+"""Timings that are robust on a busy machine: variants take turns, and medians are compared.
 
 Every round measures all variants one after another, and every other round in the opposite order, so that a
 slow minute of the machine meets all of them alike. A ratio is taken within each round before its median is.
@@ -20,12 +20,12 @@ MOST_CALLS = 100_000
 
 
 class Timing(NamedTuple):
-    """What one variant took."""
+    """The time that one variant took."""
 
     seconds: float
     """Per call: the median over the rounds."""
     spread: float
-    """Distance of the quartiles, as a share of the median: two variants that differ by less do not differ."""
+    """Distance of the quartiles, relative to the median: smaller differences mean nothing."""
     speedup: float
     """How many times faster than the baseline: the median of the rounds' own ratios."""
 
@@ -38,7 +38,7 @@ def compare(
     rounds: int = 15,
     least: float = LEAST,
 ) -> dict[str, Timing]:
-    """Time several callables that do the same thing, in turns.
+    """Measure several callables that do the same thing, in turns.
 
     Each is called once to warm up (compilation, allocations, caches) and once more to see how many calls fill
     `least` seconds. CUDA work is timed by events on the current stream: what the device needed, and the gaps
@@ -107,7 +107,7 @@ def _summary(times: list[float], reference: list[float]) -> Timing:
 
 @contextmanager
 def _undisturbed() -> Iterator[None]:
-    """Without the garbage collector, which would strike one variant at random."""
+    """Switch the garbage collector off, which would delay one variant at random."""
     was_on = gc.isenabled()
     gc.collect()
     gc.disable()

@@ -21,7 +21,7 @@ WARM_UP = 1  # steps that are not counted: workers start, memory is allocated
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Declare what is trained, and how."""
+    """Declare the options of the table."""
     parser.add_argument("recipes", nargs="*", default=["binarize"], metavar="RECIPE", help="what to train")
     parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="change the recipes")
     parser.add_argument(

@@ -1,4 +1,4 @@
-"""What every layer that comes from another library has in common: the adapter around it."""
+"""The adapter around layers of other libraries."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ Direction = Callable[[Tensor, Any], tuple[Tensor, Any]]
 
 
 class HostLayer(FlowLayer):
-    """Another library's bijection, `host`, as a layer: subclasses say which method is which direction.
+    """Another library's bijection, `host`, as a layer; subclasses map its methods to the directions.
 
     Log-dets become (B,) in the data's dtype; the host gets its inputs contiguous, because some take views.
 
@@ -44,12 +44,12 @@ class HostLayer(FlowLayer):
 
     @classmethod
     def example(cls, generator: torch.Generator) -> tuple[FlowLayer, Tensor, Tensor | None]:
-        """See `FlowLayer.example`."""
+        """Make an example for the tests; see `FlowLayer.example`."""
         layer, inputs, features = make_example(cls, generator, **cls.example_options)
         return layer, torch.sigmoid(inputs) if cls.unit else inputs, features
 
     def condition(self, features: Tensor) -> tuple[Tensor]:
-        """The features as the host takes them: as they are, or one vector per pixel (B H W, C)."""
+        """Return the features as the host takes them: unchanged, or one vector per pixel (B H W, C)."""
         return (to_rows(features) if self.pixels else features,)
 
     def _through(self, direction: Direction, inputs: Tensor, context: Any) -> tuple[Tensor, Tensor]:
@@ -64,18 +64,18 @@ class HostLayer(FlowLayer):
 
 
 def to_rows(inputs: Tensor) -> Tensor:
-    """(B, C, H, W) -> (B H W, C)."""
+    """Turn (B, C, H, W) into (B H W, C)."""
     return rearrange(inputs, "b c h w -> (b h w) c")
 
 
 def from_rows(rows: Tensor, like: Tensor) -> Tensor:
-    """(B H W, C) -> (B, C, H, W), of `like`'s B, H and W."""
+    """Turn (B H W, C) into (B, C, H, W), with the B, H and W of `like`."""
     batch, _, height, width = like.shape
     return rearrange(rows, "(b h w) c -> b c h w", b=batch, h=height, w=width)
 
 
 def per_sample(log_det: Any, like: Tensor, count: int) -> Tensor:
-    """A host's log-det, which may be a number or have no dimension, as (count,) in `like`'s dtype.
+    """Turn a host's log-det, which may be a number or have no dimension, into (count,) in `like`'s dtype.
 
     >>> per_sample(0, torch.ones(1, dtype=torch.float64), 2)
     tensor([0., 0.], dtype=torch.float64)

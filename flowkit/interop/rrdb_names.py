@@ -1,4 +1,4 @@
-"""What the programs that train RRDB networks call their weights."""
+"""Weight names of the programs that train RRDB networks."""
 
 from __future__ import annotations
 
@@ -27,18 +27,18 @@ class Scheme:
     conv_last: str = "conv_last"
 
     def blocks(self, names: Iterable[str]) -> int:
-        """How deep a network with these names is."""
+        """Return the depth of a network with these names."""
         return 1 + _largest(self.dense, "{b}", names, default=-1)
 
     def ups(self, names: Iterable[str]) -> int:
-        """How many octaves a network with these names upsamples by."""
+        """Return the number of octaves by which a network with these names upsamples."""
         if self is OLD:
             # Its numbers count activations and upsamplers too: the last of 3 u + 4 is the image's.
             return max(0, (_largest("model.{u}", "{u}", names, default=4) - 4) // 3)
         return _largest(self.up, "{u}", names, default=0)
 
     def convolutions(self, blocks: int, ups: int) -> dict[str, str]:
-        """flowkit's name of every convolution -> this scheme's. `up.1` makes the first octave."""
+        """Map flowkit's name of every convolution to this scheme's. `up.1` makes the first octave."""
         counts = {"blocks": blocks, "hr": 3 * ups + 2, "image": 3 * ups + 4}
         names = {"first": self.first}
         for b in range(blocks):
@@ -51,7 +51,7 @@ class Scheme:
         return names
 
     def weights(self, blocks: int, ups: int) -> dict[str, str]:
-        """flowkit's name of every weight and bias -> this scheme's."""
+        """Map flowkit's name of every weight and bias to this scheme's."""
         convolutions = self.convolutions(blocks, ups).items()
         return {
             f"{our}.{part}": f"{name}.{part}" for our, name in convolutions for part in ("weight", "bias")
@@ -80,13 +80,13 @@ OLD = Scheme(
 
 
 def recognise(names: Iterable[str]) -> Scheme:
-    """The scheme of these names; ESRGAN's where they have no sign of another."""
+    """Return the scheme of these names; ESRGAN's unless they match another."""
     found = list(names)
     return next((s for s in (OLD, BASICSR) if any(name.startswith(s.sign) for name in found)), ESRGAN)
 
 
 def _largest(template: str, field: str, names: Iterable[str], default: int) -> int:
-    """The largest number that names have at a template's field."""
+    """Return the largest number that names have at a template's field."""
     parts = re.split(r"(\{\w\})", template)
     number = {field: r"(\d{1,6})"}
     regex = "".join(number.get(p, r"\d+" if p.startswith("{") else re.escape(p)) for p in parts)

@@ -18,7 +18,7 @@ PARALLEL = "module."  # what torch's DataParallel puts before every name
 
 
 def read_state(source: str | os.PathLike[str] | Mapping[str, Any]) -> dict[str, Tensor]:
-    """Names and tensors of a file (.safetensors, or what torch.save wrote) or a mapping.
+    """Read names and tensors from a file (.safetensors, or written by torch.save) or a mapping.
 
     A wrapper (`params_ema`, `params`, `state_dict`) is opened, and the prefix `module.` cut off. No code in a
     file is run: `torch.load(weights_only=True)`.
@@ -57,6 +57,6 @@ def _plain(content: Any, origin: str) -> dict[str, Tensor]:
 
 
 def refuse_unknown(unknown: Iterable[str], what: str) -> None:
-    """Raise CheckpointError if there is an unknown name; the first is given."""
+    """Raise CheckpointError if there is an unknown name; the message has the first."""
     for name in unknown:
         raise CheckpointError(f'{what}: weight "{name}" is not one that this network has')

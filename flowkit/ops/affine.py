@@ -1,4 +1,4 @@
-"""The affine op: in plain torch, which is its definition, and by compiled kernels where there are some."""
+"""The affine op: in plain torch, its definition, and by compiled kernels where they exist."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ DTYPES = (torch.float32, torch.float64, torch.bfloat16, torch.float16)
 def affine(
     z: Tensor, shift: Tensor, raw: Tensor, *, scale: Scale = "soft", eps: float = 0.0, inverse: bool = False
 ) -> tuple[Tensor, Tensor]:
-    """Elementwise affine map with its log-determinant.
+    """Apply an elementwise affine map, and return its log-determinant.
 
     forward:  out = (z + shift) * s        log_det = sum log s
     inverse:  out = z / s - shift          log_det = -sum log s
@@ -58,7 +58,7 @@ def affine_packed(
     eps: float = 0.0,
     inverse: bool = False,
 ) -> tuple[Tensor, Tensor]:
-    """`affine` on the channels from `start` on of z, by a network's output as it is; the others pass through.
+    """Apply `affine` to the channels of z from `start` on, by a network's packed output; keep the others.
 
     Nothing is taken apart or put together: the kernels read shift and raw where they lie in `parameters`,
     write the map of the moved channels and the kept ones into one result, and in the backward pass the
@@ -106,7 +106,7 @@ def _served(*tensors: Tensor) -> bool:
 
 @assume_constant
 def _transformed() -> bool:
-    """Whether a transform of `torch.func`, or forward-mode differentiation, is at work."""
+    """Return true inside a transform of `torch.func` or forward-mode differentiation."""
     functorch: Any = torch._C._functorch
     forward: Any = torch.autograd.forward_ad
     return functorch.peek_interpreter_stack() is not None or forward._current_level >= 0

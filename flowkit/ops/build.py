@@ -1,4 +1,4 @@
-"""Compiling the affine op's libraries, into the cache (`torch.utils.cpp_extension` does the work).
+"""Compilation of the affine op's libraries into the cache, by `torch.utils.cpp_extension`.
 
 The library "cpu" declares the op and computes it on the processor; "cuda" adds the CUDA kernels to it.
 """
@@ -33,12 +33,12 @@ load(**json.loads(sys.argv[1]), is_python_module=False, verbose=True)
 
 @dataclass(frozen=True)
 class Plan:
-    """One library: what it is made from."""
+    """The sources and flags of one library."""
 
     kind: str
     sources: Sequence[Path]
     headers: Sequence[Path] = ()
-    """What the sources include; no option, but part of the key."""
+    """Included headers: no option, but part of the key."""
     cxx_flags: Sequence[str] = ()
     nvcc_flags: Sequence[str] = ()
     target: str = ""
@@ -46,35 +46,35 @@ class Plan:
 
     @property
     def made_from(self) -> str:
-        """A digest of sources, headers and flags alone: the same on every machine and for every torch."""
+        """Return a digest of sources, headers and flags: the same on every machine and for every torch."""
         files = [part for path in (*self.sources, *self.headers) for part in (path.name, path.read_bytes())]
         return build_cache.digest(self.kind, *files, "", *self.cxx_flags, "", *self.nvcc_flags)
 
     @property
     def name(self) -> str:
-        """Of the library in the cache: all that a compiled file depends on."""
+        """Return the name in the cache, with a digest of all that a compiled file depends on."""
         machine = (self.target, torch.__version__, sys.platform, platform.machine(), *platform.libc_ver())
         cuda = (str(torch.version.cuda), build_tools.cuda_architectures()) if self.kind == "cuda" else ()
         return f"affine_{self.kind}-{build_cache.digest(self.made_from, *machine, *cuda)}"
 
     @property
     def module(self) -> str:
-        """Of the library inside the package; torch's stable ABI makes it outlive an upgrade of torch."""
+        """Return the name in the package; by torch's stable ABI, the library survives an upgrade of torch."""
         return f"affine_{self.kind}_{self.made_from}"
 
     @property
     def log(self) -> Path:
-        """What the compilers of the last build said."""
+        """Return the path of the compilers' output of the last build."""
         return build_cache.folder() / f"build-{self.kind}.log"
 
 
 def has_sources(kind: str) -> bool:
-    """Whether this version of flowkit has kernels for the CPU ("cpu") or for CUDA ("cuda")."""
+    """Return true if this version of flowkit has kernels for the CPU ("cpu") or for CUDA ("cuda")."""
     return bool(sources.cpp_sources() if kind == "cpu" else sources.cuda_sources())
 
 
 def plan(kind: str) -> Plan:
-    """What the library "cpu" or "cuda" is made from, in this version of flowkit.
+    """Return the plan of the library "cpu" or "cuda" in this version of flowkit.
 
     Raises:
         KernelError: there are no sources for it.
@@ -88,12 +88,12 @@ def plan(kind: str) -> Plan:
 
 
 def prebuilt(plan: Plan) -> Path | None:
-    """The library that an installation with FLOWKIT_BUILD_EXT=1 compiled, from these very sources."""
+    """Return the library that an installation with FLOWKIT_BUILD_EXT=1 compiled from these sources."""
     return next(iter(plan.sources[0].parent.glob(f"{plan.module}*.so")), None)
 
 
 def build(plan: Plan) -> Path:
-    """Compile, and put the library into the cache.
+    """Compile the library and put it into the cache.
 
     Raises:
         KernelError: a tool is missing, the cache cannot be written, or the compilation fails.
@@ -129,7 +129,7 @@ def build(plan: Plan) -> Path:
 
 
 def environment(kind: str, scratch: Path) -> dict[str, str]:
-    """Variables by which `torch.utils.cpp_extension`, once they are set and it is imported, finds its tools.
+    """Return the environment variables by which `torch.utils.cpp_extension` finds its tools.
 
     Args:
         kind: "cpu" or "cuda".

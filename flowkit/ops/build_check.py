@@ -1,4 +1,4 @@
-"""What a freshly loaded library has to get right: the affine op on a few numbers, against its formula."""
+"""The check of a freshly loaded library: the affine op on a few numbers, against its formula."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ LAYOUTS = (torch.contiguous_format, torch.channels_last)
 
 
 def difference(device: torch.device) -> float:
-    """The largest error of values, log-dets and gradients in both directions, relative to 1 or the value."""
+    """Return the largest relative error of values, log-dets and gradients in both directions."""
     cases = itertools.product(SHAPES, LAYOUTS, (False, True))
     errors = [_errors(shape, layout, device, inverse) for shape, layout, inverse in cases]
     return float(torch.cat(errors).max())  # Python's max would lose a NaN
@@ -25,7 +25,7 @@ def difference(device: torch.device) -> float:
 def _errors(
     shape: tuple[int, int, int, int], layout: torch.memory_format, device: torch.device, inverse: bool
 ) -> Tensor:
-    """Of a coupling of the second half of the channels."""
+    """Return the errors of a coupling of the second half of the channels."""
     batch, channels, *sides = shape
     start = channels // 2
     generator = torch.Generator().manual_seed(0)

@@ -1,4 +1,4 @@
-"""Compilers, looked for before they are called: their absence is one line, not a screen of messages."""
+"""Search for compilers before they are called, so that a missing one gives one clear line."""
 
 from __future__ import annotations
 
@@ -18,23 +18,23 @@ USUAL_CUDA = Path("/usr/local/cuda")
 
 
 def search_path() -> str:
-    """PATH, and the folder of this Python: a `pip install ninja` is found in an environment not activated."""
+    """Return PATH and the folder of this Python, where ninja may be in an environment not activated."""
     return os.pathsep.join([os.environ.get("PATH", os.defpath), str(Path(sys.executable).parent)])
 
 
 def compiler() -> str | None:
-    """The C++ compiler that `torch.utils.cpp_extension` will call: $CXX, or c++."""
+    """Return the C++ compiler that `torch.utils.cpp_extension` will call: $CXX, or c++."""
     words = os.environ.get("CXX", "c++").split()
     return shutil.which(words[0], path=search_path()) if words else None
 
 
 def ninja() -> str | None:
-    """The build tool that it calls."""
+    """Return the path of ninja."""
     return shutil.which("ninja", path=search_path())
 
 
 def nvcc() -> str | None:
-    """The CUDA compiler that it will call: of $CUDA_HOME, on PATH, in the usual place, or from a wheel."""
+    """Find the CUDA compiler: in $CUDA_HOME, on PATH, in the usual place, or in a wheel."""
     for home in (os.environ.get("CUDA_HOME"), os.environ.get("CUDA_PATH")):
         if home:
             return shutil.which("nvcc", path=str(Path(home, "bin")))
@@ -43,14 +43,14 @@ def nvcc() -> str | None:
 
 
 def _wheels() -> list[Path]:
-    """Where NVIDIA's wheels of torch's CUDA lie, which share a folder from 13 on."""
+    """Return the folder of NVIDIA's wheels for torch's CUDA, which share one from version 13 on."""
     spec = importlib.util.find_spec("nvidia")
     major = str(torch.version.cuda).partition(".")[0]
     return [Path(path, f"cu{major}") for path in (spec and spec.submodule_search_locations) or ()]
 
 
 def cuda_home() -> Path | None:
-    """The folder of nvcc's toolkit, by its own word: what is on PATH may be a link to it, or a script."""
+    """Return the folder of nvcc's toolkit, as nvcc prints it; nvcc on PATH may be a link or a script."""
     command = nvcc()
     if command is None:
         return None
@@ -64,18 +64,18 @@ def cuda_home() -> Path | None:
 
 
 def nameless_cudart(home: Path) -> Path | None:
-    """CUDA's runtime, where a linker would not find it: wheels leave out the name without a version."""
+    """Return CUDA's runtime if a linker would not find it: wheels lack the name without a version."""
     libraries = [path for name in ("lib64", "lib") for path in sorted((home / name).glob("libcudart.so*"))]
     return None if any(path.name == "libcudart.so" for path in libraries) else next(iter(libraries), None)
 
 
 def cuda_architectures() -> str:
-    """What CUDA code is compiled for: $TORCH_CUDA_ARCH_LIST, or a list that no present card decides."""
+    """Return the CUDA architectures: $TORCH_CUDA_ARCH_LIST, or a list that depends on no present card."""
     return os.environ.get("TORCH_CUDA_ARCH_LIST") or CUDA_ARCHITECTURES
 
 
 def missing(kind: str) -> str | None:
-    """Why the library for "cpu" or "cuda" cannot be built here, in a few words; None where it can.
+    """Return why the library for "cpu" or "cuda" cannot be built here, or None if it can.
 
     A GPU is not asked for: a library may be built on one machine and used on another.
     """
@@ -108,7 +108,7 @@ def _missing_cuda() -> str | None:
 
 
 def cuda_version(command: str) -> str:
-    """Such as "13.0", or "unknown" where nvcc itself does not run."""
+    """Return nvcc's version, such as "13.0", or "unknown" if nvcc does not run."""
     try:
         told = subprocess.run([command, "--version"], capture_output=True, text=True, timeout=60, check=True)
     except (OSError, subprocess.SubprocessError):

@@ -1,4 +1,4 @@
-"""The affine op by its compiled kernels: dispatch, layouts and gradients. The library has to be loaded."""
+"""The affine op by compiled kernels: dispatch, layouts and gradients. The library must be loaded."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ class _Affine(torch.autograd.Function):
 
 
 def _differentiable(ctx: Any, gradients: tuple[Tensor, ...]) -> list[Tensor | None]:
-    """The gradients once more, by the formula, with gradients of their own."""
+    """Compute the gradients by the formula, so that they can be differentiated again."""
     z, *parameters = ctx.saved_tensors
     start, interleaved, scale, eps, inverse = ctx.options
     shift, raw = split_parameters(parameters, interleaved)

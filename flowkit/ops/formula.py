@@ -22,7 +22,7 @@ def affine_formula(
 
 
 def split_parameters(parameters: Sequence[Tensor], interleaved: bool) -> tuple[Tensor, Tensor]:
-    """Return shift and raw, which come as two tensors or packed in one."""
+    """Return shift and raw, given as two tensors or packed in one."""
     if len(parameters) == 1:
         packed = parameters[0]
         parameters = (packed[:, 0::2], packed[:, 1::2]) if interleaved else packed.chunk(2, dim=1)

@@ -1,4 +1,4 @@
-"""Whether the affine op has compiled kernels here: finding or building them, once per process, and why not.
+"""The choice of compiled kernels for the affine op: found or built once per process, with reasons.
 
 The environment variable FLOWKIT_KERNELS decides:
 
@@ -31,12 +31,12 @@ POLICIES = ("auto", "off", "require")
 
 
 class Kernels(NamedTuple):
-    """What was found for one kind of device."""
+    """The result for one kind of device."""
 
     library: Path | None
-    """None: the pure-PyTorch path."""
+    """The library, or None for the pure-PyTorch path."""
     why: str
-    """Why there is none; empty where nothing was expected."""
+    """The reason why there is none; empty if none was expected."""
 
 
 _resolved: dict[str, Kernels] = {}
@@ -46,7 +46,7 @@ _warned = False
 
 
 def available(device: torch.device) -> bool:
-    """Whether the compiled kernels serve this device; a constant to `torch.compile`.
+    """Return true if compiled kernels serve this device; a constant to `torch.compile`.
 
     The first call for a kind of device may load them, and on CUDA compile them; later ones look them up.
 
@@ -67,7 +67,7 @@ def _active(kind: str) -> bool:
 
 @contextmanager
 def without() -> Iterator[None]:
-    """The pure-PyTorch path within, whatever there is: for comparisons, in one thread."""
+    """Use the pure-PyTorch path inside this context: for comparisons, in one thread."""
     kept = dict(_resolved)
     _resolved.update({kind: Kernels(None, "") for kind in KINDS})
     try:
@@ -78,7 +78,7 @@ def without() -> Iterator[None]:
 
 
 def policy() -> str:
-    """The value of FLOWKIT_KERNELS.
+    """Return the value of FLOWKIT_KERNELS.
 
     Raises:
         FlowkitError: it is not one of `POLICIES`.
@@ -90,7 +90,7 @@ def policy() -> str:
 
 
 def status() -> dict[str, str]:
-    """Kind of device -> which path serves it, and why; loads what is there, builds nothing.
+    """Return, for each kind of device, its path and the reason; loads libraries, builds none.
 
     Raises:
         FlowkitError: FLOWKIT_KERNELS is none of the values above.
@@ -155,7 +155,7 @@ def _find(kind: str, *, may_build: bool) -> Kernels:
 
 
 def _load(kind: str, *, may_build: bool) -> str | None:
-    """Load one library; None, or why there is none (empty: none was built, and none is to be)."""
+    """Load one library; return None, or the reason if there is none (empty: none was built or wanted)."""
     if kind in _loaded:
         return None
     plan = build.plan(kind)
@@ -178,7 +178,7 @@ def _load(kind: str, *, may_build: bool) -> str | None:
 
 
 def _check(kind: str) -> None:
-    """Compare the loaded op with the formula on a few numbers, before anybody trusts it.
+    """Compare the loaded op with the formula on a few numbers, before it is used.
 
     Raises:
         KernelError: it fails, or computes something else.

@@ -1,4 +1,4 @@
-"""What the compiled op tells torch about itself."""
+"""Declarations of the compiled op for torch."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ from torch import Tensor
 
 
 def channels_last(raw: Tensor) -> bool:
-    """Whether results lie in channels_last: where a network's output does, they do."""
+    """Return true if results lie in channels_last, as a network's output does."""
     return raw.dim() == 4 and raw.stride(1) < raw.stride(3)
 
 
 def register_fakes() -> None:
-    """Say which shapes, types and layouts the op's results have, for `torch.compile` and `opcheck`."""
+    """Declare the shapes, types and layouts of the op's results, for `torch.compile` and `opcheck`."""
 
     @torch.library.register_fake("flowkit::affine")  # type: ignore[untyped-decorator,unused-ignore]
     def affine(

@@ -21,7 +21,7 @@ SOFT_LIMIT = 2.0
 
 
 def check_eps(eps: float) -> float:
-    """`eps` if it can be added to a scale.
+    """Return `eps` if it can be added to a scale.
 
     Raises:
         ValueError: it is negative, infinite or NaN.
@@ -32,7 +32,7 @@ def check_eps(eps: float) -> float:
 
 
 def log_scale(raw: Tensor, scale: Scale = "soft", eps: float = 0.0) -> Tensor:
-    """log s(raw), elementwise.
+    """Compute log s(raw), elementwise.
 
     - `soft`:    log s = r / (1 + |r| / 2): the identity map at r = 0, -2 < log s < 2, value and gradient
       bounded for every finite r.

@@ -1,4 +1,4 @@
-"""What the compiled affine op is made from."""
+"""Sources of the compiled affine op."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ NVCC_FLAGS = ["-O3", "-DUSE_CUDA"]  # by which torch's headers declare what they
 
 
 def cpp_sources() -> list[Path]:
-    """Of the library that declares the op and computes it on the processor."""
+    """Return the sources of the library that declares the op and computes it on the processor."""
     return [CSRC / "affine_cpu.cpp"]
 
 
 def cuda_sources() -> list[Path]:
-    """Of the library that adds the CUDA kernels."""
+    """Return the sources of the library that adds the CUDA kernels."""
     return [CSRC / "affine_cuda.cu"]
 
 
 def target_define(torch_version: str) -> str:
-    """The flag that names the oldest torch on which the library runs, not newer than this one.
+    """Return the flag that names the oldest torch on which the library runs, not newer than this one.
 
     >>> target_define("2.13.0+cpu"), target_define("2.11.1")
     ('-DTORCH_TARGET_VERSION=0x020b000000000000', '-DTORCH_TARGET_VERSION=0x020b000000000000')

@@ -1,4 +1,4 @@
-"""nflows' couplings, their networks being flowkit's: conditioned on the features, computed once per image."""
+"""nflows' couplings with flowkit's networks, which condition on the features once per image."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ class _Network(nn.Module):
 
 
 class NflowsCoupling(NflowsLayer):
-    """One part of the channels decides, with the image, an elementwise map of the other: `transform`.
+    """One part of the channels, with the image, determines an elementwise map of the other: `transform`.
 
     Args:
         shape: of the input; two channels or more.
@@ -77,7 +77,7 @@ class NflowsCoupling(NflowsLayer):
         self.reach = self._network().reach
 
     def condition(self, features: Tensor) -> tuple[Tensor]:
-        """The image's part of the network's first convolution (B, hidden, h, w)."""
+        """Compute the image's part of the network's first convolution (B, hidden, h, w)."""
         return (self._network().condition(features),)
 
     def _network(self) -> ConditionalNetwork:
@@ -284,7 +284,7 @@ class _ExactLinearCoupling(transforms.PiecewiseLinearCouplingTransform):  # type
 
 
 def _mask(channels: int, mask: Mask, flip: bool) -> list[int]:
-    """nflows' mask, 1 where a channel moves; the parts are those of `flowkit.layers.masks.Partition`."""
+    """Return nflows' mask, 1 where a channel moves, for the parts of `flowkit.layers.masks.Partition`."""
     if mask == "half":
         moved = [int(i >= channels // 2) for i in range(channels)]
     else:

@@ -1,4 +1,4 @@
-"""nflows' maps without a network that work on images as they are: elementwise maps and reorderings."""
+"""nflows' maps of images without a network: elementwise maps and reorderings."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from flowkit.registry import register
 
 @register("nflows/identity")
 class Identity(NflowsLayer):
-    """Leaves its input as it is."""
+    """The identity: y = x."""
 
     def __init__(self, shape: Shape) -> None:
         super().__init__(shape, transforms.IdentityTransform())
@@ -188,7 +188,7 @@ class _SafeActNorm(transforms.ActNorm):  # type: ignore[misc]
 
 
 def _with_buffer(sigmoid: Any) -> Any:
-    """The temperature as a buffer: nflows' tensor attribute stays float32 and on the CPU."""
+    """Make the temperature a buffer: nflows' tensor attribute stays float32 and on the CPU."""
     temperature = sigmoid.temperature
     if not isinstance(temperature, nn.Parameter):
         del sigmoid.temperature

@@ -13,7 +13,7 @@ from torch import Tensor
 def linear_spline(
     inputs: Tensor, raw: Tensor, *, bound: float | None, inverse: bool
 ) -> tuple[Tensor, Tensor]:
-    """Elementwise, with `softmax(raw)` for the rises of equally wide bins; values, log of the slope.
+    """Map elementwise by a spline with rises `softmax(raw)` of equally wide bins; return values, log slopes.
 
     The function is that of `nflows.transforms.splines.linear_spline`. nflows' own inverse makes its knots
     in float32, on the CPU, and moves the last one by 1e-6, so that it is off by up to 2e-5 even in float64.

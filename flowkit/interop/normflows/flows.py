@@ -1,4 +1,4 @@
-"""normflows' flows that work on images as they are; none of them takes a context."""
+"""normflows' flows of images; none of them takes a context."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ class _Coupling(NormflowsLayer):
 
 @register("normflows/affine_coupling_block")
 class AffineCouplingBlock(_Coupling):
-    """One part of the input decides an affine map of the other, through a convolutional network.
+    """One part of the input determines an affine map of the other, by a convolutional network.
 
     `scale_map`: `exp` as RealNVP, `sigmoid` as Glow, `sigmoid_inv` its reciprocal; without `scale` it only
     shifts. The channel modes need two channels or more, the checkerboards an even width.
@@ -187,7 +187,7 @@ class _SafeActNorm(flows.ActNorm):  # type: ignore[misc]
 
 
 class _PureShift(transforms.Shift):  # type: ignore[misc]
-    """normflows' own adds in place, to the tensor of the caller."""
+    """A shift that leaves the caller's tensor unchanged; normflows' own adds in place."""
 
     def forward(self, z: Tensor) -> tuple[Tensor, int]:
         return z - self.shift, 0
@@ -197,7 +197,7 @@ class _PureShift(transforms.Shift):  # type: ignore[misc]
 
 
 def _parts(shape: Shape, mode: SplitMode) -> tuple[int, int]:
-    """Channels of the part that decides and of the part that moves."""
+    """Return the channels of the part that determines the map, and of the part that moves."""
     if "checkerboard" in mode:
         return shape.channels, shape.channels
     if shape.channels < 2:
@@ -207,7 +207,7 @@ def _parts(shape: Shape, mode: SplitMode) -> tuple[int, int]:
 
 
 def _quietly(make: Callable[[], T]) -> T:
-    """Construct what calls torch.lu, without its deprecation warning: users can do nothing about it."""
+    """Construct a layer that calls torch.lu, without the deprecation warning, which users cannot avoid."""
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="torch.lu is deprecated")
         return make()

@@ -26,11 +26,11 @@ class NormflowsLayer(HostLayer):
     passes_context: ClassVar[bool] = False
 
     def forward(self, inputs: Tensor, context: Any = None) -> tuple[Tensor, Tensor]:
-        """The flow's inverse."""
+        """Run the flow's inverse."""
         return self._through(self._inverse, inputs, context)
 
     def inverse(self, inputs: Tensor, context: Any = None) -> tuple[Tensor, Tensor]:
-        """The flow's forward."""
+        """Run the flow's forward."""
         return self._through(self._forward, inputs, context)
 
     def _forward(self, inputs: Tensor, context: Any) -> tuple[Tensor, Any]:
@@ -49,14 +49,14 @@ class _FromFlowkit(normflows.flows.Flow):  # type: ignore[misc]
         self.layer = layer
 
     def forward(self, z: Any, context: Any = None) -> tuple[Tensor, Tensor]:
-        """Noise -> data: the layer's inverse."""
+        """Map noise to data, by the layer's inverse."""
         result: tuple[Tensor, Tensor] = self.layer.inverse(
             torch.cat(z, dim=1) if self.layer.latent_channels else z, context
         )
         return result
 
     def inverse(self, x: Tensor, context: Any = None) -> tuple[Any, Tensor]:
-        """Data -> noise: the layer's forward."""
+        """Map data to noise, by the layer's forward."""
         outputs, log_det = self.layer(x, context)
         if self.layer.latent_channels:
             kept = self.layer.out_shape.channels
@@ -65,7 +65,7 @@ class _FromFlowkit(normflows.flows.Flow):  # type: ignore[misc]
 
 
 def as_normflows(layer: FlowLayer) -> normflows.flows.Flow:
-    """A layer as a flow for `NormalizingFlow`, `ConditionalNormalizingFlow` and `MultiscaleFlow`.
+    """Wrap a layer as a flow for `NormalizingFlow`, `ConditionalNormalizingFlow` and `MultiscaleFlow`.
 
     A layer that reads features needs `ConditionalNormalizingFlow`: the others pass no context, and the layer
     says so. A layer that lets latents leave, such as `split`, becomes what `MultiscaleFlow` calls a merge:

@@ -62,7 +62,7 @@ class MaskedAffineAutoregressive(NormflowsLayer):
 
 @register("normflows/coupled_rational_quadratic_spline")
 class CoupledRationalQuadraticSpline(NormflowsLayer):
-    """Rational-quadratic splines: of every other channel free ones, of the rest made from the former."""
+    """Rational-quadratic splines: free ones of every other channel, and from these those of the rest."""
 
     pixels = True
     passes_context = True
