@@ -92,6 +92,43 @@ def test_imports_never_go_in_a_circle():
         pytest.fail(" -> ".join(error.args[1]))
 
 
+def is_private(name: str) -> bool:
+    return name.startswith("_") and not name.endswith("__") and name != "_"
+
+
+def private_names(tree: ast.Module) -> set[str]:
+    """Private names that a module defines: functions, classes, variables, attributes of self."""
+    found = set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.FunctionDef | ast.ClassDef):
+            found.add(node.name)
+        elif isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
+            found.add(node.id)
+        elif isinstance(node, ast.Attribute) and isinstance(node.ctx, ast.Store) and is_own(node):
+            found.add(node.attr)
+    return {name for name in found if is_private(name)}
+
+
+def is_own(node: ast.Attribute) -> bool:
+    """Whether it is an attribute of self, of the class, or of a base class by `super()`."""
+    value = node.value.func if isinstance(node.value, ast.Call) else node.value
+    return isinstance(value, ast.Name) and value.id in ("self", "cls", "super")
+
+
+def test_modules_keep_out_of_each_others_private_parts():
+    trees = {module: ast.parse((PACKAGE / module).read_text()) for module in MODULES}
+    own = {module: private_names(tree) for module, tree in trees.items()}
+    known = set().union(*own.values())  # names of other libraries are not ours to rename
+    found = []
+    for module, tree in trees.items():
+        for node in ast.walk(tree):
+            if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("flowkit"):
+                found += [f"{module}:{node.lineno}: {a.name}" for a in node.names if is_private(a.name)]
+            elif isinstance(node, ast.Attribute) and node.attr in known - own[module] and not is_own(node):
+                found.append(f"{module}:{node.lineno}: {ast.unparse(node)}")
+    assert found == []
+
+
 @pytest.mark.parametrize("module", MODULES, ids=str)
 def test_files_can_be_read_in_one_go(module):
     assert len((PACKAGE / module).read_text().splitlines()) <= 320

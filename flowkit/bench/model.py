@@ -7,6 +7,7 @@ training; weights are those of an untrained model after its actnorms have seen a
 from __future__ import annotations
 
 import argparse
+import importlib
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import NamedTuple
@@ -244,6 +245,8 @@ def _kept(losses: Losses, variant: str) -> float:
 
 
 def _train_once(name: str, args: argparse.Namespace, batch: int, variant: str, steps: int) -> None:
+    # torch imports it, and all of sympy, in the first backward pass that is given gradients
+    importlib.import_module("torch.fx.experimental.symbolic_shapes")
     loss = _losses(name, args, batch).variants[variant]
     for _ in range(steps):
         _step(loss)

@@ -48,7 +48,7 @@ class NaiveFlow(nn.Module):
     def _features(self, image: Tensor) -> dict[int, Tensor]:
         for layer in self._layers():
             if isinstance(layer, Conv1x1):
-                layer._cache = None
+                layer.forget()
         features: dict[int, Tensor] = self.flow.encoder(image)
         return features
 

@@ -78,6 +78,10 @@ class Conv1x1(FlowLayer):
         # whether W is singular is left to whoever sees the numbers, where nothing may wait for them
         return torch.linalg.inv_ex(matrix, check_errors=not _recorded(matrix))[0], self._log_det()
 
+    def forget(self) -> None:
+        """Drop the inverse and the log-det that are kept until W changes."""
+        self._cache = None
+
     def _kept(self) -> tuple[Tensor, Tensor]:
         matrix, kept = self._matrix(), self._cache
         if kept is None or not _unchanged(kept[0], matrix):
