@@ -1,4 +1,4 @@
-"""Sources -> a training set: everything is found, decoded, checked and split before training starts."""
+"""Construction of a training set: pages are found, decoded, checked and split before training."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def training_set(
     validation: float | Sequence[Given] | None = None,
     cache: int | None = None,
 ) -> TrainingSet:
-    """Find, decode and check all pages; split them; give the samples of a run.
+    """Find, decode and check all pages, split them, and return the samples of a run.
 
     Args:
         sources: folders, data files, or mappings such as `{"type": "drawn", "pages": 20}`: see
@@ -98,7 +98,7 @@ def training_set(
 
 @dataclass
 class _Checked:
-    """Pages that were decoded once, and what was wrong with others.
+    """Pages that were decoded once, and the errors of others.
 
     Attributes:
         cache: keeps them while there is room.
@@ -117,7 +117,7 @@ class _Checked:
     notes: dict[str, list[str]] = field(default_factory=dict)
 
     def take(self, given: Weighted, *, lasting: bool = False) -> range | Endless:
-        """Find and check a source's pages; their numbers, or the pages themselves if they have no end."""
+        """Find and check a source's pages; return their numbers, or the pages if they are endless."""
         first = len(self.sheets)
         try:
             found = given.source.find()
@@ -145,12 +145,12 @@ class _Checked:
 
 
 def _some(names: Sequence[str]) -> str:
-    """The first of some pages, and the number of the others."""
+    """Name the first of some pages, and the number of the others."""
     return names[0] if len(names) == 1 else f"{names[0]} and {len(names) - 1} more"
 
 
 def _decoded(sheets: Sequence[Sheet]) -> Iterator[tuple[Sheet, Pair | DataError]]:
-    """Each page and what became of it, a few at a time in parallel (decoders leave Python's lock)."""
+    """Yield each page and its result, decoded a few at a time (decoders release Python's lock)."""
     threads = min(8, os.cpu_count() or 1)
     with ThreadPoolExecutor(threads) as pool:
         rest = iter(sheets)
@@ -177,7 +177,7 @@ def _refuse_overlap(checked: _Checked, others_at: int) -> None:
 
 
 def _hold_back(checked: _Checked, found: Sequence[range | Endless], share: float) -> set[int]:
-    """The numbers of a share of each source's different pages, one at least: the lowest fingerprints."""
+    """Choose a share of each source's different pages, at least one: those with the lowest fingerprints."""
     if not share:
         return set()
     different = [sorted({checked.prints[n] for n in pages}) for pages in found if isinstance(pages, range)]

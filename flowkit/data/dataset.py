@@ -1,4 +1,4 @@
-"""The samples of a training run: number `index` is the same whoever asks for it, and whenever."""
+"""The samples of a training run: sample `index` is a pure function of the seed and the index."""
 
 from __future__ import annotations
 
@@ -131,7 +131,7 @@ class TrainingSet(Dataset[tuple[Tensor, Tensor]]):
         )
 
     def summary(self) -> list[str]:
-        """What is trained on, a line for each source, and what memory it takes."""
+        """Describe the data, a line for each source, and its memory."""
         total = sum(share.weight for share in self.shares)
         lines = []
         for share in self.shares:
@@ -146,7 +146,7 @@ class TrainingSet(Dataset[tuple[Tensor, Tensor]]):
         return [*lines, *(f"note: {note}" for note in (*self.notes, *own))]
 
     def _paper(self, index: int, rng: np.random.Generator) -> NDArray[np.float32]:
-        """A piece of another page without its ink."""
+        """Return a piece of another page without its ink."""
         image, target = self._piece(index, rng)
         return without_ink(_in_unit(image), ink_of_image(target, self.task.scale), rng)
 
@@ -188,7 +188,7 @@ def _draw(cumulated: NDArray[np.float64], rng: np.random.Generator) -> int:
 
 
 def to_tensor(values: NDArray[np.float32], channels: int) -> Tensor:
-    """(C, H, W) of (H, W) or (H, W, 3) values; three become one by their luma (ITU-R BT.601)."""
+    """Turn (H, W) or (H, W, 3) values into (C, H, W); three channels become one by luma (ITU-R BT.601)."""
     if values.ndim == 2:
         values = values[:, :, None]
     elif channels == 1:

@@ -23,7 +23,7 @@ KEYS = ("sources", "validation", "cache")
 
 @dataclass(frozen=True)
 class Weighted:
-    """A source, what to call it, and its weight among the others."""
+    """A source, its name, and its weight among the others."""
 
     name: str
     source: Source
@@ -32,7 +32,7 @@ class Weighted:
 
 @dataclass
 class Description:
-    """All that was said.
+    """A complete description.
 
     Attributes:
         sources: to train on.

@@ -1,4 +1,4 @@
-"""Training pages in folders: which image belongs to which truth. Nothing is decoded."""
+"""Training pages in folders: images matched with truths, without decoding."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _TRUTH_FOLDER = re.compile(r"(^|[^a-z])(gt(img|image)?s?|ground[-_ ]?truths?)([^
 
 
 def find_pairs(folders: Paths) -> list[tuple[Path, Path]]:
-    """(image, truth) files at or below the given folders, of any image suffix.
+    """Find (image, truth) files at or below the given folders, of any image suffix.
 
     If there are folders `img` with a folder `gt` beside them, those are meant, and partners have the same
     stem. Otherwise, as the DIBCO years are downloaded: a truth is a file whose stem ends in `_gt`, `_GT`
@@ -48,7 +48,7 @@ def find_pairs(folders: Paths) -> list[tuple[Path, Path]]:
 
 
 def find_images(folders: Paths) -> list[Path]:
-    """All images at or below the given folders, but for truths (in folders called `gt`).
+    """Find all images at or below the given folders, but for truths (in folders called `gt`).
 
     Raises:
         DataError: a folder holds none.
@@ -64,7 +64,7 @@ def find_images(folders: Paths) -> list[Path]:
 
 
 def match(images: Path, truths: Path) -> list[tuple[Path, Path]]:
-    """(image, truth) files of two folders, by their paths in them without suffix and `_gt`.
+    """Match the (image, truth) files of two folders, by their paths in them without suffix and `_gt`.
 
     Raises:
         DataError: partners missing, two files of one name, or no pairs; all are listed.
@@ -78,13 +78,13 @@ def match(images: Path, truths: Path) -> list[tuple[Path, Path]]:
 
 
 def image_files(folder: Path) -> list[Path]:
-    """All files at or below a folder that are called like images, sorted; hidden ones are left out."""
+    """List the files at or below a folder that are named like images, sorted, without hidden ones."""
     files = (p for p in sorted(folder.glob("**/*")) if not p.name.startswith("."))
     return [p for p in files if p.suffix.lower() in RASTER_SUFFIXES]
 
 
 def report(problems: list[str]) -> None:
-    """Raise all that was collected as one DataError, if there is anything."""
+    """Raise all collected problems as one DataError, if there are any."""
     if problems:
         raise DataError("\n".join(problems))
 
@@ -148,6 +148,6 @@ def _as_downloaded(folder: Path, problems: list[str]) -> list[tuple[Path, Path]]
 
 
 def _nearest(image: Path, truths: list[Path]) -> list[Path]:
-    """Those that share most folders with the image."""
+    """Return the truths that share most folders with the image."""
     shared = [len(Path(os.path.commonpath([image, truth])).parts) for truth in truths]
     return [truth for truth, n in zip(truths, shared, strict=True) if n == max(shared)]

@@ -1,4 +1,4 @@
-"""What a page is recognised by: its pixels, whatever the file that holds them."""
+"""Fingerprints of pages: digests of their pixels, independent of the file."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 
 def fingerprint(image: NDArray[np.uint8]) -> str:
-    """16 hexadecimal digits of SHA-256 over the size and the 8-bit pixels of an image (H, W, 3).
+    """Return 16 hexadecimal digits of SHA-256 over the size and the 8-bit pixels of an image (H, W, 3).
 
     The same page in another lossless format has the same fingerprint; one that was cropped or compressed anew
     has not.

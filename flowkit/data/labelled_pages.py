@@ -1,4 +1,4 @@
-"""Pages with their truths, decoded all at once: for a test set, which is small."""
+"""Pages with their truths, decoded all at once, for test sets."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from flowkit.images.picture import Picture
 
 @dataclass(frozen=True)
 class Page:
-    """A page, decoded once for all that is scored on it.
+    """A page with its truth, decoded once.
 
     Attributes:
         name: of its file.
@@ -32,7 +32,7 @@ class Page:
 
     @cached_property
     def image(self) -> NDArray[np.uint8]:
-        """The same pixels as 8-bit RGB, (H, W, 3)."""
+        """Return the pixels as 8-bit RGB, (H, W, 3)."""
         return self.picture.rgb8()
 
 

@@ -1,4 +1,4 @@
-"""Decoded pages in memory that processes share, up to a budget."""
+"""Decoded pages in memory that processes share, within a budget."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ SLABS = (1 << 20, 1 << 26)
 
 @dataclass(frozen=True)
 class _Place:
-    """Where an array is: bytes [start, stop) of a slab."""
+    """The place of an array: bytes [start, stop) of a slab."""
 
     slab: int
     start: int
@@ -64,7 +64,7 @@ class PageCache:
         return number in self._pages
 
     def put(self, number: int, pair: Pair) -> bool:
-        """Keep a page, if it fits; whether it did."""
+        """Keep a page if it fits; return true if it did."""
         arrays = [pair.target] if pair.image is None else [pair.image, pair.target]
         size = sum(array.nbytes for array in arrays)
         if self.used + size > self.budget or not self._room(size):
@@ -75,7 +75,7 @@ class PageCache:
         return True
 
     def get(self, number: int) -> Pair | None:
-        """A page that was kept; its arrays are views, and cannot be written to."""
+        """Return a page that was kept; its arrays are read-only views."""
         if number not in self._pages:
             return None
         kept = self._pages[number]
@@ -83,7 +83,7 @@ class PageCache:
         return Pair(kept.name, image, self._read(kept.target), kept.kernels)
 
     def _room(self, size: int) -> bool:
-        """Whether the last slab has `size` bytes left, or a new one could be had."""
+        """Return true if the last slab has `size` bytes left, or a new one could be made."""
         if self._slabs and self._free[-1] + size <= self._slabs[-1].numel():
             return True
         left = self.budget - sum(slab.numel() for slab in self._slabs)
@@ -116,7 +116,7 @@ class PageCache:
 
 @dataclass(frozen=True)
 class Pages:
-    """Pages by number, from the cache or decoded anew.
+    """Pages by number, from the cache or decoded again.
 
     Attributes:
         sheets: the pages.
@@ -127,7 +127,7 @@ class Pages:
     cache: PageCache
 
     def read(self, number: int) -> Pair:
-        """A page; without an image, if that is made of the target.
+        """Return a page, without an image if it is made from the target.
 
         Raises:
             DataError: its file has changed since it was checked.
@@ -137,7 +137,7 @@ class Pages:
 
 
 class WholePages(Sequence[Pair]):
-    """Some of the pages, each with its image, decoded when asked for.
+    """Some of the pages with their images, decoded at each access.
 
     Args:
         pages: all pages.

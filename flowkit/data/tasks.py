@@ -1,4 +1,4 @@
-"""What a training page is before and after it is decoded, and what a model wants of it."""
+"""Training pages before and after decoding, and the task of a model."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ from flowkit.targets import Binary
 Box = tuple[int, int, int, int]  # left, top, right, bottom, in pixels of the target
 
 Kernel = Literal["bicubic", "bilinear", "box", "hamming", "lanczos"]
-"""Pillow's: what an image is reduced by, antialiased."""
+"""Pillow's kernels for antialiased reduction."""
 
 KERNEL_REACH = 3  # pixels of low resolution: the widest kernel's, Lanczos'
 
 
 @dataclass(frozen=True)
 class Task:
-    """What a model is trained to do.
+    """The task of a model.
 
     Attributes:
         binary: whether the target is ink or no ink; otherwise it is an image.
@@ -58,7 +58,7 @@ class Task:
 
     @classmethod
     def of(cls, model: ConditionalFlow) -> Task:
-        """What a model is made for."""
+        """Return the task of a model."""
         target = model.target
         binary = isinstance(target, Binary)
         return cls(binary, model.scale, model.multiple, model.in_channels, target.channels)
@@ -94,13 +94,13 @@ class Pair:
     notes: tuple[str, ...] = ()
 
     def high(self, scale: int) -> NDArray[Any] | None:
-        """What the image at low resolution is made of; None where there is one already."""
+        """Return the source of the image at low resolution, or None if there is such an image."""
         if self.image is None:
             return self.target
         return self.image if scale > 1 and self.image.shape[:2] == self.target.shape[:2] else None
 
     def whole(self, scale: int) -> Pair:
-        """The same, with an image at low resolution in any case; its sides are multiples of the scale."""
+        """Return the page with an image at low resolution, its sides multiples of the scale."""
         high = self.high(scale)
         if high is None:
             return self
@@ -110,13 +110,13 @@ class Pair:
 
 
 def reduce(target: NDArray[np.uint8], scale: int, kernel: Kernel = "bicubic") -> NDArray[np.uint8]:
-    """An image of sides 1/scale."""
+    """Reduce an image by the scale."""
     size = (target.shape[1] // scale, target.shape[0] // scale)
     return np.asarray(Image.fromarray(target).resize(size, Image.Resampling[kernel.upper()]))
 
 
 class Sheet(Protocol):
-    """A page that can be decoded again at any time, in any process: it must pickle.
+    """A page that can be decoded again at any time, in any process; it must be picklable.
 
     Attributes:
         name: of its file, for messages.
@@ -130,7 +130,7 @@ class Sheet(Protocol):
     def boxes(self) -> tuple[Box, ...]: ...  # noqa: D102
 
     def read(self) -> Pair:
-        """Decode it.
+        """Decode the page.
 
         Raises:
             DataError: it cannot be used.
@@ -140,13 +140,13 @@ class Sheet(Protocol):
 
 @runtime_checkable
 class Endless(Protocol):
-    """Pages without number: there is a new one every so many samples, and none can be validated on."""
+    """Endless pages: a new one appears every so many samples; they cannot be used for validation."""
 
     @property
     def name(self) -> str: ...  # noqa: D102
 
     def draw(self, index: int, rng: np.random.Generator) -> Pair:
-        """The page that sample `index` is cut from: a function of the index and of what `rng` gives."""
+        """Return the page of sample `index`: a function of the index and of the numbers of `rng`."""
         ...
 
 
@@ -169,11 +169,11 @@ class PairSheet:
 
     @property
     def name(self) -> str:
-        """Of the image."""
+        """Return the image's path."""
         return str(self.image)
 
     def read(self) -> Pair:
-        """Decode both.
+        """Decode both files.
 
         Raises:
             DataError: one of them cannot be used, or their sizes do not belong together.
@@ -193,7 +193,7 @@ class PairSheet:
 
 @dataclass(frozen=True)
 class HighSheet:
-    """An image at high resolution, which the low one is made of.
+    """An image at high resolution, from which the low one is made.
 
     Args:
         file: its rightmost columns and lowest rows are left out if its sides are no multiples of the scale.
@@ -211,11 +211,11 @@ class HighSheet:
 
     @property
     def name(self) -> str:
-        """Of the file."""
+        """Return the file's path."""
         return str(self.file)
 
     def read(self) -> Pair:
-        """Decode it.
+        """Decode the page.
 
         Raises:
             DataError: it cannot be, or is smaller than one pixel of low resolution.

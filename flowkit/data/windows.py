@@ -14,7 +14,7 @@ Pieces = tuple[NDArray[np.uint8], NDArray[Any]]  # image and target
 
 
 def crop(pair: Pair, box: Box | None, side: int, scale: int, rng: np.random.Generator) -> Pieces:
-    """A random piece, (side/scale, side/scale, 3) and (side, side, ...); small pages go on mirrored.
+    """Cut a random piece, (side/scale, side/scale, 3) and (side, side, ...); small pages are mirrored.
 
     Args:
         pair: the page.
@@ -41,7 +41,7 @@ def crop(pair: Pair, box: Box | None, side: int, scale: int, rng: np.random.Gene
 
 
 def zoomed(pieces: Pieces, side: int, scale: int = 1) -> Pieces:
-    """A piece with its ink, bool, scaled to (side, side); a pixel that is half covered is ink.
+    """Cut a piece with its ink, bool, scaled to (side, side); a half-covered pixel is ink.
 
     The image, of sides side/scale, is antialiased, as a scan at another resolution would be.
     """
@@ -57,7 +57,7 @@ def zoomed(pieces: Pieces, side: int, scale: int = 1) -> Pieces:
 
 
 def ink_of_image(ink: NDArray[np.bool_], scale: int) -> NDArray[np.bool_]:
-    """Where an image at low resolution has ink: pixels that are half covered."""
+    """Return the ink of an image at low resolution: half-covered pixels."""
     if scale == 1:
         return ink
     height, width = (n // scale for n in ink.shape)
@@ -66,7 +66,7 @@ def ink_of_image(ink: NDArray[np.bool_], scale: int) -> NDArray[np.bool_]:
 
 
 def turn(array: NDArray[Any], turns: int, mirrored: bool) -> NDArray[Any]:
-    """Rotated by quarter turns, then mirrored or not."""
+    """Rotate by quarter turns, then mirror or not."""
     turned = np.rot90(array, turns)
     return np.ascontiguousarray(turned[:, ::-1] if mirrored else turned)
 
@@ -74,7 +74,7 @@ def turn(array: NDArray[Any], turns: int, mirrored: bool) -> NDArray[Any]:
 def _reduced(
     target: NDArray[Any], top: int, left: int, side: int, scale: int, kernel: Kernel
 ) -> NDArray[np.uint8]:
-    """The piece at low resolution, as it would be cut from the page at low resolution."""
+    """Return the piece at low resolution, equal to one cut from the reduced page."""
     margin = KERNEL_REACH * scale
     above, before = (min(margin, start // scale * scale) for start in (top, left))
     height, width = target.shape[:2]
@@ -88,7 +88,7 @@ def _reduced(
 
 
 def _starts(target: NDArray[Any], box: Box | None, side: int) -> list[tuple[int, int]]:
-    """Least and greatest first row, and column."""
+    """Return the least and greatest first row, and column."""
     ranges = []
     for axis in (0, 1):
         last = target.shape[axis] - side

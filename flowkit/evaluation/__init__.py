@@ -1,1 +1,1 @@
-"""How good a model is: against the truth, and beside what others use."""
+"""Evaluation of models against the truth, beside baselines."""

@@ -1,4 +1,4 @@
-"""What a model has to beat: binarization without learning."""
+"""Baselines: binarization without learning."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from PIL import Image
 from flowkit.errors import FlowkitError, suggest
 
 Binarizer = Callable[[NDArray[np.uint8]], NDArray[np.bool_]]
-"""(H, W, 3), RGB -> (H, W), ink is True."""
+"""A function from RGB pixels (H, W, 3) to ink (H, W), True where there is ink."""
 
 
 def otsu(image: NDArray[np.uint8]) -> NDArray[np.bool_]:
-    """Ink where grey is at or below the threshold that splits the histogram best.
+    """Binarize by the threshold that splits the histogram of grey values best (Otsu).
 
     Otsu, IEEE TSMC 9(1), 1979. The threshold t maximises the variance between the classes, w0 w1 (m0 -
     m1)^2, for grey <= t and grey > t.
@@ -44,7 +44,7 @@ def otsu(image: NDArray[np.uint8]) -> NDArray[np.bool_]:
 
 
 def is_baseline(name: str) -> bool:
-    """Whether `baseline` knows it, as far as what is installed tells."""
+    """Return true if `baseline` knows the name, with the installed packages."""
     try:
         baseline(name)
     except FlowkitError:
@@ -53,14 +53,14 @@ def is_baseline(name: str) -> bool:
 
 
 def origin(name: str) -> Sequence[str]:
-    """One sentence on whose figures these are, for all but our own."""
+    """Return one sentence on the origin of a method that is not flowkit's own."""
     if name == "otsu":
         return ()
     return (f"Baselines other than otsu: doxapy {version('doxapy')}, default parameters; releases differ.",)
 
 
 def baseline(name: str) -> Binarizer:
-    """`otsu`, or one of doxapy's algorithms with its default parameters: sauvola, wolf, su, gatos, ...
+    """Return `otsu`, or one of doxapy's algorithms with its default parameters: sauvola, wolf, su, gatos, ...
 
     Raises:
         FlowkitError: doxapy is wanted and not installed, or has no such algorithm.

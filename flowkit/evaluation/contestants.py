@@ -1,4 +1,4 @@
-"""What can be scored on pages with truth: a flow, a classical method, images made elsewhere."""
+"""Contestants of an evaluation: flows, classical methods, and images made elsewhere."""
 
 from __future__ import annotations
 
@@ -24,10 +24,10 @@ from flowkit.metrics.calibration import smoothed
 
 Ink = NDArray[np.bool_]
 Sets = Mapping[str, Sequence[tuple[Path, Path]]]
-"""The name of a set -> its (image, truth) files."""
+"""Name of a set -> its (image, truth) files."""
 
 Counts = Mapping[float, Sequence[int]]
-"""A temperature -> numbers of samples."""
+"""Temperature -> numbers of samples."""
 
 
 class Outcome(NamedTuple):
@@ -49,28 +49,28 @@ class Outcome(NamedTuple):
 
 
 class Contestant(Protocol):
-    """Anything that turns pages into ink; a model does so at several settings."""
+    """A method that turns pages into ink; a model does so at several settings."""
 
     @property
     def entries(self) -> Sequence[Entry]: ...  # noqa: D102
 
     @property
     def notes(self) -> Sequence[str]:
-        """What a reader of its scores should know, once all pages are done."""
+        """Return notes for a reader of the scores, once all pages are done."""
         ...
 
     def run(self, page: Page) -> Iterator[Outcome]:
-        """One outcome for each entry, in their order."""
+        """Return one outcome for each entry, in their order."""
         ...
 
 
 def settings(name: str, counts: Counts) -> tuple[Entry, ...]:
-    """The entries of a model: what it draws at every temperature."""
+    """Return the entries of a model: its samples at every temperature."""
     return tuple(Entry(name, t, n) for t, numbers in counts.items() for n in numbers)
 
 
 class Method:
-    """A function of the image; `notes` say where it comes from."""
+    """A function of the image; `notes` name its origin."""
 
     def __init__(self, name: str, binarizer: Binarizer, notes: Sequence[str] = ()) -> None:
         self.notes = notes
@@ -78,7 +78,7 @@ class Method:
         self.binarizer = binarizer
 
     def run(self, page: Page) -> Iterator[Outcome]:
-        """See `Contestant`."""
+        """Return one outcome for each entry; see `Contestant`."""
         yield Outcome(self.entries[0], self.binarizer(page.image))
 
 
@@ -104,7 +104,7 @@ class Model:
         self.entries = settings(name, counts)
 
     def run(self, page: Page) -> Iterator[Outcome]:
-        """See `Contestant`; holds all samples of the page, a byte for every pixel of each."""
+        """Return one outcome for each entry; needs a byte for every pixel of every sample."""
         height, width = page.image.shape[:2]
         picture = self._picture(page)
         drawn = draw(self.flow, picture, self.most, self.seed)
@@ -153,7 +153,7 @@ class Folder:
 
     @property
     def notes(self) -> Sequence[str]:
-        """Of grey images, and of those that may be inverted."""
+        """Return notes on grey images, and on images that may be inverted."""
         of = f"of {len(self.files)} images"
         grey = f"{self.folder}: {self.grey} {of} have grey pixels; those below 128 were taken for ink."
         dark = f"{self.folder}: {self.dark} {of} have more ink than paper; ink has to be dark."
@@ -200,6 +200,6 @@ def _matched(folder: Path, sets: Sets) -> dict[str, Path]:
 
 
 def _most_alike(image: Path, folder: Path, files: list[Path]) -> list[Path]:
-    """Those that share most names of folders with a page, at least one."""
+    """Return the files that share most names of folders with a page, at least one."""
     alike = [len({*image.parent.parts} & {*file.relative_to(folder).parent.parts}) for file in files]
     return [file for file, n in zip(files, alike, strict=True) if n == max(alike) > 0]

@@ -1,4 +1,4 @@
-"""What a flow's probabilities stand beside: a map trained by cross-entropy, its temperature fitted."""
+"""A baseline for calibration: a pixel-wise classifier with the flow's encoder and a fitted temperature."""
 
 from __future__ import annotations
 
@@ -37,13 +37,13 @@ class Scaling:
     bias: float
 
     def probability(self, v: NDArray[np.floating]) -> NDArray[np.float64]:
-        """Of values v."""
+        """Return the probability of ink for values v."""
         odds = np.clip(self.slope * v.astype(np.float64) + self.bias, -_MOST, _MOST)
         return np.asarray(expit(np.round(odds / STEP) * STEP))
 
     @classmethod
     def fit(cls, v: NDArray[np.floating], ink: NDArray[np.bool_]) -> Scaling:
-        """The slope and bias of the least negative log-likelihood of pixels, (n,) each.
+        """Fit slope and bias to the least negative log-likelihood of pixels, (n,) each.
 
         Raises:
             DataError: all pixels are ink, or none.
@@ -104,14 +104,14 @@ class Head:
 
     @property
     def notes(self) -> Sequence[str]:
-        """What was fitted."""
+        """Return a note on the fit."""
         return [
             f"{self.entries[0]}: trained by cross-entropy; log-odds {self.scaling.slope:.3g} v "
             f"{self.scaling.bias:+.3g}, fitted on pages that its training held back ({self.pages})."
         ]
 
     def run(self, page: Page) -> Iterator[Outcome]:
-        """See `Contestant`."""
+        """Return one outcome for each entry; see `Contestant`."""
         assert page.ink is not None
         probability = self.scaling.probability(self._map(page))
         samples = None

@@ -74,7 +74,7 @@ class InkEvaluation:
         self.read: list[str] = []
 
     def jobs(self) -> list[Job]:
-        """See `Evaluation`."""
+        """Return these, as `Evaluation` describes."""
         jobs = []
         for one in self.rounds:
             for set_name, pairs in one.sets.items():
@@ -105,7 +105,7 @@ class InkEvaluation:
         return rows
 
     def findings(self) -> Findings:
-        """See `Evaluation`."""
+        """Return these, as `Evaluation` describes."""
         notes = [note for one in self.rounds for note in one.notes]
         notes += [note for one in self.rounds for contestant in one.contestants for note in contestant.notes]
         notes += self.read

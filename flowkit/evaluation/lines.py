@@ -1,4 +1,4 @@
-"""Scores as lines of equal width, printed as pages are done."""
+"""Scores as lines of equal width, printed page by page."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from flowkit.evaluation.results import Entry, Row, Summary
 
 
 class Lines:
-    """A table whose rows are not known yet.
+    """A table whose rows are not known in advance.
 
     Args:
         pages: all names that will come.
@@ -22,15 +22,15 @@ class Lines:
         self.by = max(len(str(entry)) for entry in entries)
 
     def head(self) -> str:
-        """The names of the columns."""
+        """Return the names of the columns."""
         return self._join("page", "by", self.scores)
 
     def row(self, row: Row) -> str:
-        """Of a page."""
+        """Return the line of a page."""
         return self._line(row.page, row.entry, row.scores)
 
     def mean(self, summary: Summary) -> str:
-        """Of a set."""
+        """Return the line of a set."""
         return self._line(f"mean of {summary.pages}", summary.entry, summary.mean)
 
     def _line(self, name: str, entry: Entry, scores: Mapping[str, float]) -> str:
@@ -41,7 +41,7 @@ class Lines:
 
 
 def _short(value: float | None) -> str:
-    """Two decimals, or two digits of what is small."""
+    """Format with two decimals, or with two digits if small."""
     if value is None:
         return ""
     return f"{value:.2f}" if abs(value) >= 0.1 or not value else f"{value:.2g}"

@@ -1,4 +1,4 @@
-"""What is scored on which pages: all of it is found and loaded before the first page is touched."""
+"""The plan of an evaluation: contestants and pages, found and loaded before the first page is scored."""
 
 from __future__ import annotations
 
@@ -27,14 +27,14 @@ DATA = "FLOWKIT_DATA"
 """The environment variable that names the folder with all sets."""
 
 YEAR = "{year}"
-"""Stands in a checkpoint's name for the year that it was not trained on."""
+"""Placeholder, in a checkpoint's name, of the year that it was not trained on."""
 
 Find = Callable[[Paths], list[tuple[Path, Path]]]
 
 
 @dataclass(frozen=True, kw_only=True)
 class Wanted:
-    """What was asked for; see the options of `flowkit evaluate`.
+    """The options of `flowkit evaluate`.
 
     Args:
         model: what ships with flowkit, a checkpoint, a baseline, or a folder of images.
@@ -64,7 +64,7 @@ class Wanted:
 
     @property
     def counts(self) -> dict[float, list[int]]:
-        """Numbers of samples, rising, of every temperature; at 0 a single one, whatever is asked for.
+        """Return the numbers of samples of every temperature, rising; at temperature 0 always one.
 
         Raises:
             FlowkitError: several samples, and temperature 0 alone.
@@ -78,7 +78,7 @@ class Wanted:
         return {t: samples if t else [1] for t in sorted({*temperatures})}
 
     def root(self) -> Path:
-        """The folder with all sets.
+        """Return the folder with all sets.
 
         Raises:
             FlowkitError: there is none, or there are several.
@@ -94,7 +94,7 @@ class Wanted:
 
 @dataclass
 class Round:
-    """Pages, and all that is scored on them.
+    """Pages and the contestants that are scored on them.
 
     Attributes:
         sets: of (image, truth) files.
@@ -110,14 +110,14 @@ class Round:
 
 
 def enlarges(wanted: Wanted) -> bool:
-    """Whether the model is one that super-resolves: a checkpoint whose target is not binary."""
+    """Return true if the model super-resolves: a checkpoint whose target is not binary."""
     if YEAR in wanted.model or Path(wanted.model).is_dir() or is_baseline(wanted.model):
         return False
     return not isinstance(load(wanted.model).target, Binary)
 
 
 def rounds(wanted: Wanted, find: Find = find_pairs) -> list[Round]:
-    """One, or one for each fold of a protocol.
+    """Return one round, or one for each fold of a protocol.
 
     Args:
         wanted: what was asked for.
@@ -204,6 +204,6 @@ def _add_head(made: Round, wanted: Wanted, file: str, folders: Sequence[str]) ->
 
 
 def _encoder(flow: ConditionalFlow) -> Any:
-    """As its recipe has it."""
+    """Return the encoder of the recipe."""
     assert flow.recipe is not None  # of a checkpoint
     return read_recipe_text(flow.recipe).resolved["encoder"]

@@ -1,4 +1,4 @@
-"""Pictures of how well probabilities are calibrated."""
+"""Plots of calibration."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from flowkit.files import replacing
 from flowkit.metrics.calibration import Forecast, RiskCoverage, reliability
 
 LEAST = 100
-"""Pixels of a bin that is drawn: fewer say nothing of how often they are ink."""
+"""Least number of pixels of a bin to draw: fewer say nothing."""
 
 
 def draw_calibration(path: Path, found: Mapping[str, Uncertainty]) -> None:

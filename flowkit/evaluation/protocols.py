@@ -1,4 +1,4 @@
-"""Which sets are trained on and which are scored, so that figures can be compared with other papers'."""
+"""Protocols: published divisions into training and test sets."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from flowkit.data.page_files import read_rgb
 from flowkit.errors import DataError
 
 YEARS = ("2009", "2010", "2011", "2012", "2013", "2014", "2016", "2017", "2018")
-"""Of DIBCO and H-DIBCO; there was no contest in 2015."""
+"""Years of DIBCO and H-DIBCO; there was no contest in 2015."""
 
 OTHERS = ("bickley", "phibd2012", "smadi_msi")
 """The Bickley diary, the Persian PHIBD 2012, and Synchromedia's multispectral images."""
@@ -20,7 +20,7 @@ OTHERS = ("bickley", "phibd2012", "smadi_msi")
 
 @dataclass(frozen=True)
 class Fold:
-    """What one model is trained on, and what it is scored on: folders below the one that holds all sets."""
+    """Training and test sets of one model: folders below the one that holds all sets."""
 
     name: str
     train: tuple[str, ...]
@@ -49,7 +49,7 @@ each year, trained on all others."""
 
 
 def train_pages(fold: Fold, root: Path) -> frozenset[str]:
-    """Fingerprints of a fold's training pages.
+    """Return the fingerprints of a fold's training pages.
 
     Raises:
         DataError: a set is missing or cannot be read.
@@ -59,7 +59,7 @@ def train_pages(fold: Fold, root: Path) -> frozenset[str]:
 
 
 def honesty(name: str, seen: frozenset[str], fold: Fold, root: Path) -> str:
-    """One sentence on whether a model kept to the protocol, by the pages that it says it was trained on."""
+    """Return a sentence on whether a model kept to the protocol, by the training pages that it lists."""
     if not seen:
         return f"{name} does not say which pages it was trained on."
     try:

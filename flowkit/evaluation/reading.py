@@ -1,4 +1,4 @@
-"""What Tesseract can read of pages: as they were scanned, and as they were binarized."""
+"""Character error rates of Tesseract on pages, as scanned and as binarized."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ GREY = Entry("grey")
 
 
 class Reader:
-    """Tesseract, with a memory of what it read.
+    """Tesseract, with a record of what it read.
 
     Args:
         language: as Tesseract names it.
@@ -43,13 +43,13 @@ class Reader:
     def score(
         self, set_name: str, entry: Entry, images: NDArray[np.uint8] | NDArray[np.bool_], truth: str
     ) -> float:
-        """The character error rate of (N, H, W, ...) images of one page, all together, in percent."""
+        """Return the character error rate of (N, H, W, ...) images of one page, all together, in percent."""
         pairs = [(self.tesseract.read(image), truth) for image in images]
         self.texts.setdefault((set_name, entry), []).extend(pairs)
         return character_error_rate(pairs)
 
     def part(self) -> Part:
-        """Of each set as one text."""
+        """Return the table of the sets, each as one text."""
         rows: list[dict[str, Cell]] = [
             {"set": name, "by": str(entry), "texts": len(pairs), "CER %": character_error_rate(pairs)}
             for (name, entry), pairs in self.texts.items()
@@ -98,7 +98,7 @@ class Reading:
         self.read: list[str] = []
 
     def jobs(self) -> list[Job]:
-        """See `Evaluation`."""
+        """Return these, as `Evaluation` describes."""
         return [
             Job(set_name, name, partial(self._score, one, set_name, name, image))
             for one in self.rounds
@@ -107,7 +107,7 @@ class Reading:
         ]
 
     def findings(self) -> Findings:
-        """See `Evaluation`."""
+        """Return these, as `Evaluation` describes."""
         notes = [note for one in self.rounds for note in one.notes]
         notes += [note for one in self.rounds for contestant in one.contestants for note in contestant.notes]
         notes += self.read
@@ -129,12 +129,12 @@ class Reading:
 
 
 def find_texts(folders: Paths) -> list[tuple[Path, Path]]:
-    """(image, text) files: every image at or below the folders, and the .txt beside it."""
+    """Find (image, text) files: every image at or below the folders, and the .txt beside it."""
     return [(image, image.with_suffix(".txt")) for image in find_images(folders)]
 
 
 def text_of(image: Path) -> str:
-    """What is written on an image, in UTF-8, by the .txt beside it.
+    """Read the text of an image from the .txt beside it, in UTF-8.
 
     Raises:
         DataError: it is missing, empty, or no such text.

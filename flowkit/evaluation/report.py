@@ -1,4 +1,4 @@
-"""What an evaluation found, as files: Markdown for people, JSON and CSV for programs."""
+"""Results of an evaluation as files: Markdown for people, JSON and CSV for programs."""
 
 from __future__ import annotations
 
@@ -18,17 +18,17 @@ from flowkit.files import replacing
 from flowkit.tables import Cell, environment, table
 
 NAME = "results"
-"""Of the Markdown file, and of the folder beside it with everything else."""
+"""Name of the Markdown file, and of the folder beside it for all other files."""
 
 STEM = "evaluation"
-"""How the names of all files in that folder begin: others may lie there too."""
+"""First part of the names of all files in that folder, in which there may be others."""
 
 _DECIMALS = {"nrm": 4, "mpm": 5, "ssim": 4, "text_ssim": 4}
 
 
 @dataclass
 class Part:
-    """A table of its own.
+    """A further table.
 
     Attributes:
         title: of its section.
@@ -57,7 +57,7 @@ class Picture(NamedTuple):
 
 @dataclass
 class Findings:
-    """All that is written.
+    """Everything that is written.
 
     Attributes:
         title: of the page.
@@ -78,7 +78,7 @@ class Findings:
     environment: Mapping[str, Cell] = field(default_factory=environment)
 
     def markdown(self) -> str:
-        """The page: the command, means and deviations of every set, all parts, the first entry's pages."""
+        """Return the page: command, means and deviations of every set, all parts, the first entry's pages."""
         facts = dict(self.environment)
         blocks = [f"# {self.title}", f"```\n{facts.pop('command', '')}\n```"]
         blocks.append("Written by this command. Scores are defined in flowkit's docs/reference/scores.md.")
@@ -110,7 +110,7 @@ class Findings:
         return "\n\n".join(block for block in blocks if block) + "\n"
 
     def json(self) -> str:
-        """Everything; infinite scores are the text "inf", missing ones null."""
+        """Return everything as JSON; infinite scores are the text "inf", missing ones null."""
         values = {
             "title": self.title,
             "environment": dict(self.environment),
@@ -187,7 +187,7 @@ def _text(name: str, value: float) -> str:
 
 
 def _four(value: Cell) -> Cell:
-    """Four digits."""
+    """Format with four digits."""
     if not isinstance(value, float):
         return value
     if math.isnan(value):

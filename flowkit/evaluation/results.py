@@ -1,4 +1,4 @@
-"""Scores of pages, and what they come to for each set."""
+"""Scores of pages, and their means for each set."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Entry:
-    """What was scored.
+    """A contestant at one setting.
 
     Args:
         by: a model, a baseline or a folder.
@@ -23,7 +23,7 @@ class Entry:
     samples: int | None = None
 
     def __str__(self) -> str:
-        """The name, and the settings that differ between entries of one name.
+        """Return the name, and the settings that differ between entries of one name.
 
         >>> str(Entry("otsu")), str(Entry("binarize", 0.5, 4))
         ('otsu', 'binarize, T 0.5, 4 samples')
@@ -38,7 +38,7 @@ class Entry:
 
 @dataclass(frozen=True)
 class Row:
-    """The scores of one page. `set` and `page` are as they are printed."""
+    """The scores of one page. `set` and `page` are the printed names."""
 
     set: str
     page: str
@@ -48,7 +48,7 @@ class Row:
 
 @dataclass(frozen=True)
 class Summary:
-    """Of a set: the mean of every score over its pages, and their sample standard deviation.
+    """The mean and the sample standard deviation of every score over the pages of a set.
 
     The deviation (n - 1 in the denominator) is None where there is none: of a single page, or among infinite
     scores.
@@ -62,7 +62,7 @@ class Summary:
 
 
 def summaries(rows: Iterable[Row]) -> list[Summary]:
-    """One for every set and entry, in the order in which they first appear."""
+    """Summarise every set and entry, in the order in which they first appear."""
     groups: dict[tuple[str, Entry], list[Mapping[str, float]]] = {}
     for row in rows:
         groups.setdefault((row.set, row.entry), []).append(row.scores)

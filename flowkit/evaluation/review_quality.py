@@ -1,4 +1,4 @@
-"""The review score against what a person with the truth at hand would say."""
+"""The review score, compared with scores against the truth."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from flowkit.pages.review import Review, review
 
 
 class Reviewed(NamedTuple):
-    """A page: the review score of its samples, and the one that samples would give that are the truth.
+    """The expected and the actual review score of a page: by its samples, and by the truth.
 
     The second is 1 - the F-measure of the page, and of every tile, up to the ink that is taken for granted.
     """
@@ -24,14 +24,15 @@ class Reviewed(NamedTuple):
 
     @classmethod
     def of(cls, ink: Ink, samples: Ink, truth: Ink) -> Reviewed:
-        """Of a result (H, W) that was made from samples (N, H, W), two or more."""
+        """Review a result (H, W) that was made from samples (N, H, W), two or more."""
         votes = samples.sum(0, dtype=np.uint16)
         return cls(review(ink, votes, len(samples), None), review(ink, truth.astype(np.uint8), 1, None))
 
 
 def correlations(pages: Sequence[Reviewed]) -> tuple[float, float]:
-    """Spearman's rank correlation of expected and actual scores, of pages and of all their tiles; NaN where
-    there is nothing to rank.
+    """Return Spearman's rank correlation of expected and actual scores, of pages and of their tiles.
+
+    NaN if there is nothing to rank.
     """
     by_page = [(page.expected.score, page.actual.score) for page in pages]
     by_tile = np.concatenate([np.stack([side.tiles.ravel() for side in page], 1) for page in pages])

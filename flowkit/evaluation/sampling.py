@@ -19,7 +19,7 @@ from flowkit.targets import Binary
 def draw(
     flow: ConditionalFlow, picture: Picture, counts: Mapping[float, int], seed: int
 ) -> dict[float, NDArray[Any]]:
-    """For each temperature as many samples as it counts, (N, C, H, W): boolean, True = ink, of binary
+    """Draw the samples of each temperature, (N, C, H, W): boolean, True = ink, of binary
     targets, otherwise float32.
 
     They are the samples of `PageSampler`; at temperature 0 there is the image of z = 0 alone.
@@ -41,6 +41,6 @@ def draw(
 
 
 def negative_log_density(flow: ConditionalFlow, picture: Picture, ink: NDArray[np.bool_], seed: int) -> float:
-    """-log p(ink | page) in nats, of all pixels together: an upper bound, by noise of this seed."""
+    """Return -log p(ink | page) in nats, of all pixels together: an upper bound, by noise of this seed."""
     bits = bits_per_dim(PageSampler(flow, picture, seed=seed), ink, lambda: None)
     return bits * math.log(2) * ink.size

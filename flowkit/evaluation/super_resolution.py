@@ -1,4 +1,4 @@
-"""Images made of low resolution against those at high resolution, with the least and the most there is."""
+"""Super-resolution against images at high resolution, with bicubic interpolation as the floor."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ ABOUT = (
 
 
 class SuperResolution:
-    """PSNR, SSIM, LR-consistency, diversity, and with a reader what can be read.
+    """PSNR, SSIM, LR-consistency, diversity and, with a reader, character errors.
 
     Args:
         wanted: what was asked for; data are folders of images at high resolution.
@@ -83,7 +83,7 @@ class SuperResolution:
         self.rows: list[Row] = []
 
     def jobs(self) -> list[Job]:
-        """See `Evaluation`."""
+        """Return these, as `Evaluation` describes."""
         return [
             Job(set_name, name, partial(self._score, set_name, name, image))
             for set_name, images in self.sets.items()
@@ -91,7 +91,7 @@ class SuperResolution:
         ]
 
     def findings(self) -> Findings:
-        """See `Evaluation`."""
+        """Return these, as `Evaluation` describes."""
         parts = [self.reader.part()] if self.reader else []
         about = [ABOUT.format(scale=self.task.scale)]
         if self.text:
@@ -139,7 +139,7 @@ class SuperResolution:
         return scores | ({"diversity": metrics.diversity(images)} if len(images) > 1 else {})
 
     def _high(self, file: Path) -> Image8:
-        """Cut to what can be reduced; grey for a model of one channel."""
+        """Cut an image to a size that can be reduced; make it grey for a model of one channel."""
         high: Image8 = HighSheet(file, self.task).read().target
         if self.task.target_channels == 1:
             high = np.asarray(Image.fromarray(high).convert("L"))
@@ -176,6 +176,6 @@ class SuperResolution:
 
 
 def _levels(values: NDArray[np.float32]) -> Image8:
-    """(N, C, H, W) in [0, 1] -> (N, H, W, 3), or (N, H, W) for one channel; 8-bit, as it would be written."""
+    """Turn (N, C, H, W) in [0, 1] into 8 bits as written: (N, H, W, 3), or (N, H, W) for one channel."""
     levels: Image8 = np.rint(255 * values.clip(0, 1)).astype(np.uint8)
     return levels[:, 0] if levels.shape[1] == 1 else levels.transpose(0, 2, 3, 1)

@@ -1,4 +1,4 @@
-"""What every kind of evaluation looks like from outside."""
+"""The interface of an evaluation."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from flowkit.evaluation.results import Entry, Row
 
 
 class Job(NamedTuple):
-    """A page that has not been scored yet; `score` does it."""
+    """A page to score; `score` scores it."""
 
     set: str
     page: str
@@ -20,34 +20,34 @@ class Job(NamedTuple):
 
 
 class Evaluation(Protocol):
-    """Pages to be scored one after the other, and what they come to."""
+    """Pages to score one after the other, and their results."""
 
     @property
     def entries(self) -> Sequence[Entry]:
-        """All that is scored on every page."""
+        """Return all entries that are scored on every page."""
         ...
 
     @property
     def scores(self) -> Sequence[str]:
-        """The names of the scores; an entry may lack some."""
+        """Return the names of the scores; an entry may lack some."""
         ...
 
     @property
     def rows(self) -> Sequence[Row]:
-        """Of the pages that are done."""
+        """Return the results of the pages that are done."""
         ...
 
     def jobs(self) -> Sequence[Job]:
-        """All pages, set by set."""
+        """Yield all pages, set by set."""
         ...
 
     def findings(self) -> Findings:
-        """Of the pages that are done."""
+        """Return the results of the pages that are done."""
         ...
 
 
 def page_names(images: Iterable[Path]) -> dict[Path, str]:
-    """As much of their paths as tells images apart within a set.
+    """Return as much of the images' paths as tells them apart within a set.
 
     >>> page_names([Path("a/2009/img/1.png"), Path("a/2010/img/1.png")])[Path("a/2009/img/1.png")]
     '2009/img/1.png'

@@ -1,4 +1,4 @@
-"""Pages in square tiles: where the errors are, and what they look like."""
+"""Square tiles of pages: their errors, and pictures of the worst."""
 
 from __future__ import annotations
 
@@ -13,19 +13,19 @@ from PIL import Image, ImageDraw
 Ink = NDArray[np.bool_]
 
 SIDE = 64
-"""Of a tile that is looked at as one, in pixels: a word or two."""
+"""Side of a tile in pixels: a word or two."""
 
 PICTURE = 160
-"""Of a tile of the contact sheet."""
+"""Side of a tile in the contact sheet."""
 
 MISSED, INVENTED = (0, 114, 178), (213, 94, 0)
-"""Blue: ink that was not found; vermilion: paper that was taken for ink. Told apart by the colour-blind."""
+"""Blue: missed ink; vermilion: paper taken for ink. Colour-blind readers can tell them apart."""
 
 _LABEL, _GAP = 14, 6
 
 
 def tile_sums(values: NDArray[np.number] | Ink, side: int = SIDE) -> NDArray[np.float64]:
-    """The sum of (H, W) over every side x side tile, row by row; those at the end are smaller.
+    """Sum (H, W) over every side x side tile, row by row; those at the end are smaller.
 
     >>> tile_sums(np.ones((3, 5)), 2).tolist()
     [4.0, 4.0, 2.0, 2.0, 2.0, 1.0]
@@ -45,7 +45,7 @@ class _Tile(NamedTuple):
 
 @dataclass
 class WorstTiles:
-    """The tiles with most wrong pixels, of all pages that are added; pictures of them alone are kept.
+    """The tiles with most wrong pixels of all pages; only their pictures are kept.
 
     Args:
         most: how many.
@@ -58,7 +58,7 @@ class WorstTiles:
     added: int = 0
 
     def add(self, label: str, image: NDArray[np.uint8], ink: Ink, truth: Ink) -> None:
-        """Look at a page: image (H, W, 3), what was found and what is true (H, W)."""
+        """Add a page: image (H, W, 3), result and truth (H, W)."""
         errors = tile_sums(ink ^ truth, PICTURE).astype(int)
         across = -(-truth.shape[1] // PICTURE)
         for index in np.argsort(-errors, kind="stable")[: self.of_a_page].tolist():
@@ -76,7 +76,7 @@ class WorstTiles:
                 heapq.heappop(self.kept)
 
     def sheet(self, columns: int = 4) -> NDArray[np.uint8]:
-        """The tiles, worst first: each as it was scanned, and beside it what was found, errors coloured."""
+        """Return the tiles, worst first: the scan, and beside it the result with errors coloured."""
         width, height = 2 * PICTURE + 2 * _GAP, PICTURE + _LABEL + _GAP
         rows = -(-len(self.kept) // columns) or 1
         sheet = Image.new("RGB", (columns * width + _GAP, rows * height + _GAP), "lightgrey")
@@ -91,7 +91,7 @@ class WorstTiles:
 
 
 def colour(ink: Ink, truth: Ink) -> NDArray[np.uint8]:
-    """(H, W, 3): ink that is right black, `MISSED` and `INVENTED` ink in their colours, all else white."""
+    """Colour (H, W, 3): correct ink black, `MISSED` and `INVENTED` ink in their colours, the rest white."""
     picture = np.full((*ink.shape, 3), 255, np.uint8)
     picture[ink & truth] = 0
     picture[truth & ~ink] = MISSED

@@ -19,7 +19,7 @@ from flowkit.metrics.dibco import Truth
 from flowkit.tables import Cell
 
 BAND = 3.0
-"""Pixels: the band around contours is what lies within this distance of them, on either side."""
+"""Half width, in pixels, of the band around contours."""
 
 REVIEWED = 0.1
 COVERAGES = (0.95, 0.98)
@@ -27,7 +27,7 @@ COVERAGES = (0.95, 0.98)
 
 @dataclass
 class Uncertainty:
-    """What one entry's probabilities are worth on the pages that were added.
+    """The quality of one entry's probabilities on the pages that were added.
 
     Attributes:
         everywhere: all pixels.
@@ -53,7 +53,7 @@ class Uncertainty:
     nats: float = 0.0
 
     def add(self, outcome: Outcome, truth: Truth) -> None:
-        """A page of an entry that has probabilities."""
+        """Add a page of an entry with probabilities."""
         p = outcome.probability
         assert p is not None
         self._pool(Forecast.of(p, truth.ink), _band(p, truth))
@@ -85,7 +85,7 @@ class Uncertainty:
         return self
 
     def row(self) -> dict[str, Cell]:
-        """The figures, by the names of their columns in the report."""
+        """Return the figures, by the names of their columns in the report."""
         assert self.everywhere is not None
         curve = RiskCoverage.of(self.everywhere)
         errors = np.concatenate(self.errors).astype(np.int64)
@@ -122,7 +122,7 @@ class Uncertainty:
 
 
 def pooled(parts: Iterable[Uncertainty]) -> Uncertainty:
-    """All pages of several together."""
+    """Pool the pages of several."""
     together = Uncertainty()
     for part in parts:
         together += part

@@ -10,7 +10,7 @@ from flowkit.flow import ConditionalFlow
 
 
 class Average:
-    """a <- d a + (1 - d) w after every step, for all floating-point weights and buffers.
+    """The average a <- d a + (1 - d) w after every step, of all floating-point weights and buffers.
 
     d grows from 0.1 to `decay` over the first steps, so that a short run is not an average with its start.
 
@@ -30,7 +30,7 @@ class Average:
 
     @torch.no_grad()
     def update(self, model: ConditionalFlow, step: int) -> None:
-        """Take in the weights after `step` steps."""
+        """Include the weights after `step` steps."""
         decay = min(self.decay, (1 + step) / (10 + step))
         now = model.state_dict()
         moving = [k for k, v in now.items() if v.is_floating_point()]

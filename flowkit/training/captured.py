@@ -1,4 +1,4 @@
-"""Forward and backward passes on a GPU as one CUDA graph, where the model can be recorded."""
+"""Forward and backward passes on a GPU as one CUDA graph, if the model can be recorded."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ Pass = Callable[[Batch, Sequence[torch.Generator]], Tensor]
 
 
 class CapturedPasses:
-    """Passes over batches of one shape: figures come back, and gradients are added to those that there are.
+    """Passes over batches of one shape, which return figures and add to the existing gradients.
 
     Kernels, noise and results are those of `run`. What waits for the device cannot be recorded: it is run as
     it is, after a warning.
@@ -36,11 +36,11 @@ class CapturedPasses:
         self._possible = all(layer.compiles for step in model.steps() for layer in step)
 
     def forget(self) -> None:
-        """Record anew: other weights have gradients now."""
+        """Discard the recording, because other weights have gradients now."""
         self._graph = None
 
     def __call__(self, batch: Batch, part: Sequence[int]) -> Tensor:
-        """Figures of a batch, whose samples have these indices. Before the first call gradients are 0."""
+        """Return the figures of a batch with these indices. Gradients are 0 before the first call."""
         if self._graph is None and self._possible:
             self._record(batch)
         if self._graph is None:

@@ -1,4 +1,4 @@
-"""Which sample comes when: a function of numbers, so that nothing has to be remembered but a position."""
+"""Deterministic sample order: resuming needs only the position."""
 
 from __future__ import annotations
 
@@ -39,24 +39,24 @@ class Order:
 
     @property
     def per_step(self) -> int:
-        """Samples that one step takes, all processes together."""
+        """Return the number of samples of one step, over all processes."""
         return self.batch * self.accumulate * self.processes.world
 
     def step(self, position: int) -> list[range]:
-        """This process's indices for the step that starts at sample `position`: a range for each pass."""
+        """Return this process's indices for the step from sample `position` on: a range for each pass."""
         stride = self.batch * self.processes.world
         starts = [position + k * stride + self.processes.rank * self.batch for k in range(self.accumulate)]
         return [range(start, start + self.batch) for start in starts]
 
 
 def default_workers(world: int) -> int:
-    """Processes that prepare data, for each that trains: its share of the cores, but one; 1 to 8."""
+    """Return the number of processes that prepare data for one that trains: its cores minus one, 1 to 8."""
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     return max(1, min(MOST_WORKERS, cores // world - 1))
 
 
 def batches(dataset: Dataset[Any], order: Order, position: int, steps: int, workers: int) -> Generator[Batch]:
-    """The (images, targets) of `steps` steps from sample `position` on, pass by pass.
+    """Yield the (images, targets) of `steps` steps from sample `position` on, pass by pass.
 
     Raises:
         FlowkitError: a worker died.
@@ -102,7 +102,7 @@ def _ignore_signals(worker: int) -> None:
 
 
 def seed_of(seed: int, *numbers: int) -> int:
-    """63 bits that depend on all of the numbers, and on nothing else.
+    """Return 63 bits that depend on all of the numbers, and on nothing else.
 
     >>> seed_of(0, 1, 2) == seed_of(0, 1, 2), seed_of(0, 1, 2) == seed_of(0, 2, 1)
     (True, False)
@@ -111,5 +111,5 @@ def seed_of(seed: int, *numbers: int) -> int:
 
 
 def noise_of(indices: Sequence[int], seed: int, device: torch.device) -> list[torch.Generator]:
-    """A generator for each sample, that knows the seed of the run and the sample's index only."""
+    """Return a generator for each sample that depends only on the run's seed and the sample's index."""
     return [torch.Generator(device).manual_seed(seed_of(seed, index)) for index in indices]

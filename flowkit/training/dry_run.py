@@ -1,4 +1,4 @@
-"""What a run would be, found out by taking its first steps and keeping nothing of them."""
+"""Dry run: takes three steps and reports time and memory."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ STEPS = 3
 
 
 def plan(job: Job, out: Path) -> str:
-    """A table of what a job would do: data, parameters, memory, steps, time. Nothing is written.
+    """Return a table of a job's data, parameters, memory, steps and time. Nothing is written.
 
     Memory is what weights, gradients, the optimiser's moments and averages take, and the activations that a
     forward pass keeps for the backward one (on a GPU, the most that was allocated). Time is the median of
@@ -57,7 +57,7 @@ def plan(job: Job, out: Path) -> str:
 
 
 def _rehearse(job: Job) -> tuple[float, int]:
-    """Seconds per step, and bytes of activations."""
+    """Measure the seconds per step, and the bytes of activations."""
     times: list[float] = []
     kept = 0
     passes = job.options.accumulate
@@ -74,7 +74,7 @@ def _rehearse(job: Job) -> tuple[float, int]:
 
 
 def _kept(job: Job, batch: Sequence[Batch]) -> int:
-    """Bytes that one forward pass keeps for the backward one, parameters apart."""
+    """Measure the bytes that one forward pass keeps for the backward pass, without parameters."""
     own = {p.untyped_storage().data_ptr() for p in job.model.parameters()}
     seen: dict[int, int] = {}
 

@@ -1,4 +1,4 @@
-"""A checkpoint's weights in a larger model, which computes what the smaller one did and can learn more.
+"""A checkpoint's weights in a larger model, which computes the same function and can learn more.
 
 Chen et al., Net2Net (arXiv:1511.05641), but with zeros in place of copies: what is new begins as in an
 untrained network and is not read; the first gradients are those of the weights that are to read it.
@@ -19,7 +19,7 @@ ENCODER = "encoder."
 
 @torch.no_grad()
 def grown(model: ConditionalFlow, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """The weights of a checkpoint, for a model that may be larger than the checkpoint's.
+    """Return a checkpoint's weights, for a model that may be larger than the checkpoint's.
 
     - A convolution may read more channels, after those that it knows.
     - A U-Net may have more channels at every scale, and further, coarser scales.
@@ -37,7 +37,7 @@ def grown(model: ConditionalFlow, tensors: Mapping[str, Tensor]) -> dict[str, Te
 
 
 def _widened(value: Tensor, own: Tensor, *, outputs: bool) -> Tensor:
-    """A tensor of `own`'s size: what is known, new outputs of all as they are there, and else zeros."""
+    """Return a tensor of `own`'s size: known values, `own`'s rows for new outputs, and otherwise zeros."""
     if value.shape == own.shape or value.dim() != own.dim() or value.shape[2:] != own.shape[2:]:
         return value
     if any(n > m for n, m in zip(value.shape, own.shape, strict=True)):
@@ -55,7 +55,7 @@ def _widened(value: Tensor, own: Tensor, *, outputs: bool) -> Tensor:
 
 
 def _further_scales(encoder: UNet, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """The parts that a checkpoint with fewer scales lacks: nothing comes from them to the scales above."""
+    """Return the parts that a checkpoint with fewer scales lacks, with no effect on the finer scales."""
     known = {name.split(".")[2] for name in tensors if name.startswith(f"{ENCODER}down.")}
     found: dict[str, Tensor] = {}
     for part in ("down", "lift", "merge"):

@@ -1,4 +1,4 @@
-"""What training a recipe takes, put together and checked, before anything is written."""
+"""The parts of a training, put together and checked before anything is written."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ Validate = float | Sequence[Given] | None
 
 
 class Job:
-    """A model, its data, and what takes the steps.
+    """A model, its data, and the stepper that trains it.
 
     Args:
         recipe: what to build, and how to train it.
@@ -90,11 +90,11 @@ class Job:
         self.workers = default_workers(processes.world) if workers is None else workers
 
     def batches(self, position: int, steps: int) -> Generator[Batch]:
-        """The data of `steps` steps from sample `position` on, pass by pass, on the host."""
+        """Yield the data of `steps` steps from sample `position` on, pass by pass, on the host."""
         return batches(self.data, self.order, position, steps, self.workers)
 
     def take(self, step: int, position: int, passes: list[Batch]) -> Outcome:
-        """One step on the data that `batches` gave for it."""
+        """Take one step on the data that `batches` yielded for it."""
         device = self.processes.device
         there = [
             (

@@ -1,4 +1,4 @@
-"""What a run tells: a progress bar, `metrics.jsonl`, TensorBoard's files."""
+"""The log of a run: a progress bar, `metrics.jsonl`, TensorBoard's files."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ BOARD = "tensorboard"
 
 
 class Log:
-    """Writes a run's figures down, in each place that was asked for.
+    """A writer of a run's figures to all requested places.
 
     Args:
         out: the run's folder.
@@ -42,14 +42,14 @@ class Log:
         self._since, self._steps, self._waited = time.monotonic(), 0, 0.0
 
     def show(self, bits: float, gradient: float, waited: float) -> None:
-        """One more step on the progress bar; `waited` seconds of it were spent on waiting for data."""
+        """Advance the progress bar; `waited` seconds of the step were spent on waiting for data."""
         self._steps += 1
         self._waited += waited
         self.bar.set_postfix_str(f"{bits:.4f} bits/dim, gradient {gradient:.2f}", refresh=False)
         self.bar.update()
 
     def speed(self) -> dict[str, float]:
-        """Steps per second, and the share of time spent on waiting for data, since this was asked before."""
+        """Return steps per second and the share of time spent waiting for data, since the last call."""
         now = time.monotonic()
         spent = max(now - self._since, 1e-9)
         figures = {"steps_per_s": self._steps / spent, "waiting": self._waited / spent}
@@ -57,7 +57,7 @@ class Log:
         return figures
 
     def write(self, step: int, figures: dict[str, float]) -> None:
-        """A line of figures. That it cannot be written is said, and no reason to stop."""
+        """Write a line of figures. If it cannot be written, say so and continue."""
         try:
             with self.path.open("a") as file:
                 file.write(json.dumps({"step": step, "target": self.nll_of, **figures}) + "\n")
@@ -68,17 +68,17 @@ class Log:
             self.say(f"{self.path}: cannot be written ({error.strerror})")
 
     def picture(self, step: int, image: np.ndarray) -> None:
-        """An image (H, W, 3), 8-bit, for TensorBoard."""
+        """Write an image (H, W, 3), 8-bit, for TensorBoard."""
         if self.board:
             with suppress(OSError):
                 self.board.add_image("samples", image, step, dataformats="HWC")
 
     def say(self, message: str) -> None:
-        """A line for whoever is watching, below the bar."""
+        """Print a line below the progress bar."""
         tqdm.write(f"flowkit: {message}", file=sys.stderr)
 
     def close(self) -> None:
-        """End the bar, and TensorBoard's file."""
+        """Close the progress bar and TensorBoard's file."""
         self.bar.close()
         if self.board:
             with suppress(OSError):
@@ -92,7 +92,7 @@ class Log:
 
 
 def read_log(path: Path) -> list[dict[str, Any]]:
-    """The lines of a log; one that a killed run left unfinished is passed over."""
+    """Return the lines of a log; a line that a killed run left unfinished is skipped."""
     if not path.is_file():
         return []
     lines = []
@@ -103,7 +103,7 @@ def read_log(path: Path) -> list[dict[str, Any]]:
 
 
 def board(folder: Path, step: int) -> Any:
-    """TensorBoard's writer; what it has of later steps is hidden.
+    """Return TensorBoard's writer; its entries of later steps are hidden.
 
     Raises:
         FlowkitError: tensorboard is not installed.

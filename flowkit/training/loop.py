@@ -1,4 +1,4 @@
-"""The training loop: patches in, negative log-likelihood down, checkpoints out."""
+"""The training loop."""
 
 from __future__ import annotations
 
@@ -79,7 +79,7 @@ def train(
 
 
 class Run:
-    """A job on its way, and everything that its checkpoints hold.
+    """A job in progress, with everything that its checkpoints hold.
 
     Args:
         job: what to do.
@@ -133,7 +133,7 @@ class Run:
         self._finish(log)
 
     def advance(self, passes: list[Batch]) -> Outcome:
-        """One step. One that was not finite is counted, and one too many ends the run.
+        """Take one step. Steps that are not finite are counted; too many of them end the run.
 
         Raises:
             FlowkitError: `MOST_SKIPPED` of the last `RECENT` steps were not finite.
@@ -173,7 +173,7 @@ class Run:
             log.say(f"{error}; going on, the checkpoints before it are whole")
 
     def _open(self, *, quiet: bool, tensorboard: bool) -> Log:
-        """Make the folder, and what is in it from the start."""
+        """Make the folder and its first files."""
         try:
             self.out.mkdir(parents=True, exist_ok=True)
         except OSError as error:
@@ -200,7 +200,7 @@ class Run:
         return figures | {"skipped": self.progress.skipped_in_all}
 
     def _validate(self, log: Log | None) -> bool:
-        """Score the averaged weights if it is time to; whether they are the best so far."""
+        """Score the averaged weights when they are due; return true if they are the best so far."""
         if not self.job.validation or not self._due(self.options.validate_every):
             return False
         model = self.average.model
@@ -217,7 +217,7 @@ class Run:
         return improved
 
     def _agree(self, interrupted: Interrupted) -> int:
-        """The signal that came to any of the processes: they stop after the same step. 0 for none."""
+        """Return the signal that reached any of the processes, 0 for none: all stop after the same step."""
         came = [float(interrupted.number == number) for number in (signal.SIGINT, signal.SIGTERM)]
         by_user, by_system = self.processes.sums(came)
         return signal.SIGINT if by_user else signal.SIGTERM if by_system else 0
@@ -237,7 +237,7 @@ class Run:
         self.processes.wait()
 
     def _try(self, log: Log, write: Callable[[], None]) -> None:
-        """Write something that the run can do without."""
+        """Write a file that the run does not depend on."""
         try:
             write()
         except OutputError as error:

@@ -1,4 +1,4 @@
-"""Pictures of a run: what the model makes of validation windows, and the curves of its log."""
+"""Pictures of a run: samples on validation windows, and the curves of its log."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ GAP = 4  # pixels between pictures
 
 @torch.no_grad()
 def sample_grid(model: ConditionalFlow, validation: Validation, device: torch.device) -> np.ndarray:
-    """A row for each of a few windows: input, samples at rising temperatures, P(ink) if binary, truth.
+    """Draw a row for each of a few windows: input, samples at rising temperatures, P(ink) if binary, truth.
 
     Returns (H, W, 3), 8-bit. The noise is the same every time.
     """
@@ -48,7 +48,7 @@ def sample_grid(model: ConditionalFlow, validation: Validation, device: torch.de
 
 
 def write_curves(out: Path) -> None:
-    """Draw what a run's log says into `curves.png`: a panel for each figure that has a course."""
+    """Draw a run's log into `curves.png`: a panel for each figure with several values."""
     from matplotlib.figure import Figure  # slow to import, and needed once a run
 
     lines = read_log(out / LOG)
@@ -68,7 +68,7 @@ def write_curves(out: Path) -> None:
 
 
 def _pixels(image: Tensor) -> np.ndarray:
-    """(C, H, W) in [0, 1] -> (H, W, 3), 8-bit."""
+    """Turn (C, H, W) in [0, 1] into (H, W, 3), 8-bit."""
     levels = (255 * image.float().clamp(0, 1)).round().byte().cpu()
     return levels.expand(3, -1, -1).permute(1, 2, 0).numpy()
 

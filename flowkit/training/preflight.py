@@ -1,4 +1,4 @@
-"""Refusals at the start of what would fail at the end."""
+"""Pre-flight checks: output folder and disk space."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from flowkit.training.state import BEST, CHECKPOINTS, checkpoints
 
 
 def check_out(out: Path, *, resume: bool) -> None:
-    """Refuse a folder that cannot be written, that holds another run, or no run to resume.
+    """Refuse a folder that cannot be written, that holds another run, or that has no run to resume.
 
     Raises:
         OutputError, CheckpointError: it says which.
@@ -32,7 +32,7 @@ def check_out(out: Path, *, resume: bool) -> None:
 
 
 def check_room(out: Path, size: int, keep: int) -> None:
-    """Refuse a disk without room for the checkpoints that will be kept, the best, and the next.
+    """Refuse a disk without room for the checkpoints to keep, the best, and the next.
 
     Raises:
         OutputError: it says how much is needed, and how much there is.
@@ -47,5 +47,5 @@ def check_room(out: Path, size: int, keep: int) -> None:
 
 
 def _existing(path: Path) -> Path:
-    """The nearest folder (or file) above a path, or the path itself, that is there."""
+    """Return the path, or the nearest folder (or file) above it, that exists."""
     return next(place for place in (path.absolute(), *path.absolute().parents) if place.exists())

@@ -1,4 +1,4 @@
-"""One process or many: what `torchrun` started, and what the processes say to one another."""
+"""The processes that `torchrun` started, and their communication."""
 
 from __future__ import annotations
 
@@ -34,11 +34,11 @@ class Processes:
 
     @property
     def first(self) -> bool:
-        """Whether it is the one that writes and talks."""
+        """Return true for the process that writes and prints."""
         return self.rank == 0
 
     def sums(self, values: Sequence[float]) -> list[float]:
-        """Each value summed over all processes, in float64; every process gets the same."""
+        """Sum each value over all processes, in float64; every process gets the sums."""
         if self.world == 1:
             return list(values)
         # MPS and the like have no float64, and no distributed training either.
@@ -47,13 +47,13 @@ class Processes:
         return [float(value) for value in tensor]
 
     def wait(self) -> None:
-        """Go on when all have come here."""
+        """Wait until all processes have arrived here."""
         self.sums([0.0])
 
 
 @contextmanager
 def processes(device: str) -> Iterator[Processes]:
-    """The processes that torchrun started (it says so in the environment), or this one alone.
+    """Return the processes that torchrun started, by the environment, or this one alone.
 
     "cuda" is the GPU of this process's local rank. A process group that exists already is used, and left
     alone afterwards.

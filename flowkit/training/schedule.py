@@ -1,4 +1,4 @@
-"""Learning rate against step."""
+"""The learning rate as a function of the step."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ LEAST = 0.01  # of the learning rate, at the end of a cosine
 
 
 def share_of_rate(step: int, options: TrainOptions) -> float:
-    """What share of its learning rate a weight has at a step.
+    """Return the factor of the learning rate at a step.
 
     Linear warm-up over `options.warmup` steps, then 1; or half a cosine that ends at 1 %; or `gamma` to the
     power of how many of the `milestones` have passed.

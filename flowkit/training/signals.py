@@ -1,4 +1,4 @@
-"""Being asked to stop, and stopping at a good moment."""
+"""Handling of SIGINT and SIGTERM: the current step is finished first."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
 class Interrupted:
-    """True once a signal has come; `number` says which."""
+    """True once a signal has arrived; `number` is its number."""
 
     def __init__(self) -> None:
         self.number = 0
@@ -23,7 +23,7 @@ class Interrupted:
 
 @contextmanager
 def interruption() -> Iterator[Interrupted]:
-    """Note SIGINT and SIGTERM instead of dying of them: a step that has begun is finished, and saved.
+    """Note SIGINT and SIGTERM instead of ending: the current step is finished and saved.
 
     The second signal is not held back. Outside of the main thread, where Python takes no signals, nothing is
     noted.

@@ -1,4 +1,4 @@
-"""Weights to start from, in place of random ones."""
+"""Initial weights from a checkpoint."""
 
 from __future__ import annotations
 

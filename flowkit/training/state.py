@@ -1,4 +1,4 @@
-"""A run on disk: checkpoints that are whole or not there, the latest few and the best, and the way back."""
+"""Checkpoints of a run on disk: complete files only, the latest few and the best, and their restoration."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ Tensors = dict[str, Tensor]
 
 @dataclass
 class Progress:
-    """How far a run has come: all that its checkpoints hold beside tensors.
+    """The progress of a run: everything in its checkpoints beside tensors.
 
     Attributes:
         step: steps taken.
@@ -57,13 +57,13 @@ class Progress:
     skipped_in_all: int = 0
 
     def skip(self) -> None:
-        """Count the step just taken as one that was not finite."""
+        """Count the last step as not finite."""
         self.skipped = [step for step in self.skipped if step > self.step - RECENT] + [self.step]
         self.skipped_in_all += 1
 
 
 class Keeper:
-    """Writes a run's checkpoints, and reads them back.
+    """A writer and reader of a run's checkpoints.
 
     Args:
         out: the run's folder.
@@ -83,7 +83,7 @@ class Keeper:
         self.before = frozenset(before)
 
     def save(self, stepper: Stepper, average: Average, progress: Progress, *, best: bool = False) -> None:
-        """Write a checkpoint, and the model for use; then remove what is older than the latest `keep`.
+        """Write a checkpoint and the model for use; then remove all but the latest `keep` checkpoints.
 
         Raises:
             OutputError: a file cannot be written; those that were there before still are.
@@ -107,7 +107,7 @@ class Keeper:
         _write(self.out / MODEL, weights, self._metadata(progress))
 
     def restore(self, stepper: Stepper, average: Average) -> Progress:
-        """Go on from the latest checkpoint that can be read.
+        """Restore the latest checkpoint that can be read.
 
         Raises:
             CheckpointError: there is none, or it is of another model or of other pages.
@@ -134,7 +134,7 @@ class Keeper:
             raise CheckpointError(f"{path}: not a training checkpoint of this recipe ({error})") from None
 
     def tidy(self) -> None:
-        """Remove drafts of files that a killed run left half-written."""
+        """Remove temporary files that a killed run left."""
         for folder in (self.out, self.out / CHECKPOINTS):
             for draft in folder.glob(".flowkit-*.tmp"):
                 with suppress(OSError):
@@ -172,12 +172,12 @@ class Keeper:
 
 
 def checkpoints(out: Path) -> list[Path]:
-    """The checkpoints of a run, oldest first."""
+    """List the checkpoints of a run, oldest first."""
     return sorted((out / CHECKPOINTS).glob("step_*.safetensors"))
 
 
 def size_of(stepper: Stepper) -> int:
-    """Bytes of a checkpoint: weights, their averages, and two moments of each."""
+    """Return the bytes of a checkpoint: weights, their averages, and two moments of each."""
     numbers = sum(int(value.numel()) for value in stepper.model.state_dict().values())
     return 4 * 4 * numbers
 
@@ -191,7 +191,7 @@ def _write(path: Path, tensors: Tensors, metadata: dict[str, str]) -> None:
 
 
 def _copy(path: Path, copy: Path) -> None:
-    """A second name for the same file, if the file system has such; else a copy of it."""
+    """Make a hard link to the file if the file system has them, otherwise a copy."""
     draft = copy.with_name(f".flowkit-{copy.name}.tmp")
     try:
         draft.unlink(missing_ok=True)

@@ -1,4 +1,4 @@
-"""One step: forward and backward passes over all processes, then new weights if all was finite."""
+"""One training step: forward and backward passes over all processes, and new weights if all is finite."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from flowkit.training.schedule import share_of_rate
 
 @dataclass(frozen=True)
 class Outcome:
-    """What a step came to, over all processes.
+    """The result of a step, over all processes.
 
     Attributes:
         loss: the weighted sum of the losses.
@@ -39,7 +39,7 @@ class Outcome:
 
 
 class Stepper:
-    """Takes steps: what it keeps beside the weights is the optimiser's.
+    """Takes training steps; its only state beside the weights is the optimiser's.
 
     Args:
         model: to train; on the device of `processes`.
@@ -67,7 +67,7 @@ class Stepper:
         self._wrapped: nn.Module | None = None
 
     def take(self, step: int, passes: Sequence[Batch], indices: Sequence[range]) -> Outcome:
-        """The step after `step` steps: the weights move, or, where something is not finite, nothing does.
+        """Take the step after `step` steps: update the weights, or change nothing if anything is not finite.
 
         Args:
             step: steps taken before.
@@ -107,7 +107,7 @@ class Stepper:
         return Outcome(loss_sum / world, bits_sum / world, norm, finite)
 
     def slots(self) -> dict[str, Tensor]:
-        """The optimiser's tensors, named by the weight that they belong to."""
+        """Return the optimiser's tensors, named by their weights."""
         names: dict[Tensor, str] = {parameter: name for name, parameter in self.model.named_parameters()}
         return {
             f"{names[parameter]}/{slot}": value
@@ -116,7 +116,7 @@ class Stepper:
         }
 
     def load(self, slots: dict[str, Tensor]) -> None:
-        """Take the optimiser's tensors back.
+        """Restore the optimiser's tensors.
 
         Raises:
             KeyError: of a weight that the model does not have.
@@ -130,7 +130,7 @@ class Stepper:
             self.optimizer.state[parameter][slot] = value.to(place)
 
     def _pass(self, objective: nn.Module, batch: Batch, noise: Sequence[torch.Generator]) -> Tensor:
-        """Forward and backward; this pass's part of loss and bits."""
+        """Run forward and backward; return this pass's part of loss and bits."""
         loss, bits = self._run(objective, batch, noise)
         torch.autograd.backward(loss / self.options.accumulate)
         return torch.stack([loss.detach(), bits]).float() / self.options.accumulate
@@ -149,7 +149,7 @@ class Stepper:
 
     @torch.no_grad()
     def _initialise(self, passes: Sequence[Batch], indices: Sequence[range]) -> bool:
-        """Let layers see the samples of a whole first step, all passes together; whether that went well.
+        """Initialise layers by the samples of a whole first step; return true on success.
 
         Actnorms take their first values from data, over all processes; afterwards, these are weights like
         any other. A batch that is not finite would spoil them for good: then they are as they were.
@@ -165,7 +165,7 @@ class Stepper:
         return False
 
     def _thaw(self, step: int) -> None:
-        """Let the encoder move from `encoder_from` on; before, its running statistics rest too."""
+        """Train the encoder from `encoder_from` on; before, its running statistics are frozen too."""
         moves = step >= self.options.encoder_from
         self.model.encoder.train(moves)
         if next((p.requires_grad for p in self.model.encoder.parameters()), moves) != moves:
@@ -183,7 +183,7 @@ class Stepper:
 
 
 def _without_exchange(objective: nn.Module, last: bool) -> contextlib.AbstractContextManager[None]:
-    """Gradients are summed over the processes once a step, at its last pass."""
+    """Switch the sum of gradients over processes off, except in a step's last pass."""
     if isinstance(objective, DistributedDataParallel) and not last:
         return objective.no_sync()
     return contextlib.nullcontext()

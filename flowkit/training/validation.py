@@ -22,7 +22,7 @@ NOISE_SEED = 1  # every validation draws the same noise, so that a difference is
 
 @dataclass(frozen=True)
 class Window:
-    """A piece of a page, cut to what the flow takes: image (C, h, w) and target (C', H, W)."""
+    """A piece of a page, cut to a size that the flow takes: image (C, h, w) and target (C', H, W)."""
 
     page: int
     image: Tensor
@@ -30,7 +30,7 @@ class Window:
 
 
 class Validation:
-    """Windows of the validation pages, and how a model does on them.
+    """Windows of the validation pages, and the scores of a model on them.
 
     Windows lie side by side on every page; of all of them, `windows` are taken at even distances, so that
     every part of the set is seen and every validation sees the same. The pages' own borders apart, a window
@@ -66,7 +66,7 @@ class Validation:
 
     @torch.no_grad()
     def score(self, model: ConditionalFlow, processes: Processes) -> dict[str, float]:
-        """Means over the windows of all processes: `bits_per_dim`, and `f_measure` or `psnr`.
+        """Return the means over the windows of all processes: `bits_per_dim`, and `f_measure` or `psnr`.
 
         The last two are of the image at temperature 0: for binary targets the F-measure, in percent, of all
         pixels of a page's windows, its mean over the pages; for others the PSNR, 10 log10(1 / mean squared
@@ -97,7 +97,7 @@ class Validation:
 
 
 def _f_measure(counts: np.ndarray) -> float:
-    """Mean over pages that were seen of the F-measure, in percent, from (found, true, both)."""
+    """Return the mean F-measure, in percent, of the pages that were seen, from (found, true, both)."""
     seen = [page for page in counts if page[:2].any()]
     return float(np.mean([200 * both / (found + true) for found, true, both in seen])) if seen else math.nan
 

@@ -1,4 +1,4 @@
-"""What a source of training pages is."""
+"""The base class of sources of training pages."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class Source:
         self.base = base
 
     def find(self) -> Found:
-        """The pages, not yet decoded, in an order that does not change.
+        """Return the pages, not yet decoded, in a stable order.
 
         Raises:
             DataError: all that is wrong, a line each.

@@ -53,7 +53,7 @@ class Paired(Source):
         self.threshold = threshold
 
     def find(self) -> Sequence[Sheet]:
-        """The pages.
+        """Return the pages.
 
         Raises:
             DataError: folders without pairs, partners missing, lines that cannot be read.
@@ -68,7 +68,7 @@ class Paired(Source):
 
 
 def read_manifest(file: Path) -> list[tuple[Path, Path]]:
-    """(image, truth) files that a CSV file, or a TSV file (by its suffix), lists; `image,truth` may head it.
+    """Read the (image, truth) files that a CSV or TSV file (by its suffix) lists; `image,truth` may head it.
 
     Raises:
         DataError: it cannot be read, or a line is not two files that exist; all such lines are listed.

@@ -1,4 +1,4 @@
-"""Images at high resolution, with or without the same at low resolution."""
+"""Images at high resolution, with or without their versions at low resolution."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from flowkit.registry import register
 
 @register("super_resolution")
 class SuperResolution(Source):
-    """Images; what they look like at low resolution is made by antialiased reduction, or given.
+    """Images; their low resolution is made by antialiased reduction, or given.
 
     Args:
         task: not binary.
@@ -43,7 +43,7 @@ class SuperResolution(Source):
         self.kernels: tuple[Kernel, ...] = tuple(kernels or ("bicubic",))
 
     def find(self) -> Sequence[Sheet]:
-        """The images.
+        """Return the images.
 
         Raises:
             DataError: folders without images, images without partner, or a model that wants ink.

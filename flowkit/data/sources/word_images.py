@@ -1,4 +1,4 @@
-"""Words or lines on pages, by the boxes of PAGE XML files: GRPOLY-DB, and what transcribers write."""
+"""Words or lines on pages, by the boxes of PAGE XML files, as in GRPOLY-DB."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ class WordImages(Source):
         self.level = level
 
     def find(self) -> Sequence[Sheet]:
-        """The pages that have boxes.
+        """Return the pages that have boxes.
 
         Raises:
             DataError: folders without XML, files that are no PAGE XML or whose image is missing, no boxes at
@@ -68,7 +68,7 @@ class WordImages(Source):
 
 @dataclass(frozen=True)
 class PageXml:
-    """What training needs of a PAGE XML file.
+    """The parts of a PAGE XML file that training needs.
 
     Attributes:
         image: the file of the page.
@@ -115,12 +115,12 @@ def _root(file: Path) -> ET.Element:
 
 
 def _tag(element: ET.Element) -> str:
-    """Without the namespace, which differs from year to year."""
+    """Return the tag without the namespace, which differs from year to year."""
     return element.tag.rpartition("}")[2]
 
 
 def _box(element: ET.Element) -> Box | None:
-    """Around the element's own outline; None if that has no inside."""
+    """Return the box around the element's own outline, or None if it is empty."""
     coords = next((child for child in element if _tag(child) == "Coords"), None)
     if coords is None:
         return None
@@ -138,7 +138,7 @@ def _box(element: ET.Element) -> Box | None:
 
 
 def _image(file: Path, name: str) -> Path:
-    """The page's image. Names are compared by their last part: XML files hold paths of other computers."""
+    """Find the page's image. Only file names are compared: XML files hold paths of other computers."""
     beside = {p.name.lower(): p for p in sorted(file.parent.iterdir(), reverse=True)}
     said = name.replace("\\", "/").rpartition("/")[2].lower()
     if said in beside:
