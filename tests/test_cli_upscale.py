@@ -11,7 +11,7 @@ from PIL import Image
 
 from flowkit.cli import main
 from flowkit.images.reader import count_pages, read
-from flowkit.images.writer import PHOTO_SUFFIXES
+from flowkit.images.writer import PHOTO_SUFFIXES, write_picture
 from flowkit.pages import binarize, upscale
 
 
@@ -39,6 +39,30 @@ def test_twice_as_large_with_its_dpi(suffix: str, folder: Path, doubling_checkpo
         assert found.dpi == pytest.approx((300, 200), abs=0.02)
         error = np.abs(found.pixels.astype(int) - expected.reshape(*expected.shape[:2], -1)).mean()
         assert error == 0 if suffix not in (".jpg", ".jpeg") else error < 8
+
+
+@pytest.mark.parametrize("colour", [False, True])
+@pytest.mark.parametrize("suffix", [".png", ".tif", ".jpg"])
+def test_16_bits_stay_16_bits(
+    suffix: str, colour: bool, folder: Path, doubling_checkpoint: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    deep = np.random.default_rng(0).integers(0, 65536, (24, 20, 3) if colour else (24, 20)).astype(np.uint16)
+    write_picture("deep.png", deep, (150, 100))
+    command = ["upscale", "deep.png", "-o", f"large{suffix}", "--model", str(doubling_checkpoint)]
+    assert main([*command, "--samples", "2", "--save-samples", "s.png"]) == 0
+    page = upscale("deep.png", model=doubling_checkpoint, samples=2, keep_samples=True)
+    assert page.image.dtype == np.uint16
+    assert len(np.unique(page.image)) > 256
+    assert np.array_equal(read("s-02.png").pixels, page.samples[1].reshape(48, 40, -1))
+    found, said = read(f"large{suffix}"), capsys.readouterr().err
+    if suffix == ".jpg":
+        assert found.pixels.dtype == np.uint8
+        assert "deep.png: its 16 bits are written as 8 (.jpg holds no more)" in said
+    else:
+        assert np.array_equal(found.pixels, page.image.reshape(48, 40, -1))
+        assert said == ""
+    eight = upscale((deep // 257).astype(np.uint8), model=doubling_checkpoint, samples=2)
+    assert np.abs(page.image / 257 - eight.image).mean() < 2
 
 
 def test_folders_documents_samples_and_the_report(

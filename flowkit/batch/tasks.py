@@ -23,7 +23,7 @@ from flowkit.pages.ink import binarize, load_binary
 from flowkit.pages.options import SamplingOptions
 from flowkit.pages.page import Page
 from flowkit.pages.precision import check_precision
-from flowkit.pages.upscaling import load_continuous, upscale
+from flowkit.pages.upscaling import levels_for, load_continuous, upscale
 
 Progress = Callable[[int, int], None]
 """Called with the steps of a page that are done, and the steps in all."""
@@ -219,8 +219,10 @@ class Upscale(Task):
         )
         if page.samples is not None:
             for path, sample in zip(sheet.samples, page.samples, strict=True):
-                write_picture(path, sample, page.dpi)
+                write_picture(path, levels_for(path, sample), page.dpi)
         said = {**_size(page.image.shape, page.dpi), "notes": page.notes}
+        if not self.binarize and levels_for(sheet.out, page.image).dtype != page.image.dtype:
+            said["notes"] += (f"its 16 bits are written as 8 ({sheet.out.suffix} holds no more)",)
         if not self.binarize or ink is None:
             page.save(sheet.out)
             return said

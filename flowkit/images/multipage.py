@@ -5,11 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from PIL import TiffImagePlugin
-
 from flowkit.files import make_folder, replacing
 from flowkit.images import pdf
-from flowkit.images.reader import opened
+from flowkit.images.tiff_writer import TiffWriter, page_of
 
 _MOST_TIFF = 4_000_000_000  # bytes; offsets in a classic TIFF are 32 bits
 
@@ -18,6 +16,7 @@ def bind(out: Path, parts: Sequence[Path]) -> None:
     """Write a document of pages that are files of its own format, their pixels as they are.
 
     Raises:
+        ImageError: a TIFF among the pages is damaged.
         OutputError: it cannot be written; nothing half-written is left.
     """
     make_folder(out.parent)
@@ -25,15 +24,13 @@ def bind(out: Path, parts: Sequence[Path]) -> None:
         if out.suffix.lower() == ".pdf":
             pdf.bind(draft, parts, str(out))
         else:
-            _bind_tiff(draft, parts)
+            _bind_tiff(draft, parts, str(out))
 
 
-def _bind_tiff(draft: Path, parts: Sequence[Path]) -> None:
+def _bind_tiff(draft: Path, parts: Sequence[Path], name: str) -> None:
     big = sum(part.stat().st_size for part in parts) > _MOST_TIFF
-    with TiffImagePlugin.AppendingTiffWriter(draft, new=True) as file:
+    with draft.open("wb") as file:
+        writer = TiffWriter(file, name, big=big)
         for part in parts:
-            with opened(part) as image:
-                options = {"dpi": image.info["dpi"]} if "dpi" in image.info else {}
-                compression = image.info["compression"]
-                image.save(file, format="TIFF", compression=compression, big_tiff=big, **options)
-            file.newFrame()
+            with part.open("rb") as page:
+                writer.add(*page_of(page, part))

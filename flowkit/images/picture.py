@@ -48,13 +48,16 @@ class Picture:
             values = luma(values)
         return values.expand(channels, -1, -1).contiguous().unsqueeze(0)
 
-    def rgb8(self) -> NDArray[np.uint8]:
-        """Return the page as 8-bit RGB, (H, W, 3): the pixels that training and classical methods see."""
+    def eight_bits(self) -> NDArray[np.uint8]:
+        """Return the pixels in 8 bits, rounded."""
         values = self.pixels
         if values.dtype == np.uint16:
-            values = ((values.astype(np.uint32) + 128) // 257).astype(np.uint8)
-        elif values.dtype == np.float32:
-            values = np.rint(255 * values).astype(np.uint8)
+            return ((values.astype(np.uint32) + 128) // 257).astype(np.uint8)
+        return np.rint(255 * values).astype(np.uint8) if values.dtype == np.float32 else values
+
+    def rgb8(self) -> NDArray[np.uint8]:
+        """Return the page as 8-bit RGB, (H, W, 3): the pixels that training and classical methods see."""
+        values = self.eight_bits()
         return values if values.shape[2] == 3 else np.repeat(values, 3, axis=2)
 
 

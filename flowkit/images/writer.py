@@ -16,6 +16,7 @@ from flowkit.errors import OutputError
 from flowkit.files import replacing
 from flowkit.images import pdf
 from flowkit.images.dpi import Dpi, as_exif, in_jpeg2000
+from flowkit.images.writer16 import write_png16, write_tiff16
 
 _WEBP_SIDE = 16_383
 
@@ -28,6 +29,7 @@ PHOTO_SUFFIXES = (*SUFFIXES, ".jpg", ".jpeg")
 BOUND = (".tif", ".tiff", ".pdf")
 """Formats whose files hold any number of pages."""
 
+_DEEP_GREY = (".png", ".tif", ".tiff", ".jp2")
 _JPEG_QUALITY = 95
 _JPEG_SIDE = 65_500
 
@@ -80,15 +82,30 @@ def write_ink(path: str | PathLike[str], ink: NDArray[np.bool_], dpi: Dpi = None
 def write_picture(
     path: str | PathLike[str], values: NDArray[np.uint8 | np.uint16], dpi: Dpi = None, *, lossy: bool = False
 ) -> None:
-    """Write grey (H, W) of 8 or 16 bits, or RGB (H, W, 3) of 8; TIFF and PDF by deflate. `lossy` allows JPEG.
+    """Write grey (H, W) or RGB (H, W, 3) of 8 or 16 bits; TIFF and PDF by deflate. `lossy` allows JPEG.
 
     Raises:
-        OutputError: as `check_output`, the format holds no 16 bits, or the disk is full.
+        OutputError: as `check_output`, the format holds no 16 bits (`holds_16_bits`), or the disk is full.
     """
-    if values.dtype == np.uint16 and Path(path).suffix.lower() not in (".png", ".tif", ".tiff", ".jp2"):
-        raise OutputError(f"{path}: holds 8 bits a pixel, expected .png, .tif or .jp2 for 16")
+    suffixes = PHOTO_SUFFIXES if lossy else SUFFIXES
+    if values.dtype == np.uint16 and not holds_16_bits(path, values.ndim):
+        raise OutputError(f"{path}: holds 8 bits a sample, expected .png or .tif for 16")
+    if values.dtype == np.uint16 and values.ndim == 3:
+        check_output(path, suffixes=suffixes)
+        deep = values.astype(np.uint16, copy=False)
+        with replacing(path) as draft, draft.open("wb") as file:
+            if Path(path).suffix.lower() == ".png":
+                write_png16(file, deep, dpi)
+            else:
+                write_tiff16(file, str(path), deep, dpi)
+        return
     image = Image.fromarray(np.ascontiguousarray(values))
-    _save(path, image, dpi, "tiff_adobe_deflate", PHOTO_SUFFIXES if lossy else SUFFIXES)
+    _save(path, image, dpi, "tiff_adobe_deflate", suffixes)
+
+
+def holds_16_bits(path: str | PathLike[str], dimensions: int) -> bool:
+    """Whether a file of this name can hold 16 bits a sample of an image (H, W) or (H, W, 3)."""
+    return Path(path).suffix.lower() in ((".png", ".tif", ".tiff") if dimensions == 3 else _DEEP_GREY)
 
 
 def write_heat(path: str | PathLike[str], values: NDArray[np.uint8], dpi: Dpi = None) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from os import PathLike
+from typing import Any
 
 import numpy as np
 import torch
@@ -16,7 +17,7 @@ from flowkit.flow import ConditionalFlow
 from flowkit.images.dpi import Dpi, scaled
 from flowkit.images.picture import Picture, luma
 from flowkit.images.reader import MAX_PIXELS, ImageLike, read
-from flowkit.images.writer import write_picture
+from flowkit.images.writer import holds_16_bits, write_picture
 from flowkit.pages.decision import Sampling, check_sampling
 from flowkit.pages.focus import ink_mask
 from flowkit.pages.memory import MEMORY
@@ -27,6 +28,9 @@ from flowkit.pages.sampler import PageSampler
 from flowkit.pages.tiles import Tile
 from flowkit.targets import Continuous
 
+Levels = NDArray[np.uint8] | NDArray[np.uint16]
+"""Grey levels or colours over the full range of their type."""
+
 BICUBIC = 2  # pixels that bicubic interpolation reads on either side
 
 
@@ -35,26 +39,28 @@ class UpscaledPage:
     """A page of H x W pixels, enlarged by the model's scale.
 
     Attributes:
-        image: (H, W) grey or (H, W, 3) RGB, uint8, as the page was; of several samples their mean, which is
-            sure, but blurred where they differ.
-        samples: (N, H, W) or (N, H, W, 3) uint8, if they were kept.
+        image: (H, W) grey or (H, W, 3) RGB, as the page was: uint16 if the page was of 16 bits, otherwise
+            uint8. Of several samples it is their mean, which is sure, but blurred where they differ.
+        samples: (N, H, W) or (N, H, W, 3) of the same type, if they were kept.
         dpi: dots per inch across and down, those of the page times the model's scale; None where the image
             did not say.
         notes: what its user should know about the reading of the image, one sentence each.
     """
 
-    image: NDArray[np.uint8]
-    samples: NDArray[np.uint8] | None = None
+    image: Levels
+    samples: Levels | None = None
     dpi: Dpi = None
     notes: tuple[str, ...] = ()
 
     def save(self, path: str | PathLike[str]) -> None:
         """Write the image: without loss to .png, .tif, .pdf, .webp or .jp2, or to .jpg. Keeps the dpi.
 
+        16 bits become 8 in formats that hold no more: PNG and TIFF do, and JPEG 2000 in grey.
+
         Raises:
             OutputError: another suffix, or a place that cannot be written to; nothing half-written is left.
         """
-        write_picture(path, self.image, self.dpi, lossy=True)
+        write_picture(path, levels_for(path, self.image), self.dpi, lossy=True)
 
 
 def upscale(
@@ -103,6 +109,7 @@ def upscale(
     flow = load_continuous(model)
     height, width = (side * flow.scale for side in picture.size)
     bytes_per_pixel = picture.pixels.shape[2] * (1 + (samples if keep_samples else 0))
+    bytes_per_pixel *= _depth(picture).itemsize
     mask = None if focus is None else ink_mask(picture, focus, seed=seed, memory=memory, precision=precision)
     results = height * width * bytes_per_pixel + (0 if mask is None else mask.pixels.nbytes)
     sampler = PageSampler(flow, picture, seed=seed, memory=memory, results=results, precision=precision)
@@ -121,20 +128,21 @@ def enlarge(
     picture, scale = sampler.picture, sampler.model.scale
     images: list[int | None] = [*range(sampling.samples)] or [None]
     shape = (*sampler.size, picture.pixels.shape[2])
-    image = np.empty(shape, np.uint8)
-    kept = np.empty((len(images), *shape), np.uint8) if keep else None
+    kind = _depth(picture)
+    image = np.empty(shape, kind)
+    kept = np.empty((len(images), *shape), kind) if keep else None
     step = counted(progress, len(sampler.tiles) * len(images))
     for tile in sampler.tiles:
         rows, cols = sampler.place(tile)
         mean: Tensor | None = None
         for index, values in enumerate(_drawn(sampler, tile, images, sampling.temperature, mask)):
             if kept is not None:
-                kept[index, rows, cols] = _levels(values)
+                kept[index, rows, cols] = _levels(values, kind)
             share = values / len(images)
             mean = share if mean is None else mean + share
             step()
         assert mean is not None
-        image[rows, cols] = _levels(mean)
+        image[rows, cols] = _levels(mean, kind)
     if shape[2] == 1:
         image, kept = image[..., 0], None if kept is None else kept[..., 0]
     return UpscaledPage(image, kept, scaled(picture.dpi, scale), picture.notes)
@@ -188,9 +196,22 @@ def _bicubic(picture: Picture, rows: slice, cols: slice, scale: int, channels: i
     return values[0, :, inner[0], inner[1]]
 
 
-def _levels(values: Tensor) -> NDArray[np.uint8]:
-    """(C, h, w) of values in [0, 1] -> (h, w, C) of 8 bits."""
-    levels: NDArray[np.uint8] = (255 * values).round().to(torch.uint8).permute(1, 2, 0).numpy()
+def levels_for(path: str | PathLike[str], image: Levels) -> Levels:
+    """Return an image as a file of this name can hold it: of 16 bits, or of 8."""
+    if image.dtype == np.uint8 or holds_16_bits(path, image.ndim):
+        return image
+    return Picture(image).eight_bits()
+
+
+def _depth(picture: Picture) -> np.dtype[np.uint8] | np.dtype[np.uint16]:
+    """The type of the levels of a page that is enlarged."""
+    return np.dtype(np.uint16) if picture.pixels.dtype == np.uint16 else np.dtype(np.uint8)
+
+
+def _levels(values: Tensor, kind: np.dtype[Any]) -> Levels:
+    """(C, h, w) of values in [0, 1] -> (h, w, C) of 8 or 16 bits."""
+    top = float(np.iinfo(kind).max)
+    levels: Levels = (top * values).round().permute(1, 2, 0).numpy().astype(kind)
     return levels
 
 
