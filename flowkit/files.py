@@ -1,7 +1,8 @@
-"""Files that are written whole, or not at all."""
+"""Files that are written whole, or not at all; and that are on the disk before they have their name."""
 
 from __future__ import annotations
 
+import errno
 import os
 import secrets
 from collections.abc import Iterator
@@ -29,12 +30,20 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[Path]:
         mode = draft.stat().st_mode
         yield draft
         draft.chmod(mode)  # whoever wrote it may have made a file of their own
+        _sync(draft)  # after a power failure, a file of this name is the old one or the new one, never a part
         draft.replace(place)
+        _sync_folder(place.parent)
     except OSError as error:
         raise OutputError(f"{path}: cannot be written ({error.strerror or error})") from None
     finally:
         with suppress(OSError):
             draft.unlink(missing_ok=True)
+
+
+def check_no_link(path: Path) -> None:
+    """Raise OutputError where a symbolic link has this name: what it points to is not flowkit's to write."""
+    if path.is_symlink():
+        raise OutputError(f"{path}: is a symbolic link, which is not followed; expected a file or nothing")
 
 
 def make_folder(folder: str | os.PathLike[str]) -> None:
@@ -43,3 +52,21 @@ def make_folder(folder: str | os.PathLike[str]) -> None:
         Path(folder).mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise OutputError(f"{folder}: cannot be made ({error.strerror or error})") from None
+
+
+def _sync(path: Path) -> None:
+    with path.open("rb+") as file:
+        try:
+            os.fsync(file.fileno())
+        except OSError as error:
+            if error.errno not in (errno.EINVAL, errno.ENOTSUP, errno.ENOSYS):  # of file systems without it
+                raise
+
+
+def _sync_folder(folder: Path) -> None:
+    with suppress(OSError):  # Windows and some file systems have no such thing
+        descriptor = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)

@@ -16,7 +16,7 @@ from PIL import Image, ImageDraw
 
 from flowkit.batch.record import Record
 from flowkit.batch.report import Report
-from flowkit.errors import ImageError
+from flowkit.errors import ImageError, printable
 from flowkit.files import replacing
 from flowkit.images.reader import read
 from flowkit.images.writer import BOUND
@@ -123,4 +123,4 @@ def _picture(
 
 
 def _text(value: str) -> str:
-    return html.escape(value.encode("utf-8", "backslashreplace").decode())
+    return html.escape(printable(value))

@@ -29,6 +29,8 @@ class BatchJob:
             `out` is one, otherwise folders.
         save_samples: where every sample is written, likewise.
         overwrite: do pages again that are done.
+        verify: read the files of pages that are done, and do those again whose bytes are not those that were
+            written; without it, their sizes are compared.
         html: write `report.html` into the folder `out`.
         jobs: pages that are worked on at a time, each in a process of its own.
         engine: "ray" works on the cluster that RAY_ADDRESS names, or on one that is started on this machine.
@@ -43,6 +45,7 @@ class BatchJob:
     maps: Mapping[str, Place] = field(default_factory=dict)
     save_samples: Place | None = None
     overwrite: bool = False
+    verify: bool = False
     html: bool = False
     jobs: int = 1
     engine: Engine = "local"

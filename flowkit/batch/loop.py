@@ -19,7 +19,7 @@ from flowkit.batch.storage import Storage
 from flowkit.batch.tasks import Progress
 from flowkit.checkpoint import locate
 from flowkit.errors import FlowkitError
-from flowkit.files import make_folder
+from flowkit.files import check_no_link, make_folder
 from flowkit.recipe import read_recipe_text
 
 
@@ -50,6 +50,7 @@ class Run(Iterator[Record]):
         done: how many were done by runs before.
         kept: how many were in the folder for results before there was any report there: they stay.
         problems: inputs that hold no page at all, a line each.
+        notes: what its user should know about results of earlier runs, a line each.
         is_folder: whether results go into a folder, which has a report.
     """
 
@@ -58,7 +59,8 @@ class Run(Iterator[Record]):
         planned = next(self._steps)
         assert isinstance(planned, Pending)
         self._pending = planned
-        self.total, self.kept, self.problems = planned.total, planned.kept, planned.problems
+        self.total, self.kept = planned.total, planned.kept
+        self.problems, self.notes = planned.problems, planned.notes
         self.done = self.total - self.kept - len(planned.sheets)
         self.is_folder = planned.is_folder
 
@@ -100,7 +102,9 @@ def _steps(job: BatchJob, progress: Progress) -> Generator[Pending | Record, Non
         settings["model_sha256"] = digest(locate(job.task.model))
         labels = {"model": job.task.model, "recipe": read_recipe_text(flow.recipe).name}
         work_through = engine(job, flow, storage.staging(), progress)
-        with _report(plan, storage) as report:
+        if job.html:
+            check_no_link(plan.folder / html.NAME)
+        with _report(plan, storage, verify=job.verify) as report:
             pending = Pending(plan, report, settings, labels, overwrite=job.overwrite)
             yield pending
             yield from pending.records(work_through)
@@ -112,7 +116,7 @@ def _steps(job: BatchJob, progress: Progress) -> Generator[Pending | Record, Non
 
 
 @contextmanager
-def _report(plan: Plan, storage: Storage) -> Iterator[Report]:
+def _report(plan: Plan, storage: Storage, *, verify: bool) -> Iterator[Report]:
     """The report in a folder that is made where it is not there; an empty one where there is none."""
     if plan.report is None:
         yield Report(plan.folder, storage)
@@ -120,7 +124,7 @@ def _report(plan: Plan, storage: Storage) -> Iterator[Report]:
     make_folder(plan.report)
     # one beside a document is of no use elsewhere: it goes with the pages
     kept = storage.reporting(plan.report / REPORT) if plan.is_folder else nullcontext()
-    with kept, opened(plan.report, plan.folder, storage) as report:
+    with kept, opened(plan.report, plan.folder, storage, verify=verify) as report:
         yield report
 
 

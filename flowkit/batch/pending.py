@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from flowkit.batch.file_identity import digest
+from flowkit.batch.gone import name_gone
 from flowkit.batch.page_work import failure
 from flowkit.batch.plan import RESULT, Document, Sheet
 from flowkit.batch.planning import Plan
@@ -15,7 +16,7 @@ from flowkit.batch.record import Record
 from flowkit.batch.report import Report
 from flowkit.batch.tasks import Fields
 from flowkit.errors import ImageError, OutputError
-from flowkit.files import DRAFTS
+from flowkit.files import DRAFTS, check_no_link
 from flowkit.images.multipage import bind
 
 WorkThrough = Callable[[Sequence[Sheet]], Iterator[tuple[Sheet, Fields]]]
@@ -41,6 +42,7 @@ class Pending:
         kept: how many were there before any report.
         unbound: documents that are not written yet.
         problems: inputs that hold no page.
+        notes: on lines of the report that were skipped, and on pages that are gone.
         folder: the folder of the results.
         is_folder: whether results are named by it alone.
         storage: of all files.
@@ -55,11 +57,12 @@ class Pending:
         *,
         overwrite: bool,
     ) -> None:
-        self.problems = plan.problems
-        self.folder = plan.folder
-        self.is_folder = plan.is_folder
         self.storage = report.storage
         self.report = report
+        self.problems = plan.problems
+        self.notes = [self.storage.named(note) for note in report.notes]
+        self.folder = plan.folder
+        self.is_folder = plan.is_folder
         self.settings = settings
         self.labels = labels
         self.total = sum(len(document.sheets) for document in plan.documents)
@@ -82,6 +85,7 @@ class Pending:
                 self._left[document.out] = len(left)
             elif document.parts.exists():  # of a run that was killed when it had bound them
                 self.storage.forget(document)
+        self.notes += name_gone(plan.documents, report)
         files = [path for sheet in self.sheets for path in (*sheet.files.values(), sheet.result)]
         _remove_drafts({path.parent for path in (*files, *self.unbound)})
 
@@ -93,14 +97,29 @@ class Pending:
         """
         for out in [out for out, left in self._left.items() if not left]:
             yield self._bind(self.unbound[out])
-        if not self.sheets:
+        possible: list[Sheet] = []
+        for sheet in self.sheets:
+            try:
+                self._check_no_links(sheet.result, *sheet.files.values())
+                possible.append(sheet)
+            except OutputError as error:
+                yield self._add(sheet, failure(str(error)))
+        if not possible:
             return
-        for sheet, said in work_through(self.sheets):
-            yield self.report.add(sheet, {**self.labels, "settings": self.settings, **said})
+        for sheet, said in work_through(possible):
+            yield self._add(sheet, said)
             if sheet.document is not None and said["status"] == "done":
                 self._left[sheet.document] -= 1
                 if not self._left[sheet.document]:
                     yield self._bind(self.unbound[sheet.document])
+
+    def _add(self, sheet: Sheet, said: Fields) -> Record:
+        return self.report.add(sheet, {**self.labels, "settings": self.settings, **said})
+
+    def _check_no_links(self, *paths: Path) -> None:
+        """Raise OutputError where a link has a result's name: in a folder, not every name is its user's."""
+        for path in paths if self.is_folder else ():
+            check_no_link(path)
 
     def _keep(self, document: Document) -> None:
         for sheet in document.sheets:
@@ -118,6 +137,7 @@ class Pending:
     def _bind(self, document: Document) -> Record:
         assert document.out is not None
         try:
+            self._check_no_links(document.out)
             with self.storage.binding(document):
                 bind(document.out, [sheet.out for sheet in document.sheets])
                 file = {"bytes": document.out.stat().st_size, "sha256": digest(document.out)}

@@ -66,10 +66,12 @@ class Document:
     """All pages of one file.
 
     Attributes:
+        place: the result, if there were one page.
         out: the file that they are bound into; None where each is a file of its own.
     """
 
     sheets: tuple[Sheet, ...]
+    place: Path
     out: Path | None = None
 
     @property
@@ -153,7 +155,7 @@ def plan_document(
         title: see `Sheet.title`.
     """
     if pages == 1:
-        return Document((_sheet(source, None, places, samples, title),))
+        return Document((_sheet(source, None, places, samples, title),), places.out)
     bound = places.out.suffix.lower() in BOUND
     sheets = []
     for page in range(pages):
@@ -163,7 +165,7 @@ def plan_document(
             out = parts / f"{number}{places.out.suffix.lower()}"
             sheet = replace(sheet, out=out, document=places.out)
         sheets.append(sheet)
-    return Document(tuple(sheets), places.out if bound else None)
+    return Document(tuple(sheets), places.out, places.out if bound else None)
 
 
 def check(documents: Iterable[Document], *, true_name: Callable[[Path], str] = os.path.realpath) -> None:

@@ -17,6 +17,9 @@ from flowkit.batch.plan import Sheet
 from flowkit.batch.tasks import Fields
 from flowkit.errors import FlowkitError
 
+STARTS = 3
+"""How often a process is started for one page, if it dies while it starts."""
+
 Start = Callable[[], PageWork]
 """What a process begins with: it loads the model and gives what does a page. It travels to the process."""
 
@@ -24,13 +27,16 @@ Start = Callable[[], PageWork]
 def work_through(sheets: Sequence[Sheet], start: Start, *, jobs: int) -> Iterator[tuple[Sheet, Fields]]:
     """Do every page in other processes; what there is to say of each comes as it is ready.
 
+    A process that dies over a page costs that page. One that dies while it starts is started again, and costs
+    a page when it has died so three times in a row.
+
     Args:
         sheets: the pages, in the order in which they are begun.
         start: see `Start`.
         jobs: most processes.
 
     Raises:
-        FlowkitError: a process cannot start.
+        FlowkitError: a process cannot load the model.
     """
     workers = [_Worker(start) for _ in range(min(jobs, len(sheets)))]
     try:
@@ -48,11 +54,14 @@ def _share(sheets: Iterator[Sheet], workers: list[_Worker]) -> Iterator[tuple[Sh
             done = worker.answer()
             if done is not None:
                 yield done
-            if worker.ready:
+            if worker.ready or worker.given_up:
                 sheet = next(sheets, None)
                 if sheet is None:
                     continue
-                worker.begin(sheet)
+                if worker.given_up:
+                    yield sheet, failure(f"{sheet.name}: the process to work on it {worker.give_up()}")
+                else:
+                    worker.begin(sheet)
             waiting[worker.connection] = worker
 
 
@@ -60,11 +69,12 @@ class _Worker:
     """A process, started anew when it dies, and the page that it is at.
 
     Attributes:
-        ready: whether it can be given a page; what it says before is nothing but that.
+        ready: whether it can be given a page; it says so when it has started.
     """
 
     def __init__(self, start: Start) -> None:
         self.start = start
+        self._deaths: list[str] = []  # while it started, in a row
         self._spawn()
 
     def _spawn(self) -> None:
@@ -76,6 +86,17 @@ class _Worker:
         theirs.close()
         self.sheet: Sheet | None = None
         self.ready = False
+
+    @property
+    def given_up(self) -> bool:
+        """Whether it has died while it started as often as is tried for one page."""
+        return len(self._deaths) >= STARTS
+
+    def give_up(self) -> str:
+        """Begin to count anew, for another page; how it died."""
+        how = self._deaths[-1]
+        self._deaths.clear()
+        return f"{how} while it started, {STARTS} times"
 
     def begin(self, sheet: Sheet) -> None:
         """Give it a page."""
@@ -91,14 +112,17 @@ class _Worker:
         except (EOFError, OSError):
             self.process.join()
             how = _how(self.process.exitcode)
-            if sheet is None:
-                raise FlowkitError(f"a process for --jobs could not start: it {how}") from None
+            if not self.ready:
+                self._deaths.append(how)
             self.connection.close()
             self._spawn()
+            if sheet is None:
+                return None
             return sheet, failure(f"{sheet.name}: the process that worked on it {how}")
         if isinstance(said, FlowkitError):
             raise said
         self.ready = True
+        self._deaths.clear()
         return None if sheet is None else (sheet, said)
 
     def stop(self) -> None:

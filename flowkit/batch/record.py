@@ -13,7 +13,7 @@ from flowkit.recipe.values import convert
 VERSION = 1
 """The version of `report.jsonl`, which every line names."""
 
-Status = Literal["done", "failed", "kept", "bound"]
+Status = Literal["done", "failed", "kept", "bound", "gone"]
 T = TypeVar("T")
 
 
@@ -57,7 +57,8 @@ class Record:
         page: its page, counted from 1; None where it has only one, and for a document.
         output: the result: relative to the folder OUT, or to the one that the file OUT is in.
         status: `done`; `failed`; `kept`: the result was there before there was any report, and stays;
-            `bound`: the document was written, of pages that are done.
+            `bound`: the document was written, of pages that are done; `gone`: the input no longer has this
+            page, see `notes`.
         error: the reason of a failure.
         notes: what its user should know about the page, one sentence each.
         sha256: of the input.
@@ -145,7 +146,11 @@ class Record:
             raise ValueError("expected all keys of a record, and no others")
         if not isinstance(said["files"], dict) or not isinstance(said["worst_tiles"], list):
             raise ValueError("files must be an object, worst_tiles a list")
-        return cls.of(said)
+        record = cls.of(said)
+        counts = (record.page, record.width, record.height)
+        if any(count is not None and count < 1 for count in counts):
+            raise ValueError("page, width and height must be 1 or more")
+        return record
 
 
 def _number(text: str) -> float:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import errno
 import os
+import stat
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -14,6 +16,7 @@ from flowkit.batch.plan import RESULT, Document, Sheet
 from flowkit.batch.record import Record, WrittenFile
 from flowkit.batch.storage import Storage
 from flowkit.errors import ImageError, OutputError
+from flowkit.files import check_no_link
 
 fcntl: ModuleType | None
 try:
@@ -28,7 +31,8 @@ class Report:
     """The report of the runs that wrote to one folder.
 
     Lines are appended, each in one piece, and the last line about a page counts. So a run may be killed at
-    any moment: what stands there is true. One that a full disk or a power failure cut short is passed over.
+    any moment: what stands there is true. A line that is none of flowkit's, or was cut short by a full disk
+    or a power failure, is skipped.
 
     Args:
         folder: the folder of the results, which outputs are relative to.
@@ -36,9 +40,11 @@ class Report:
         path: the report; None: nothing is known, and nothing is written down.
         file: its descriptor.
         before: whether there was a report when this run began.
+        verify: read results to the last byte before they count as those that were written.
 
     Attributes:
         records: the last one about each result and page.
+        notes: on lines that were skipped, one sentence each.
     """
 
     def __init__(
@@ -49,23 +55,18 @@ class Report:
         file: int | None = None,
         *,
         before: bool = False,
+        verify: bool = False,
     ) -> None:
+        self.verify = verify
+        self.notes: list[str] = []
         self.folder = folder
         self.storage = storage
         self.path = path
         self.before = before
         self._file = file
         self.records: dict[tuple[str, int | None], Record] = {}
-        if path is None:
-            return
-        text = path.read_text(errors="replace")
-        for line in text.splitlines():
-            try:
-                self._take(Record.from_json(line))
-            except ValueError:
-                continue
-        if text and not text.endswith("\n"):
-            self._append("\n")
+        if file is not None:
+            self._read(file)
 
     def is_done(self, sheet: Sheet, settings: Mapping[str, Any], *, bound: bool) -> bool:
         """Tell whether a page was made from this input with these settings, and its files are as written.
@@ -75,7 +76,7 @@ class Report:
             settings: what results depend on.
             bound: the page is in its document, and need not wait to be bound.
         """
-        record = self.records.get(self._key(sheet))
+        record = self.records.get(self.key(sheet))
         if record is None:
             return False
         files = {kind: path for kind, path in sheet.files.items() if not (bound and kind == RESULT)}
@@ -92,7 +93,7 @@ class Report:
         """Tell whether a document was written of the pages that are done, and is as it was written."""
         if document.out is None:
             return False
-        record = self.records.get((self._output(document.out), None))
+        record = self.records.get((self.output(document.out), None))
         if record is None:
             return False
         if record.status == "kept":
@@ -101,15 +102,37 @@ class Report:
 
     def add(self, sheet: Sheet, values: Mapping[str, Any]) -> Record:
         """Append a page's line; return what was written."""
-        output, page = self._key(sheet)
+        output, page = self.key(sheet)
         return self._write(output, page, sheet, sheet.files, values)
 
     def add_document(self, document: Document, values: Mapping[str, Any]) -> Record:
         """Append the line of a document that pages were bound into; return what was written."""
         assert document.out is not None
         return self._write(
-            self._output(document.out), None, document.sheets[0], {RESULT: document.out}, values
+            self.output(document.out), None, document.sheets[0], {RESULT: document.out}, values
         )
+
+    def add_gone(self, record: Record, note: str) -> None:
+        """Append that an input no longer has a page that there is a record of."""
+        record = replace(record, status="gone", notes=(note,))
+        self._append(record.to_json() + "\n")
+        self._take(record)
+
+    def _read(self, file: int) -> None:
+        with open(file, "rb", closefd=False) as lines:
+            text = lines.read().decode(errors="replace")
+        skipped = []
+        for number, line in enumerate(text.split("\n"), 1):
+            try:
+                if line:
+                    self._take(Record.from_json(line))
+            except ValueError:
+                skipped.append(number)
+        if skipped:
+            more = "" if len(skipped) == 1 else f", and so are {len(skipped) - 1} more"
+            self.notes.append(f"{self.path}: line {skipped[0]} is none of flowkit's, and is skipped{more}")
+        if text and not text.endswith("\n"):
+            self._append("\n")
 
     def _write(
         self,
@@ -133,27 +156,31 @@ class Report:
         if record.page is not None and record.status in ("done", "failed"):
             self.records.pop((record.output, None), None)  # a document is bound anew where a page changed
 
-    def _key(self, sheet: Sheet) -> tuple[str, int | None]:
-        return self._output(sheet.result), None if sheet.page is None else sheet.page + 1
+    def key(self, sheet: Sheet) -> tuple[str, int | None]:
+        """Return a page's output and its number, as records have them."""
+        return self.output(sheet.result), None if sheet.page is None else sheet.page + 1
 
-    def _output(self, path: Path) -> str:
+    def output(self, path: Path) -> str:
+        """Return a result's path, as records have it."""
         return self.storage.relative(path, self.folder)
 
     def _is_same(self, record: Record, path: Path) -> bool:
         """Whether a file is the one that a record is about. One that was not touched is not read again."""
         try:
-            stat = path.stat()
-            if stat.st_mtime_ns and (record.bytes, record.modified) == (stat.st_size, stat.st_mtime_ns):
+            found = path.stat()
+            if found.st_mtime_ns and (record.bytes, record.modified) == (found.st_size, found.st_mtime_ns):
                 return True
             return record.sha256 == self.storage.digest(path)
         except (OSError, ImageError):
             return False
 
     def _holds(self, written: WrittenFile | None, path: Path) -> bool:
-        """Whether a file is the one that was written."""
+        """Whether a file is the one that was written: by its size, and if wanted by all of its bytes."""
         try:
-            return written is not None and path.is_file() and path.stat().st_size == written.bytes
-        except OSError:
+            if written is None or not path.is_file() or path.stat().st_size != written.bytes:
+                return False
+            return not self.verify or self.storage.digest(path) == written.sha256
+        except (OSError, ImageError):
             return False
 
     def _append(self, text: str) -> None:
@@ -170,26 +197,31 @@ class Report:
 
 
 @contextmanager
-def opened(folder: Path, results: Path, storage: Storage) -> Iterator[Report]:
+def opened(folder: Path, results: Path, storage: Storage, *, verify: bool = False) -> Iterator[Report]:
     """Open the report of a folder that is there, for one run at a time; see `Report`.
 
     Args:
         folder: that of the report.
         results: that of the results.
         storage: of all files.
+        verify: see `Report`.
 
     Raises:
-        OutputError: it cannot be written, or another run is using it.
+        OutputError: it cannot be written, is a symbolic link, or another run is using it.
     """
     path = folder / REPORT
+    check_no_link(path)
     try:
         before = path.exists()
-        file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o666)
+        # O_NOFOLLOW: nor where a link takes its place meanwhile
+        file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND | getattr(os, "O_NOFOLLOW", 0), 0o666)
     except OSError as error:
         raise OutputError(f"{path}: cannot be written ({error.strerror or error})") from None
     try:
+        if not stat.S_ISREG(os.fstat(file).st_mode):
+            raise OutputError(f"{path}: is not a regular file")
         _lock(file, folder)
-        yield Report(results, storage, path, file, before=before)
+        yield Report(results, storage, path, file, before=before, verify=verify)
     finally:
         os.close(file)
 

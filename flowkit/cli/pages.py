@@ -71,13 +71,18 @@ def add_run(parser: argparse.ArgumentParser) -> None:
         f"and, by its {REPORT}, were made from the same input in the same way",
     )  # fmt: skip
     parser.add_argument(
+        "--verify", action="store_true",
+        help="read all bytes of results that are there, and do those again that are not as they were written "
+        "(default: compare their sizes)",
+    )  # fmt: skip
+    parser.add_argument(
         "--html", action="store_true",
         help=f"write {html.NAME} into the folder OUT: every page, what to look at first on top",
     )  # fmt: skip
     add_device(parser)
     add_import(parser)
     add_threads(parser)
-    parser.add_argument("-q", "--quiet", action="store_true", help="no progress bar")
+    parser.add_argument("-q", "--quiet", action="store_true", help="do not show how far it is")
 
 
 def shared(args: argparse.Namespace) -> dict[str, Any]:
@@ -94,9 +99,9 @@ def run_batch(args: argparse.Namespace, task: Task, **more: Any) -> int:
         FlowkitError: an input or an option that cannot be used, and the failure of an only page.
     """
     prepare(args)
-    names = ("out", "format", "save_samples", "overwrite", "html", "jobs", "engine", "modules")
+    names = ("out", "format", "save_samples", "overwrite", "verify", "html", "jobs", "engine", "modules")
     job = BatchJob(args.input, task=task, **{name: getattr(args, name) for name in names}, **more)
-    with Display(quiet=args.quiet) as display, run(job, display.part) as pages:
+    with Display(jobs=args.jobs, quiet=args.quiet) as display, run(job, display.part) as pages:
         display.begin(pages, args.out)
         for record in pages:
             display.show(record, pages.result(record))

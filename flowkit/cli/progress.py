@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from time import monotonic
 from types import TracebackType
 from typing import Any
 
@@ -12,6 +13,7 @@ from flowkit.batch import Record, Run
 from flowkit.batch.report import REPORT
 from flowkit.errors import FlowkitError, printable
 
+MINUTE = 60.0  # seconds
 _FORMAT = "{percentage:3.0f}%|{bar}| {pages} of {total} pages, {speed} pages/min [{elapsed}<{remaining}]"
 
 
@@ -49,15 +51,21 @@ class Bar(tqdm):  # type: ignore[type-arg]
 class Display:
     """Prints a line for every page, on standard output; all else goes to standard error.
 
+    On a terminal a bar shows how far the run is, elsewhere a line every minute. After the first page, a line
+    tells how long the rest will take, if that is more than a minute.
+
     Args:
-        quiet: no progress bar.
+        jobs: pages that are worked on at a time.
+        quiet: do not show how far it is.
     """
 
-    def __init__(self, *, quiet: bool) -> None:
+    def __init__(self, *, jobs: int = 1, quiet: bool) -> None:
+        self.jobs = jobs
         self.quiet = quiet
         self.bar: Bar | None = None
-        self.total = 0
+        self.total = self.before = 0
         self.failures: list[str] = []
+        self.began = self.told = monotonic()
 
     def __enter__(self) -> Display:
         return self
@@ -70,25 +78,32 @@ class Display:
         """Show what there is to do."""
         self.total = run.total
         self.failures += run.problems
-        for problem in run.problems:
-            self._say(problem)
+        for line in (*run.problems, *run.notes):
+            self._say(line)
         again = "(--overwrite does them again)"
         if run.done:
             self._say(f"{run.done} of {run.total} pages are done already {again}")
         if run.kept:
             self._say(f"{run.kept} of {run.total} pages are in {out} and in no {REPORT}: they stay {again}")
-        self.bar = Bar(run.total, run.done + run.kept, quiet=self.quiet)
+        self.before = run.done + run.kept
+        self.bar = Bar(run.total, self.before, quiet=self.quiet)
+        self.began = self.told = monotonic()
 
     def part(self, done: int, total: int) -> None:
         """Show how far the page is that is worked on."""
         if self.bar is not None:
             self.bar.part(done, total)
+            self._tell(self.bar.finished - self.before + done / max(1, total))
 
     def show(self, record: Record, result: str) -> None:
         """Show what became of a page, or of a document."""
         assert self.bar is not None
         if record.status != "bound":
             self.bar.page()
+            done = self.bar.finished - self.before
+            if done == 1:
+                self._foretell(record.seconds or 0.0)
+            self._tell(done)
         if record.error is not None:
             self.failures.append(record.error)
             if self.total > 1:
@@ -120,8 +135,38 @@ class Display:
             self._say(f"{out}: not written, because pages of it failed")
         return 1
 
+    def _foretell(self, seconds: float) -> None:
+        """After the first page, which took so long: when it will be over, if that is not soon."""
+        left = self.total - self.before - 1
+        estimate = seconds * left / max(1, min(self.jobs, left))
+        if estimate >= MINUTE and not self.quiet:
+            self._say(f"{left} more pages will take about {duration(estimate)}")
+
+    def _tell(self, done: float) -> None:
+        """Every minute, where there is no bar: how far it is, with so many pages done in this run."""
+        now = monotonic()
+        if self.quiet or self.bar is None or not self.bar.disable or not done or now - self.told < MINUTE:
+            return
+        self.told = now
+        a_page = (now - self.began) / done
+        left = duration(a_page * (self.total - self.before - done))
+        pages = f"{self.bar.finished} of {self.total} pages"
+        self._say(f"{pages}, {MINUTE / a_page:.1f} pages/min, about {left} left")
+
     def _say(self, message: str) -> None:
         Bar.write(f"flowkit: {printable(message)}", file=sys.stderr)
+
+
+def duration(seconds: float) -> str:
+    """Return a time in the unit that one would use.
+
+    >>> duration(80), duration(600), duration(1e4), duration(1e6)
+    ('80 seconds', '10 minutes', '2.8 hours', '11.6 days')
+    """
+    for unit, length in (("seconds", 1.0), ("minutes", MINUTE), ("hours", 60 * MINUTE)):
+        if seconds < 90 * length:
+            return f"{seconds / length:.{1 if unit == 'hours' else 0}f} {unit}"
+    return f"{seconds / (24 * 60 * MINUTE):.1f} days"
 
 
 def described(record: Record) -> str:

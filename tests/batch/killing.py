@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import functools
 import itertools
 import os
 import signal
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
+
+from flowkit.batch.page_work import PageWork
+from flowkit.batch.plan import Sheet
+from flowkit.batch.tasks import Fields, Progress
 
 _NUMBERS = itertools.count()
 
@@ -30,6 +36,23 @@ def import_deadly(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     )
     monkeypatch.setenv("DEADLY", str(os.getpid()))
     return ["--jobs", "2", "--import", name]
+
+
+def start_badly(starts: Path, deaths: int) -> Callable[[], PageWork]:
+    """What processes begin with: it counts them by a byte each, and the first ones are killed."""
+    return functools.partial(_start, starts, deaths)
+
+
+def _start(starts: Path, deaths: int) -> PageWork:
+    with starts.open("ab") as file:
+        file.write(b".")
+    if starts.stat().st_size <= deaths:
+        os.kill(os.getpid(), signal.SIGKILL)
+    return _page
+
+
+def _page(sheet: Sheet, progress: Progress) -> Fields:
+    return {"status": "done"}
 
 
 def kill_in(monkeypatch: pytest.MonkeyPatch, where: str, call: int, after: bool) -> None:
