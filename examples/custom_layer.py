@@ -11,7 +11,6 @@ import torch
 from torch import nn
 
 from flowkit import FlowLayer, Shape, register
-from flowkit.layers import make_example
 
 
 @register("tails")
@@ -25,10 +24,6 @@ class Tails(FlowLayer):
         super().__init__(shape, context)
         self.network = nn.Conv2d(context.channels, shape.channels, kernel, padding=kernel // 2)
         self.reach = kernel // 2
-
-    @classmethod
-    def example(cls, generator):
-        return make_example(cls, generator)
 
     def condition(self, features):
         return (torch.tanh(self.network(features)),)  # once per image, for all samples

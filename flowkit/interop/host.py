@@ -9,7 +9,7 @@ import torch
 from einops import rearrange, reduce
 from torch import Tensor, nn
 
-from flowkit.layers.base import FlowLayer, Shape, make_example
+from flowkit.layers.base import FlowLayer, Shape
 
 Direction = Callable[[Tensor, Any], tuple[Tensor, Any]]
 
@@ -26,14 +26,10 @@ class HostLayer(FlowLayer):
 
     Attributes:
         pixels: the host takes vectors; it is applied at every pixel, to its channels (and its features).
-        unit: the host takes values in [0, 1] only.
-        example_options: of the instance that `example` makes.
     """
 
     compiles = False  # many hosts branch on tensors; what they promise is not ours to promise
     pixels: ClassVar[bool] = False
-    unit: ClassVar[bool] = False
-    example_options: ClassVar[dict[str, Any]] = {}
     host: Any
 
     def __init__(self, shape: Shape, host: nn.Module, context: Shape | None = None) -> None:
@@ -41,12 +37,6 @@ class HostLayer(FlowLayer):
         self.host = host
         for tensor in (*host.parameters(), *host.buffers()):
             tensor.data = tensor.data.contiguous()  # see `Conv1x1`
-
-    @classmethod
-    def example(cls, generator: torch.Generator) -> tuple[FlowLayer, Tensor, Tensor | None]:
-        """Make an example for the tests; see `FlowLayer.example`."""
-        layer, inputs, features = make_example(cls, generator, **cls.example_options)
-        return layer, torch.sigmoid(inputs) if cls.unit else inputs, features
 
     def condition(self, features: Tensor) -> tuple[Tensor]:
         """Return the features as the host takes them: unchanged, or one vector per pixel (B H W, C)."""

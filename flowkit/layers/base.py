@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable
-from typing import Any, NamedTuple, cast
+from collections.abc import Callable, Mapping
+from typing import Any, ClassVar, NamedTuple, cast
 
 import torch
 from nflows.transforms import Transform
@@ -46,6 +46,8 @@ class FlowLayer(Transform):  # type: ignore[misc]  # nflows has no type hints
         grid: shifting inputs and features by so many cells shifts the outputs, and changes nothing else.
         affine: whether it is one affine map of the channels, the same at every cell and for every image.
         pointwise: whether, for a given image, it is an affine map of each value by itself.
+        unit: whether it takes values in (0, 1) only.
+        example_options: options of the instance that `example` makes, and its `channels` and `size`.
         compiles: whether torch.compile takes the layer without a graph break, as all of flowkit's own.
     """
 
@@ -56,6 +58,8 @@ class FlowLayer(Transform):  # type: ignore[misc]  # nflows has no type hints
     grid: int = 1
     affine: bool = False
     pointwise: bool = False
+    unit: bool = False
+    example_options: ClassVar[Mapping[str, Any]] = {}
     compiles: bool = True
 
     def __init__(self, shape: Shape, context: Shape | None = None) -> None:
@@ -85,9 +89,11 @@ class FlowLayer(Transform):  # type: ignore[misc]  # nflows has no type hints
     def example(cls, generator: torch.Generator) -> tuple[FlowLayer, Tensor, Tensor | None]:
         """Make a small instance with random weights, inputs, and features (or None): float64, eval mode.
 
-        The tests check every registered layer on its example; `make_example` writes it in one line.
+        The tests check every registered layer on its example: that of `make_example` with the class's
+        `example_options`, and with inputs in (0, 1) for a layer that takes no others.
         """
-        raise NotImplementedError(f"{cls.__name__}.example: a registered layer says how to test it")
+        layer, inputs, features = make_example(cls, generator, **cls.example_options)
+        return layer, torch.sigmoid(inputs) if cls.unit else inputs, features
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         # Shapes are checked, and raw features conditioned, in one place for every layer there will ever be.

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import math
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
 
 from flowkit.errors import ShapeError
-from flowkit.layers.base import FlowLayer, Shape, make_example
+from flowkit.layers.base import FlowLayer, Shape
 from flowkit.ops import log_scale
 from flowkit.registry import register
 
@@ -36,9 +36,17 @@ class ConditionalConv1x1(FlowLayer):
 
     Attributes:
         whole_image: True: an output depends on features at any distance, which `reach` cannot say.
+
+    >>> import torch
+    >>> from flowkit.layers import ConditionalConv1x1, Shape
+    >>> layer = ConditionalConv1x1(Shape(4, 2), Shape(8, 2), hidden=16)
+    >>> W, inverse, log_det = layer.condition(torch.randn(2, 8, 6, 5))
+    >>> W.shape, layer(torch.randn(2, 4, 6, 5), (W, inverse, log_det))[0].shape
+    (torch.Size([2, 4, 4]), torch.Size([2, 4, 6, 5]))
     """
 
     whole_image = True
+    example_options: ClassVar = {"hidden": 4}
 
     def __init__(self, shape: Shape, context: Shape, *, hidden: int = 64) -> None:
         super().__init__(shape, context)
@@ -51,11 +59,6 @@ class ConditionalConv1x1(FlowLayer):
         self.out = nn.Linear(hidden, channels * channels)
         nn.init.zeros_(self.out.weight)
         nn.init.zeros_(self.out.bias)
-
-    @classmethod
-    def example(cls, generator: torch.Generator) -> tuple[FlowLayer, Tensor, Tensor | None]:
-        """Make an example for the tests; see `FlowLayer.example`."""
-        return make_example(cls, generator, hidden=4)
 
     def condition(self, features: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Compute W and its inverse (B, C, C), and log|det W| (B,), in float64."""

@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from flowkit.layers.base import FlowLayer, Shape, make_example
+from flowkit.layers.base import FlowLayer, Shape
 from flowkit.registry import register
 
 
@@ -24,6 +24,13 @@ class Conv1x1(FlowLayer):
         decomposition: what is learned. `none`: W itself. `plu`: the factors of W = P L (U + diag(s)), with
             the permutation P and the signs of s fixed, L unit lower triangular, U strictly upper triangular
             and log|s| learned: W cannot become singular, and log|det W| = sum log|s|.
+
+    >>> import torch
+    >>> from flowkit.layers import Conv1x1, Shape
+    >>> layer, x = Conv1x1(Shape(4, 2)), torch.randn(2, 4, 6, 5)
+    >>> z, log_det = layer(x)
+    >>> bool(torch.allclose(layer.inverse(z)[0], x, atol=1e-5)), log_det.shape
+    (True, torch.Size([2]))
     """
 
     affine = True
@@ -38,11 +45,6 @@ class Conv1x1(FlowLayer):
             self.weight = nn.Parameter(rotation)
         self.decomposition = decomposition
         self._cache: tuple[Tensor, Tensor, Tensor] | None = None
-
-    @classmethod
-    def example(cls, generator: torch.Generator) -> tuple[FlowLayer, Tensor, Tensor | None]:
-        """Make an example for the tests; see `FlowLayer.example`."""
-        return make_example(cls, generator)
 
     def forward(self, inputs: Tensor, context: Any = None) -> tuple[Tensor, Tensor]:
         """Mix the channels by W."""

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
-import torch
 from torch import Tensor
 
-from flowkit.layers.base import FlowLayer, Shape, make_example, no_log_det
+from flowkit.layers.base import Shape, no_log_det
 from flowkit.layers.masks import Mask, Partition
 from flowkit.layers.network import ConditionalNetwork, Conditioned, Network
 from flowkit.layers.saved_hidden import Noted
@@ -33,6 +32,8 @@ class Coupling(Conditioned):
         flip: swap x1 and x2.
         network: `plain`, or `srflow`, see `ConditionalNetwork`.
     """
+
+    example_options: ClassVar = {"hidden": 4}
 
     def __init__(
         self,
@@ -60,11 +61,6 @@ class Coupling(Conditioned):
             network=network,
         )
         self.reach = self.network.reach
-
-    @classmethod
-    def example(cls, generator: torch.Generator) -> tuple[FlowLayer, Tensor, Tensor | None]:
-        """Make an example for the tests; see `FlowLayer.example`."""
-        return make_example(cls, generator, hidden=4)
 
     def complete(self, projected: Tensor | Noted) -> tuple[Tensor | Noted]:
         """Return the image's part of the network's first convolution (B, hidden, h, w), unchanged."""
@@ -121,6 +117,15 @@ class AffineCoupling(Coupling):
         mask: how x1 and x2 are taken from the input, see `Partition`.
         flip: swap x1 and x2.
         network: `plain`, or `srflow`, as in its code, see `ConditionalNetwork`.
+
+    >>> import torch
+    >>> from flowkit.layers import AffineCoupling, Shape
+    >>> layer = AffineCoupling(Shape(4, 2), Shape(8, 2), hidden=16)
+    >>> x, features = torch.randn(2, 4, 6, 5), torch.randn(2, 8, 6, 5)
+    >>> u = layer.condition(features)  # once per image
+    >>> z, log_det = layer(x, u)
+    >>> torch.equal(z[:, :2], x[:, :2]), log_det.shape
+    (True, torch.Size([2]))
     """
 
     def __init__(
@@ -184,6 +189,13 @@ class AdditiveCoupling(Coupling):
         context_kernel: size of its convolution of the features; `kernel` if not given.
         mask: how x1 and x2 are taken from the input, see `Partition`.
         flip: swap x1 and x2.
+
+    >>> import torch
+    >>> from flowkit.layers import AdditiveCoupling, Shape
+    >>> layer = AdditiveCoupling(Shape(4, 2), Shape(8, 2), hidden=16, mask="alternate")
+    >>> z, log_det = layer(torch.randn(2, 4, 6, 5), torch.randn(2, 8, 6, 5))
+    >>> log_det
+    tensor([0., 0.])
     """
 
     def __init__(

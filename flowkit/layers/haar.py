@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 from flowkit.errors import ShapeError
-from flowkit.layers.base import FlowLayer, Shape, make_example, no_log_det
+from flowkit.layers.base import FlowLayer, Shape, no_log_det
 from flowkit.registry import register
 
 
@@ -27,16 +27,21 @@ class Haar(FlowLayer):
     Channel order (band, C): the averages of all channels first, then all horizontal details, and so on. So
     the half that a split keeps, or a coupling reads, is the coarse one. H and W must be even. Ardizzone et
     al., Guided Image Generation with Conditional INNs (arXiv:1907.02392).
+
+    >>> import torch
+    >>> from flowkit.layers import Haar, Shape
+    >>> layer = Haar(Shape(1, 1))
+    >>> layer(torch.ones(1, 1, 2, 2))[0].flatten()  # the mean's band, and three without detail
+    tensor([2., 0., 0., 0.])
+    >>> layer.out_shape
+    Shape(channels=4, stride=2)
     """
+
+    example_options: ClassVar = {"size": (4, 6)}
 
     def __init__(self, shape: Shape) -> None:
         super().__init__(shape)
         self.out_shape = Shape(4 * shape.channels, 2 * shape.stride)
-
-    @classmethod
-    def example(cls, generator: torch.Generator) -> tuple[FlowLayer, Tensor, Tensor | None]:
-        """Make an example for the tests; see `FlowLayer.example`."""
-        return make_example(cls, generator, size=(4, 6))
 
     def forward(self, inputs: Tensor, context: Any = None) -> tuple[Tensor, Tensor]:
         """Transform pixels to bands."""

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
 
-from flowkit.layers.base import FlowLayer, Shape, make_example
+from flowkit.layers.base import Shape
 from flowkit.layers.network import ConditionalNetwork, Conditioned, Network
 from flowkit.layers.saved_hidden import Noted
 from flowkit.ops import affine, affine_packed, log_scale
@@ -30,9 +30,18 @@ class AffineInjector(Conditioned):
         scale: the scale map, see `flowkit.ops.log_scale`.
         eps: added to the scale; SRFlow has 1e-4 with `sigmoid`.
         network: `plain`, or `srflow`, as in its code, see `ConditionalNetwork`.
+
+    >>> import torch
+    >>> from flowkit.layers import AffineInjector, Shape
+    >>> layer = AffineInjector(Shape(4, 2), Shape(8, 2), hidden=16)
+    >>> x, features = torch.randn(2, 4, 6, 5), torch.randn(2, 8, 6, 5)
+    >>> z, log_det = layer(x, features)
+    >>> bool(torch.allclose(layer.inverse(z, features)[0], x, atol=1e-5))
+    True
     """
 
     pointwise = True
+    example_options: ClassVar = {"hidden": 4}
 
     def __init__(
         self,
@@ -58,11 +67,6 @@ class AffineInjector(Conditioned):
             network=network,
         )
         self.reach = self.network.reach
-
-    @classmethod
-    def example(cls, generator: torch.Generator) -> tuple[FlowLayer, Tensor, Tensor | None]:
-        """Make an example for the tests; see `FlowLayer.example`."""
-        return make_example(cls, generator, hidden=4)
 
     def complete(self, projected: Tensor | Noted) -> tuple[Tensor, ...]:
         """Compute [shift | raw scale] (B, 2 C, h, w); without gradients, shift and log-scale."""

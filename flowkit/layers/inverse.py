@@ -30,6 +30,12 @@ class Inverse(FlowLayer):
 
     Raises:
         ShapeError: the layer takes another shape, gives another one, or puts out latents.
+
+    >>> import torch
+    >>> from flowkit.layers import Inverse, Logit, Shape
+    >>> layer = Inverse.of(Logit(Shape(1, 1), eps=0))
+    >>> layer(torch.zeros(1, 1, 1, 2))[0]
+    tensor([[[[0.5000, 0.5000]]]])
     """
 
     def __init__(self, shape: Shape, *, layer: FlowLayer) -> None:
@@ -47,12 +53,12 @@ class Inverse(FlowLayer):
 
     @classmethod
     def of(cls, layer: FlowLayer) -> Inverse:
-        """The inverse of a layer."""
+        """Swap the directions of a layer."""
         return cls(layer.shape, layer=layer)
 
     @classmethod
     def example(cls, generator: torch.Generator) -> tuple[FlowLayer, Tensor, Tensor | None]:
-        """See `FlowLayer.example`."""
+        """Make an example for the tests: the inverse of an affine coupling."""
         layer, inputs, features = AffineCoupling.example(generator)
         return cls.of(layer).eval(), inputs, features
 
@@ -62,13 +68,13 @@ class Inverse(FlowLayer):
         return self
 
     def condition(self, features: Tensor) -> Any:
-        """What the layer inside makes of the features."""
+        """Return what the layer inside makes of the features."""
         return self.layer.condition(features)
 
     def forward(self, inputs: Tensor, context: Any = None) -> tuple[Tensor, Tensor]:
-        """The inverse of the layer inside."""
+        """Run the inverse of the layer inside."""
         return self.layer.inverse(inputs, context)
 
     def inverse(self, inputs: Tensor, context: Any = None) -> tuple[Tensor, Tensor]:
-        """Its forward."""
+        """Run the forward of the layer inside."""
         return self.layer.forward(inputs, context)

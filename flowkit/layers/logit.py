@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from flowkit.errors import ShapeError
-from flowkit.layers.base import FlowLayer, Shape, make_example
+from flowkit.layers.base import FlowLayer, Shape
 from flowkit.registry import register
 
 
@@ -24,19 +24,21 @@ class Logit(FlowLayer):
     Args:
         shape: of the input.
         eps: how far p stays away from 0 and 1.
+
+    >>> import torch
+    >>> from flowkit.layers import Logit, Shape
+    >>> z, log_det = Logit(Shape(1, 1), eps=0)(torch.full((1, 1, 1, 2), 0.5))
+    >>> z, log_det.exp()  # the slope at 1/2 is 4, at each of two cells
+    (tensor([[[[0., 0.]]]]), tensor([16.]))
     """
+
+    unit = True
 
     def __init__(self, shape: Shape, *, eps: float = 1e-6) -> None:
         super().__init__(shape)
         if not 0 <= eps < 0.5:
             raise ShapeError(f"eps must be 0 or more, and less than 0.5, got {eps}")
         self.eps = eps
-
-    @classmethod
-    def example(cls, generator: torch.Generator) -> tuple[FlowLayer, Tensor, Tensor | None]:
-        """Make an example for the tests; see `FlowLayer.example`."""
-        layer, inputs, features = make_example(cls, generator)
-        return layer, torch.sigmoid(inputs), features
 
     def forward(self, inputs: Tensor, context: Any = None) -> tuple[Tensor, Tensor]:
         """Apply the logit."""
@@ -62,15 +64,15 @@ class Sigmoid(FlowLayer):
     """R -> (0, 1): y = 1 / (1 + exp(-x)); log|det| = sum log y (1 - y), elementwise.
 
     Large values round to 0 or 1; the inverse takes those for the nearest numbers inside.
+
+    >>> import torch
+    >>> from flowkit.layers import Shape, Sigmoid
+    >>> Sigmoid(Shape(1, 1))(torch.zeros(1, 1, 1, 2))[0]
+    tensor([[[[0.5000, 0.5000]]]])
     """
 
     def __init__(self, shape: Shape) -> None:
         super().__init__(shape)
-
-    @classmethod
-    def example(cls, generator: torch.Generator) -> tuple[FlowLayer, Tensor, Tensor | None]:
-        """Make an example for the tests; see `FlowLayer.example`."""
-        return make_example(cls, generator)
 
     def forward(self, inputs: Tensor, context: Any = None) -> tuple[Tensor, Tensor]:
         """Apply the sigmoid."""

@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from flowkit.layers.base import FlowLayer, Shape, make_example, no_log_det
+from flowkit.layers.base import FlowLayer, Shape, no_log_det
 from flowkit.registry import register
 
 
@@ -21,6 +21,12 @@ class Permute(FlowLayer):
         shape: of the input.
         seed: of the order; if not given, each layer draws its own as it draws weights, from torch's
             generator. Layers with the same seed have the same order.
+
+    >>> import torch
+    >>> from flowkit.layers import Permute, Shape
+    >>> layer, x = Permute(Shape(5, 1), seed=3), torch.randn(1, 5, 2, 2)
+    >>> torch.equal(layer(x)[0], x[:, layer.order]), torch.equal(layer.inverse(layer(x)[0])[0], x)
+    (True, True)
     """
 
     affine = True
@@ -30,11 +36,6 @@ class Permute(FlowLayer):
         super().__init__(shape)
         generator = None if seed is None else torch.Generator().manual_seed(seed)
         self.register_buffer("order", torch.randperm(shape.channels, generator=generator))
-
-    @classmethod
-    def example(cls, generator: torch.Generator) -> tuple[FlowLayer, Tensor, Tensor | None]:
-        """Make an example for the tests; see `FlowLayer.example`."""
-        return make_example(cls, generator)
 
     def forward(self, inputs: Tensor, context: Any = None) -> tuple[Tensor, Tensor]:
         """Put the channels into the order."""
@@ -47,17 +48,18 @@ class Permute(FlowLayer):
 
 @register("reverse")
 class Reverse(FlowLayer):
-    """The reverse order of the channels: y = x[C-1, ..., 0]; log|det| = 0. Its own inverse."""
+    """The reverse order of the channels: y = x[C-1, ..., 0]; log|det| = 0. Its own inverse.
+
+    >>> import torch
+    >>> from flowkit.layers import Reverse, Shape
+    >>> Reverse(Shape(3, 1))(torch.arange(3.0).view(1, 3, 1, 1))[0].flatten()
+    tensor([2., 1., 0.])
+    """
 
     affine = True
 
     def __init__(self, shape: Shape) -> None:
         super().__init__(shape)
-
-    @classmethod
-    def example(cls, generator: torch.Generator) -> tuple[FlowLayer, Tensor, Tensor | None]:
-        """Make an example for the tests; see `FlowLayer.example`."""
-        return make_example(cls, generator)
 
     def forward(self, inputs: Tensor, context: Any = None) -> tuple[Tensor, Tensor]:
         """Reverse the channels."""

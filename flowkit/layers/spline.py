@@ -31,6 +31,13 @@ class SplineCoupling(Coupling):
         context_kernel: size of its convolution of the features; `kernel` if not given.
         mask: how x1 and x2 are taken from the input, see `Partition`.
         flip: swap x1 and x2.
+
+    >>> import torch
+    >>> from flowkit.layers import Shape, SplineCoupling
+    >>> layer = SplineCoupling(Shape(4, 2), Shape(8, 2), bins=6, hidden=16)
+    >>> x, features = torch.randn(2, 4, 6, 5), torch.randn(2, 8, 6, 5)
+    >>> bool(torch.allclose(layer(x, features)[0], x, atol=1e-5))  # untrained: the identity
+    True
     """
 
     def __init__(

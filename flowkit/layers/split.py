@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 import torch
 from torch import Tensor, nn
 
 from flowkit.errors import ShapeError
-from flowkit.layers.base import FlowLayer, Shape, make_example, no_log_det
+from flowkit.layers.base import FlowLayer, Shape, no_log_det
 from flowkit.layers.network import ConditionalNetwork, Conditioned, apply_gain
 from flowkit.layers.saved_hidden import Noted
 from flowkit.ops import affine_packed
@@ -61,6 +61,14 @@ class Split(_Split):
         prior: what p(x2 | .) is: `kept`, learned from x1; `standard`, a standard normal: e is x2, as in
             RealNVP (arXiv:1605.08803). For one that reads the image, see `conditional_split`.
         gain: shift and raw scale have learned gains, exp(3 g), as in SRFlow's code (whose scale is `exp`).
+
+    >>> import torch
+    >>> from flowkit.layers import Shape, Split
+    >>> layer = Split(Shape(12, 2))
+    >>> layer.out_shape, layer.latent_channels
+    (Shape(channels=6, stride=2), 6)
+    >>> z, log_det = layer(torch.randn(2, 12, 6, 5))
+    >>> kept, latent = z.split(6, dim=1)
     """
 
     def __init__(
@@ -84,11 +92,6 @@ class Split(_Split):
         elif gain:
             raise ShapeError("a standard prior has nothing to gain; gain needs prior: kept")
 
-    @classmethod
-    def example(cls, generator: torch.Generator) -> tuple[FlowLayer, Tensor, Tensor | None]:
-        """Make an example for the tests; see `FlowLayer.example`."""
-        return make_example(cls, generator)
-
     def _prior(self, kept: Tensor, context: Any) -> Tensor | None:
         return None if self.prior is None else apply_gain(self.prior(kept), self.gain)
 
@@ -107,7 +110,16 @@ class ConditionalSplit(_Split, Conditioned):
         hidden: channels inside its network.
         kernel: size of the network's first and last convolution.
         scale: the scale map, see `flowkit.ops.log_scale`.
+
+    >>> import torch
+    >>> from flowkit.layers import ConditionalSplit, Shape
+    >>> layer = ConditionalSplit(Shape(12, 2), Shape(8, 2), hidden=16)
+    >>> z, log_det = layer(torch.randn(2, 12, 6, 5), torch.randn(2, 8, 6, 5))
+    >>> z.shape, layer.latent_channels
+    (torch.Size([2, 12, 6, 5]), 6)
     """
+
+    example_options: ClassVar = {"hidden": 4}
 
     def __init__(
         self,
@@ -130,11 +142,6 @@ class ConditionalSplit(_Split, Conditioned):
             context_kernel=kernel,
         )
         self.reach = self.network.reach
-
-    @classmethod
-    def example(cls, generator: torch.Generator) -> tuple[FlowLayer, Tensor, Tensor | None]:
-        """Make an example for the tests; see `FlowLayer.example`."""
-        return make_example(cls, generator, hidden=4)
 
     def complete(self, projected: Tensor | Noted) -> tuple[Tensor | Noted]:
         """Return the image's part of the first convolution (`both`), or [shift | raw scale] (`features`)."""

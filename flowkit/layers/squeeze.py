@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
-import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 from flowkit.errors import ShapeError
-from flowkit.layers.base import FlowLayer, Shape, make_example, no_log_det
+from flowkit.layers.base import FlowLayer, Shape, no_log_det
 from flowkit.registry import register
 
 
@@ -19,7 +18,15 @@ class Squeeze(FlowLayer):
 
     Channel order (C, dy, dx), as `pixel_unshuffle`, nflows, normflows and SRFlow. Dinh et al., RealNVP
     (arXiv:1605.08803). H and W must be multiples of the factor f.
+
+    >>> import torch
+    >>> from flowkit.layers import Shape, Squeeze
+    >>> layer = Squeeze(Shape(3, 1))
+    >>> layer(torch.randn(2, 3, 8, 6))[0].shape, layer.out_shape
+    (torch.Size([2, 12, 4, 3]), Shape(channels=12, stride=2))
     """
+
+    example_options: ClassVar = {"size": (4, 6)}
 
     def __init__(self, shape: Shape, *, factor: int = 2) -> None:
         super().__init__(shape)
@@ -27,11 +34,6 @@ class Squeeze(FlowLayer):
             raise ShapeError(f"factor must be 2 or more, got {factor}")
         self.factor = factor
         self.out_shape = Shape(shape.channels * factor**2, shape.stride * factor)
-
-    @classmethod
-    def example(cls, generator: torch.Generator) -> tuple[FlowLayer, Tensor, Tensor | None]:
-        """Make an example for the tests; see `FlowLayer.example`."""
-        return make_example(cls, generator, size=(4, 6))
 
     def forward(self, inputs: Tensor, context: Any = None) -> tuple[Tensor, Tensor]:
         """Unshuffle f x f pixels into channels."""

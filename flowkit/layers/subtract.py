@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
-import torch
 from torch import Tensor
 
 from flowkit.errors import ShapeError
-from flowkit.layers.base import FlowLayer, Shape, make_example, no_log_det
+from flowkit.layers.base import FlowLayer, Shape, no_log_det
 from flowkit.registry import register
 
 
@@ -19,9 +18,16 @@ class Subtract(FlowLayer):
     First in a flow, with an encoder whose features at stride 1 are the image enlarged (`rrdb` with
     `enlarged: true`), it leaves to the flow what interpolation misses, as VDSR does for regression (Kim et
     al., arXiv:1511.04587): before any training, the image at temperature 0 is the interpolated one.
+
+    >>> import torch
+    >>> from flowkit.layers import Shape, Subtract
+    >>> layer = Subtract(Shape(1, 1), Shape(1, 1))
+    >>> layer(torch.ones(1, 1, 1, 2), torch.full((1, 1, 1, 2), 0.25))[0]
+    tensor([[[[0.7500, 0.7500]]]])
     """
 
     pointwise = True
+    example_options: ClassVar = {"channels": 3}
 
     def __init__(self, shape: Shape, context: Shape) -> None:
         super().__init__(shape, context)
@@ -29,11 +35,6 @@ class Subtract(FlowLayer):
             raise ShapeError(
                 f"subtract: needs features of {shape.channels} channels, as its input, got {context.channels}"
             )
-
-    @classmethod
-    def example(cls, generator: torch.Generator) -> tuple[FlowLayer, Tensor, Tensor | None]:
-        """Make an example for the tests; see `FlowLayer.example`."""
-        return make_example(cls, generator, channels=3)
 
     def forward(self, inputs: Tensor, context: Any = None) -> tuple[Tensor, Tensor]:
         """Subtract the features."""

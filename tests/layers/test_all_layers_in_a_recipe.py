@@ -117,7 +117,7 @@ def test_an_option_inside_can_be_set():
          'stride=2): hidden must be positive, got 0\n  at <dict>: flow[1].layer'),
         ("actnrm", 'unknown layer "actnrm"; did you mean "actnorm"?\n  at <dict>: flow[1].layer'),
         (3, 'a step must be a layer\'s name or a mapping with "type", got 3\n  at <dict>: flow[1].layer'),
-        ({"repeat": 2, "steps": ["actnorm"]}, '"layer" needs "type"\n  at <dict>: flow[1].layer.type'),
+        ({"repeat": 2, "steps": ["actnorm"]}, 'a layer needs "type"\n  at <dict>: flow[1].layer.type'),
         ("squeeze", 'layer "inverse" on input Shape(channels=12, stride=2): inverse of Squeeze: only a layer '
          "that keeps its input's shape has one\n  at <dict>: flow[1]"),
     ],

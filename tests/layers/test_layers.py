@@ -31,6 +31,13 @@ def test_every_registered_layer(name):
     check_layer(*registry.get("layer", name).example(generator()))
 
 
+@pytest.mark.parametrize("name", [name for name in LAYERS if "/" not in name])
+def test_every_layer_of_flowkits_own_shows_how_to_use_it(name):
+    entry = registry.get("layer", name)
+    assert f"import {entry.__name__}, " in entry.__doc__ or f", {entry.__name__}" in entry.__doc__
+    assert ">>> " in entry.__doc__  # run as a doctest
+
+
 @pytest.mark.parametrize(("name", "options"), VARIANTS)
 def test_variants(name, options):
     check_layer(*make_example(registry.get("layer", name), generator(), **options))
