@@ -1,4 +1,4 @@
-"""Between two trainings of one model: weights that are a mean of both."""
+"""Averages of the weights of two trainings of one model."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Weights on disk: safetensors with the resolved recipe inside, so that a checkpoint needs no other file."""
+"""Checkpoints: safetensors files that contain the resolved recipe and need no other file."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Where tensors are computed, and how precisely."""
+"""Devices, and the precision of autocast."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from flowkit.errors import FlowkitError
 
 
 def usable(device: str) -> torch.device:
-    """The device of this name, on which something has been computed.
+    """Return the device of this name, after a test computation on it.
 
     >>> usable("cpu")
     device(type='cpu')
@@ -25,12 +25,12 @@ def usable(device: str) -> torch.device:
 
 
 def autocast_of(device: str) -> tuple[bool, torch.dtype]:
-    """Whether autocast is on for this type of device, and the type that it computes in."""
+    """Return whether autocast is on for this type of device, and its dtype."""
     return torch.is_autocast_enabled(device), torch.get_autocast_dtype(device)
 
 
 def autocast_again(device: str, enabled: bool, dtype: torch.dtype) -> torch.autocast:
-    """Autocast as `autocast_of` found it, for work that is done again at another time.
+    """Restore autocast as `autocast_of` found it, for work that is repeated later.
 
     Without autocast's cache of weights: what it took in without gradients, some versions of torch hand out
     with them, and what a CUDA graph reads must not be freed.

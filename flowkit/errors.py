@@ -1,4 +1,4 @@
-"""What flowkit raises when it is given something it cannot use.
+"""The exceptions of flowkit.
 
 Every message is one readable line (a recipe's problems: one per line) that names the file or option, what
 was found and what was expected. The command line prints it as it is, without a traceback, and exits with 2.
@@ -11,7 +11,7 @@ from collections.abc import Iterable
 
 
 class FlowkitError(Exception):
-    """The base of all errors below: catch it to catch them all."""
+    """The base of all errors of flowkit: catch it to catch them all."""
 
 
 class RegistryError(FlowkitError):
@@ -19,7 +19,7 @@ class RegistryError(FlowkitError):
 
 
 class RecipeError(FlowkitError):
-    """A recipe that cannot be read, checked or built; the message lists all that was found."""
+    """A recipe that cannot be read, checked or built; the message lists all problems."""
 
 
 class ShapeError(FlowkitError):
@@ -47,11 +47,11 @@ class DataError(FlowkitError):
 
 
 class KernelError(FlowkitError):
-    """Compiled kernels that were required, or asked to be built, and cannot be had."""
+    """Compiled kernels that were required or requested, and are not available."""
 
 
 class MemoryLimitError(FlowkitError):
-    """Work that does not fit into the memory that it was allowed."""
+    """Work that does not fit into its memory limit."""
 
 
 class OutputError(FlowkitError):
@@ -59,7 +59,7 @@ class OutputError(FlowkitError):
 
 
 def suggest(name: str, known: Iterable[str]) -> str:
-    """The end of a "not known" message: the nearest known name, or all of them.
+    """Return the end of a "not known" message: the nearest known name, or all of them.
 
     >>> suggest("affine_injecter", ["actnorm", "affine_injector"])
     'did you mean "affine_injector"?'

@@ -1,4 +1,4 @@
-"""Losses, by name: the negative log-likelihood, and what may be added to it at temperature 0."""
+"""Losses, by name: the negative log-likelihood, and further losses of the image at temperature 0."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from flowkit.targets import Binary, Noise, Target
 
 
 class Fit:
-    """How a model fits a batch; what several losses read is computed once.
+    """The fit of a model to a batch; values that several losses read are computed once.
 
     Args:
         p: p(y | x) of the images.
@@ -39,18 +39,18 @@ class Fit:
 
     @functools.cached_property
     def bits(self) -> Tensor:
-        """Bits per dimension (B,)."""
+        """Return the bits per dimension (B,)."""
         return self.p.bits_per_dim(self.y, generator=self.noise)
 
     @functools.cached_property
     def mode(self) -> Tensor:
-        """The continuous variable v of latents 0 (B, C, H, W): the image at temperature 0, with gradients."""
+        """Return the v of latents 0 (B, C, H, W), the image at temperature 0, with gradients."""
         _ = self.bits  # the pass that initialises actnorms from data comes first
         return self.p.rsample(temperature=0)[0]
 
 
 class Loss:
-    """What every loss is: a `Fit` -> (B,).
+    """The base class of losses, functions from a `Fit` to (B,).
 
     Args:
         target: of the model.
@@ -65,7 +65,7 @@ class Loss:
         self.target = target
 
     def __call__(self, fit: Fit) -> Tensor:
-        """The loss of every sample of a batch, (B,)."""
+        """Return the loss of every sample of a batch, (B,)."""
         raise NotImplementedError
 
 
@@ -74,7 +74,7 @@ class NegativeLogLikelihood(Loss):
     """-log2 p(y | x) / (C H W): bits per dimension. The only loss that the method needs."""
 
     def __call__(self, fit: Fit) -> Tensor:
-        """Bits per dimension (B,)."""
+        """Return the bits per dimension (B,)."""
         return fit.bits
 
 
@@ -86,7 +86,7 @@ class Absolute(Loss):
     """
 
     def __call__(self, fit: Fit) -> Tensor:
-        """The mean over the pixels (B,)."""
+        """Return the mean over the pixels (B,)."""
         return (fit.mode - self.target.embed(fit.y)).abs().flatten(1).mean(1)
 
 
@@ -99,7 +99,7 @@ class Consistency(Loss):
     """
 
     def __call__(self, fit: Fit) -> Tensor:
-        """The mean over the pixels at low resolution (B,)."""
+        """Return the mean over the pixels at low resolution (B,)."""
         error, share = fit.mode - self.target.embed(fit.y), 1 / fit.p.flow.scale
         small = F.interpolate(error, scale_factor=share, mode="bicubic", antialias=True)
         return small.abs().flatten(1).mean(1)
@@ -122,7 +122,7 @@ class CrossEntropy(Loss):
         self.slope = 2 * mean / variance
 
     def __call__(self, fit: Fit) -> Tensor:
-        """The mean over the pixels (B,)."""
+        """Return the mean over the pixels (B,)."""
         sign = torch.where(fit.y > 0.5, 1.0, -1.0).to(fit.mode.dtype)
         return F.softplus(-self.slope * sign * fit.mode).flatten(1).mean(1) / math.log(2)
 
@@ -141,7 +141,7 @@ class Skeleton(Loss):
     """
 
     STEPS = 12
-    """Strokes up to 2 STEPS + 1 pixels wide are thinned to lines; of wider ones the middle is not seen."""
+    """Number of thinning steps: strokes up to 2 STEPS + 1 pixels wide become lines."""
 
     def __init__(self, target: Target) -> None:
         super().__init__(target)
@@ -150,7 +150,7 @@ class Skeleton(Loss):
         self.slope = 4 / (1.0 if target.noise == "normal" else 0.5)
 
     def __call__(self, fit: Fit) -> Tensor:
-        """Over all pixels of a sample (B,)."""
+        """Return the loss over all pixels of a sample (B,)."""
         ink, truth = torch.sigmoid(self.slope * fit.mode), (fit.y > 0.5).to(fit.mode.dtype)
         with torch.no_grad():
             line = soft_skeleton(truth, self.STEPS)
@@ -160,7 +160,7 @@ class Skeleton(Loss):
 
 
 def soft_skeleton(ink: Tensor, steps: int) -> Tensor:
-    """Lines in the middle of strokes, with gradients: (B, C, H, W) of values in [0, 1], and as many.
+    """Return the middle lines of strokes, with gradients: (B, C, H, W) of values in [0, 1].
 
     The morphological skeleton, the union over k of what an opening takes away from the k times eroded image
     (Lantuejoul), in grey: minima and maxima for erosions and dilations, s + d - s d for the union (Shit et
@@ -187,13 +187,13 @@ def _dilate(ink: Tensor) -> Tensor:
 
 
 def _share(part: Tensor, whole: Tensor) -> Tensor:
-    """How much of `part` lies in `whole`; one pixel is taken for granted, for images without ink (B,)."""
+    """Return the share of `part` that lies in `whole` (B,); one pixel is added, for images without ink."""
     inside, all_of_it = (part * whole).flatten(1).sum(1), part.flatten(1).sum(1)
     return (inside + 1) / (all_of_it + 1)
 
 
 class Objective(nn.Module):
-    """(images, truths) -> what is minimised: a module, so that it can be wrapped for distributed training.
+    """The training objective of images and truths, a module so that it can be wrapped for DDP.
 
     Args:
         model: to train.
@@ -215,7 +215,7 @@ class Objective(nn.Module):
     def forward(
         self, image: Tensor, y: Tensor, noise: Sequence[torch.Generator] | None = None
     ) -> tuple[Tensor, Tensor]:
-        """The weighted sum of the losses, and the bits per dimension: means over the batch, 0-dimensional."""
+        """Return the weighted sum of the losses, and the bits per dimension: means over the batch."""
         fit = Fit(self.model(image), y, noise)
         total = sum((weight * term(fit).mean() for term, weight in self.terms), fit.bits.new_zeros(()))
         return total, fit.bits.detach().mean()

@@ -12,7 +12,7 @@ SETTINGS = {M_MMAP_MAX: 0, M_TRIM_THRESHOLD: 2**31 - 1, M_TOP_PAD: 64 * 2**20}
 
 
 def keep_freed_memory() -> bool:
-    """Tell glibc's malloc to reuse the memory of large tensors; whether it was told.
+    """Make glibc's malloc reuse the memory of large tensors; return true on success.
 
     By default glibc maps every tensor above 32 MB afresh and unmaps it when it is freed, and the kernel
     zeroes its pages again for every layer of every tile. Other C libraries are left alone, and so is a
@@ -29,7 +29,7 @@ def keep_freed_memory() -> bool:
 
 
 def give_back() -> None:
-    """Tell glibc's malloc to keep no pages that are free; other C libraries are left alone.
+    """Make glibc's malloc return free pages to the system; does nothing for other C libraries.
 
     What was freed between tensors that live on is of no use to larger ones, and counts as the process's own.
     """

@@ -1,4 +1,4 @@
-"""Modules with layers of the user's own: loaded because the caller says so, never because a recipe does."""
+"""Modules with custom layers, loaded at the caller's request, never by a recipe."""
 
 from __future__ import annotations
 

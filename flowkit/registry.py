@@ -1,4 +1,4 @@
-"""Names -> classes: the closed list of things that a recipe may name.
+"""The registry: the closed list of names that a recipe may use.
 
 A layer enters by a decorator, and its signature is its schema: the keyword-only parameters are the options
 that a recipe may set, their annotations are checked, and the positional ones come from the builder.
@@ -33,7 +33,7 @@ _HOMES = {
     "source": ("flowkit.data.sources",),
     "degradation": ("flowkit.degradations",),
 }
-"""Kind -> the modules that register flowkit's own, imported when the kind is first asked for."""
+"""Kind -> modules that register flowkit's own, imported at the first request for the kind."""
 KINDS = tuple(_HOMES)
 ENTRY_POINTS = "flowkit.layers"
 
@@ -79,7 +79,7 @@ def register(name: str, *, kind: str | None = None, was: Iterable[str] = ()) -> 
                     f'{where} "{text}" is registered twice: by {_origin(before)} and by {_origin(entry)}'
                 )
         _entries[where][name] = entry
-        _refused[where].pop(name, None)  # somebody has mended it
+        _refused[where].pop(name, None)  # a later registration overrides the refusal
         _aliases[where].update(dict.fromkeys(was, name))
         return entry
 
@@ -87,7 +87,7 @@ def register(name: str, *, kind: str | None = None, was: Iterable[str] = ()) -> 
 
 
 def refuse(kind: str, name: str, why: str) -> None:
-    """Declare that `name` will not be registered, and why: whoever asks for it is told.
+    """Declare that `name` will not be registered, and why; a request for it raises the reason.
 
     For names that a reader of another library's documentation would expect to find.
     """
@@ -97,13 +97,13 @@ def refuse(kind: str, name: str, why: str) -> None:
 
 
 def refused(kind: str) -> dict[str, str]:
-    """The names of a kind that are refused, sorted, with the reasons."""
+    """Return the refused names of a kind, sorted, with the reasons."""
     _import_own(kind)
     return dict(sorted(_refused[kind].items()))
 
 
 def names(kind: str) -> list[str]:
-    """All registered names of a kind, sorted.
+    """Return all registered names of a kind, sorted.
 
     >>> "affine_coupling" in names("layer")
     True
@@ -114,7 +114,7 @@ def names(kind: str) -> list[str]:
 
 
 def get(kind: str, name: str) -> Callable[..., Any]:
-    """The class (or function) registered under `name`.
+    """Return the class (or function) registered under `name`.
 
     Raises:
         RegistryError: nothing is; the message holds the nearest known name, or why the name is refused.
@@ -135,7 +135,7 @@ def get(kind: str, name: str) -> Callable[..., Any]:
 
 @dataclass(frozen=True)
 class Option:
-    """One keyword-only parameter of a registered class: what a recipe may set."""
+    """One option of a registered class: a keyword-only parameter."""
 
     name: str
     annotation: Any
@@ -143,12 +143,12 @@ class Option:
 
     @property
     def required(self) -> bool:
-        """Whether it has no default."""
+        """Return true if it has no default."""
         return self.default is inspect.Parameter.empty
 
 
 def options(entry: Callable[..., Any]) -> dict[str, Option]:
-    """The options of a registered class: its keyword-only parameters, by name, in their order."""
+    """Return the options of a registered class: its keyword-only parameters, by name, in their order."""
     hints = _hints(entry)
     return {
         p.name: Option(p.name, hints.get(p.name, Any), p.default)
@@ -158,13 +158,13 @@ def options(entry: Callable[..., Any]) -> dict[str, Option]:
 
 
 def positional(entry: Callable[..., Any]) -> list[str]:
-    """The names of the parameters that the builder fills: `shape` and, for conditional layers, `context`."""
+    """Return the names of the builder's parameters: `shape` and, for conditional layers, `context`."""
     kinds = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
     return [p.name for p in inspect.signature(entry).parameters.values() if p.kind in kinds]
 
 
 def summary(entry: Callable[..., Any]) -> str:
-    """The first line of the docstring."""
+    """Return the first line of the docstring."""
     return (inspect.getdoc(entry) or "").partition("\n")[0]
 
 

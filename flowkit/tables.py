@@ -1,4 +1,4 @@
-"""Markdown tables of figures, and the machine and the versions that figures depend on."""
+"""Markdown tables of figures, and the environment that figures depend on."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ import torch
 import flowkit
 
 Cell = str | int | float | None
-"""None is an empty cell: not measured."""
+"""A cell of a table; None is empty: not measured."""
 
 _NUMBER = re.compile(r"-?[\d.]+( ± [\d.]+)?|inf")  # with its deviation, or not
 
 
 def environment() -> dict[str, Cell]:
-    """The machine, the versions and the command line: all that a figure depends on beside its row."""
+    """Return the machine, the versions and the command line, on which figures depend."""
     cuda = torch.cuda.get_device_name() if torch.cuda.is_available() else None
     return {
         "command": shlex.join(["flowkit", *sys.argv[1:]]),
@@ -40,7 +40,7 @@ def environment() -> dict[str, Cell]:
 
 
 def table(rows: Sequence[Mapping[str, Cell]]) -> list[str]:
-    """The lines of a Markdown table; columns of numbers, or of texts that are numbers, stand to the right."""
+    """Return the lines of a Markdown table; columns of numbers, also as texts, are right-aligned."""
     columns = list(dict.fromkeys(column for row in rows for column in row))
     grid = [[_text(row.get(column)) for column in columns] for row in rows]
     widths = [max(3, *(len(cell) for cell in cells)) for cells in zip(columns, *grid, strict=True)]
@@ -61,7 +61,7 @@ def table(rows: Sequence[Mapping[str, Cell]]) -> list[str]:
 
 
 def _text(value: Cell) -> str:
-    """Three digits are what a timing is good for."""
+    """Format with three digits, the precision of a timing."""
     if value is None:
         return ""
     if not isinstance(value, float):
@@ -84,7 +84,7 @@ def _processor() -> str:
 
 
 def _cores() -> int | None:
-    """Those that this process may use."""
+    """Return the number of cores that this process may use."""
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count()

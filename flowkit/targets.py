@@ -1,4 +1,4 @@
-"""Targets: what the flow models, as the continuous variable that a density needs.
+"""Targets: the images that the flow models, as continuous variables with a density.
 
 A target y becomes v, and back. Training draws v at random around y (dequantisation; Theis et al.,
 arXiv:1511.01844), and log p(y) >= log p(v) - log q(v | y) bounds the likelihood of the discrete y.
@@ -27,7 +27,7 @@ ROUNDING = 1e-4  # by so much values may leave [0, 1]: whoever resizes an image 
 
 
 class Target(nn.Module):
-    """What every target is.
+    """The base class of targets.
 
     Attributes:
         channels: of y, and of v.
@@ -50,11 +50,11 @@ class Target(nn.Module):
         raise NotImplementedError
 
     def embed(self, y: Tensor) -> Tensor:
-        """The v in the middle of q(v | y); `restore` takes it back to y."""
+        """Return the v in the middle of q(v | y), which `restore` maps to y."""
         raise NotImplementedError
 
     def restore(self, v: Tensor) -> Tensor:
-        """The y that v belongs to; NaN where v is not finite."""
+        """Return the y of v; NaN where v is not finite."""
         raise NotImplementedError
 
     def admits(self, y: Tensor) -> Tensor:
@@ -87,7 +87,7 @@ class Binary(Target):
         self.noise = noise
 
     def dequantise(self, y: Tensor, generator: Noise = None) -> tuple[Tensor, Tensor]:
-        """A random magnitude, with the pixel's sign."""
+        """Draw a random magnitude with the pixel's sign."""
         u = _drawn(torch.rand, y, generator)
         sign = torch.where(y > 0.5, 1.0, -1.0).to(y.dtype)
         if self.noise == "uniform":
@@ -101,16 +101,16 @@ class Binary(Target):
         return sign * (1 + self.SIGMA * normal), density.flatten(1).sum(1)
 
     def embed(self, y: Tensor) -> Tensor:
-        """+-1, or +-1/2 for uniform noise: the mean of q."""
+        """Return +-1, or +-1/2 for uniform noise: the mean of q."""
         return torch.where(y > 0.5, 1.0, -1.0).to(y.dtype) * (1.0 if self.noise == "normal" else 0.5)
 
     def restore(self, v: Tensor) -> Tensor:
-        """1 where v > 0, else 0; NaN where v is not finite, which a comparison alone would call paper."""
+        """Return 1 where v > 0, else 0; NaN where v is not finite, which would otherwise become paper."""
         v = v.detach()
         return (v > 0).to(v.dtype) + 0 * v
 
     def admits(self, y: Tensor) -> Tensor:
-        """Black and white: a grey target says nothing of its pixels."""
+        """Admit 0 and 1 only: a grey target is ambiguous."""
         return (y == 0) | (y == 1)
 
 
@@ -152,25 +152,25 @@ class Continuous(Target):
         return y, log_q
 
     def embed(self, y: Tensor) -> Tensor:
-        """The middle of a level, or y itself."""
+        """Return the middle of a level, or y itself."""
         return (255 * y + 0.5) / 256 if self.noise == "uniform" else y
 
     def restore(self, v: Tensor) -> Tensor:
-        """The level that v lies in, or v itself; not clipped to [0, 1] unless levels are."""
+        """Return the level that contains v, or v itself; not clipped to [0, 1] unless levels are."""
         if self.noise != "uniform":
             return v
         v = v.detach()
         return (256 * v).floor().clamp(0, 255) / 255 + 0 * v
 
     def admits(self, y: Tensor) -> Tensor:
-        """[0, 1]; of real values, samples too, which may leave it."""
+        """Admit [0, 1]; without levels also samples, which may exceed it."""
         if self.noise == "uniform":
             return (y >= -ROUNDING) & (y <= 1 + ROUNDING)
         return y.abs() <= self.FAR
 
 
 def draw(numbers: Callable[..., Tensor], shape: Sequence[int], like: Tensor, generator: Generators) -> Tensor:
-    """Random numbers of `like`'s dtype and device: of all rows from one generator, or of each from its own.
+    """Draw numbers of `like`'s dtype and device: from one generator, or for each row from its own.
 
     A row's numbers do not depend on the others where it has a generator of its own.
 

@@ -1,4 +1,4 @@
-"""`check_layer`: everything that a flow layer owes, checked on one example of it.
+"""`check_layer`: a check of a flow layer against its contract, on one example.
 
     layer, inputs, features = MyLayer.example(torch.Generator().manual_seed(0))
     check_layer(layer, inputs, features)

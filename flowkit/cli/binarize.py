@@ -10,7 +10,7 @@ from flowkit.cli.pages import add_places, add_run, run_batch, shared
 from flowkit.images.writer import SUFFIXES
 
 SAMPLES = 16
-"""How many samples are drawn for results that are made of them."""
+"""Default number of samples for results that need samples."""
 
 _FROM_SAMPLES = ("probability", "uncertainty", "save_samples", "html", "threshold")
 

@@ -21,7 +21,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Write the mean, and say so."""
+    """Write the mean, and print its path."""
     if Path(args.out).suffix != ".safetensors":
         raise OutputError(f"{args.out}: a checkpoint's name must end in .safetensors")
     try:

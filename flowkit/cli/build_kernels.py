@@ -25,7 +25,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Build what is not there, and say where it is."""
+    """Build missing libraries, and print their paths."""
     last = args.device or ("cpu" if torch.version.cuda is None else "cuda")
     for kind in KINDS[: KINDS.index(last) + 1]:
         plan = build.plan(kind)

@@ -1,4 +1,4 @@
-"""`flowkit check`: are these recipes right, and how large are their models?"""
+"""`flowkit check`: errors of recipes, and the sizes of their models."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Build each recipe; one line for each that is right, then all problems of the others."""
+    """Build each recipe; print a line for each correct one, then all problems of the others."""
     prepare(args)
     problems = []
     for source in args.recipes:

@@ -37,7 +37,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Convert, and say what was found."""
+    """Convert, and print a description of the model."""
     if Path(args.out).suffix != ".safetensors":
         raise OutputError(f"{args.out}: a checkpoint's name must end in .safetensors")
     stack = STACKS[8 if args.scale >= 8 else 4] if args.stack is None else args.stack

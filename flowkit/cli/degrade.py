@@ -1,4 +1,4 @@
-"""`flowkit degrade`: what degradations do to a page, on one sheet to look at."""
+"""`flowkit degrade`: a contact sheet of degradations."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _rows(args: argparse.Namespace) -> list[Row]:
-    """Each degradation alone, at every try, then all together: of one list, or of all there are."""
+    """Yield each degradation alone, at every try, then all together: of one list, or of all."""
     if args.preset or args.spec:
         every = degradations_file(args.spec) if args.spec else degradations_from(args.preset)
         names = {registry.get(Degradation.kind, n): n for n in registry.names(Degradation.kind)}
@@ -74,7 +74,7 @@ def _always(step: Degradation) -> Degradation:
 
 
 def _page(args: argparse.Namespace) -> Page:
-    """A tile of a page: the middle of an image, whose ink is unknown, or one that is drawn."""
+    """Return a tile of a page: the middle of an image, whose ink is unknown, or a drawn one."""
     if args.page == DRAWN:
         image, ink = drawn_pair(np.random.default_rng(args.seed), args.tile, args.tile, [])
         return image.astype(np.float32) / np.float32(255), ink

@@ -1,4 +1,4 @@
-"""`flowkit env`: what this installation is, for a bug report."""
+"""`flowkit env`: versions and devices of this installation, for a bug report."""
 
 from __future__ import annotations
 

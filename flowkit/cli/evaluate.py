@@ -1,4 +1,4 @@
-"""`flowkit evaluate`: models and what they have to beat, on pages whose truth is known."""
+"""`flowkit evaluate`: scores of models and baselines on pages with truth."""
 
 from __future__ import annotations
 
@@ -141,7 +141,7 @@ def _print(evaluation: Evaluation, quiet: bool) -> None:
 
 
 def _make(folder: Path) -> None:
-    """Find out now whether a report can be written there."""
+    """Make the folder, and check that a report can be written there."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:

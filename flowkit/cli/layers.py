@@ -1,4 +1,4 @@
-"""`flowkit layers`: what a recipe may name, and the options of each."""
+"""`flowkit layers`: the names that recipes may use, with their options."""
 
 from __future__ import annotations
 

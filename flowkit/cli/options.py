@@ -1,4 +1,4 @@
-"""Options that several verbs have."""
+"""Options that several verbs share."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ _SIZE = re.compile(r"([0-9]+(?:\.[0-9]+)?) *([kmgt])(i)?b", re.IGNORECASE)
 
 
 def add_set(parser: argparse.ArgumentParser) -> None:
-    """`--set KEY=VALUE`, for `read_recipe`'s overrides."""
+    """Add `--set KEY=VALUE`, for `read_recipe`'s overrides."""
     parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="change the recipe")
 
 
 def add_import(parser: argparse.ArgumentParser) -> None:
-    """`--import MODULE`; `prepare` loads what was named."""
+    """Add `--import MODULE`; `prepare` loads the module."""
     parser.add_argument(
         "--import",
         action="append",
@@ -34,19 +34,19 @@ def add_import(parser: argparse.ArgumentParser) -> None:
 
 
 def add_threads(parser: argparse.ArgumentParser) -> None:
-    """`--threads N`; `prepare` sets it."""
+    """Add `--threads N`; `prepare` sets it."""
     parser.add_argument(
         "--threads", type=positive, metavar="N", help="processor threads (default: PyTorch's)"
     )
 
 
 def add_device(parser: argparse.ArgumentParser) -> None:
-    """`--device NAME`, for `flowkit.device.usable`."""
+    """Add `--device NAME`, for `flowkit.device.usable`."""
     parser.add_argument("--device", default="cpu", help="where to compute: cpu (default), cuda, cuda:1, ...")
 
 
 def prepare(args: argparse.Namespace) -> None:
-    """Load the modules and set the threads that were asked for.
+    """Load the requested modules and set the number of threads.
 
     Raises:
         FlowkitError: a module cannot be imported, or there are too many threads.
@@ -60,12 +60,12 @@ def prepare(args: argparse.Namespace) -> None:
 
 
 def positive(text: str) -> int:
-    """A whole number from 1."""
+    """Read a whole number from 1."""
     return _whole(text, 1)
 
 
 def natural(text: str) -> int:
-    """A whole number from 0."""
+    """Read a whole number from 0."""
     return _whole(text, 0)
 
 
@@ -79,7 +79,7 @@ def _whole(text: str, least: int) -> int:
 
 
 def size(text: str) -> int:
-    """Bytes: a number with a unit, kB to TB or KiB to TiB.
+    """Read a number of bytes with a unit, kB to TB or KiB to TiB.
 
     >>> size("2GB"), size("1.5 GiB"), size("800mb")
     (2000000000, 1610612736, 800000000)

@@ -1,4 +1,4 @@
-"""`flowkit show`: a recipe as it will be built, what it extends and the overrides merged in."""
+"""`flowkit show`: a recipe with variables, `extends` and overrides applied."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Print the text that checkpoints of this recipe carry."""
+    """Print the text that checkpoints of this recipe contain."""
     prepare(args)
     print(read_recipe(args.recipe, args.set).text(), end="")
     return 0

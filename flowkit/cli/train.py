@@ -1,4 +1,4 @@
-"""`flowkit train`: a recipe and a folder of pages become a model."""
+"""`flowkit train`: training of a recipe on folders of pages."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Train, and say where the model is; or say what would be done."""
+    """Train, and print the path of the model; or print the plan."""
     prepare(args)
     recipe = read_recipe(args.recipe, args.set)
     common = {"validation": _validation(args.validation), "init": args.init, "workers": args.workers}
@@ -83,7 +83,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _validation(given: list[str] | None) -> float | list[str] | None:
-    """A share, if what was given is one number."""
+    """Return a share, if a single number was given."""
     if given is not None and len(given) == 1:
         with suppress(ValueError):
             return float(given[0])

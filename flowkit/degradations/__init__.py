@@ -1,4 +1,4 @@
-"""What happens to pages: registered, composable, seeded; for real pages and for drawn ones."""
+"""Degradations of real and drawn pages: registered, composable, seeded."""
 
 from flowkit.degradations import (
     bare_paper,

@@ -1,4 +1,4 @@
-"""Paper without writing: drawn, or what is left of a page without its ink; and ink that is moved to it."""
+"""Paper without writing, drawn or taken from a page; and ink that is moved to it."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class OtherPaper(Degradation):
     density: Annotated[Range, Between(0, 4)] = (0.4, 1.3)
 
     def apply(self, image: Array, scene: Scene) -> Array:
-        """`density`: the ink's optical density, as a share of what it was."""
+        """Apply it; `density`: the ink's optical density, relative to its own."""
         if scene.ink is None:
             own, share = paper_around(image), np.ones((1, 1, 1), np.float32)
         else:
@@ -38,7 +38,7 @@ class OtherPaper(Degradation):
 
 
 def without_ink(image: Array, ink: Mask, rng: np.random.Generator) -> Array:
-    """The paper of a page, (H, W, 3) in [0, 1]: what is around its ink goes on under it, grain included.
+    """Return the paper of a page, (H, W, 3) in [0, 1]: its surroundings continue under the ink, with grain.
 
     `ink`, bool (H, W), is where the writing is; other dark places are the paper's own, and stay. The grain
     under the ink is that of other places, drawn from `rng`.
@@ -60,7 +60,7 @@ def without_ink(image: Array, ink: Mask, rng: np.random.Generator) -> Array:
 
 
 def paper(shape: tuple[int, int], rng: np.random.Generator, strength: float = 1.0) -> Array:
-    """Empty paper of `shape` (H, W): a colour, yellowing, darker edges, cloudy pulp, fibres, laid lines."""
+    """Draw empty paper of `shape` (H, W): colour, yellowing, darker edges, pulp, fibres, laid lines."""
     height, width = shape
     colour = _PAPERS[rng.integers(len(_PAPERS))] + rng.normal(0, 0.015) * np.array(YELLOWING, np.float32)
     slow = smooth_field(height, width, 0.35 * (height + width), rng, 2)
@@ -74,12 +74,12 @@ def paper(shape: tuple[int, int], rng: np.random.Generator, strength: float = 1.
 
 
 def _near(ink: Mask) -> Array:
-    """1 on ink and a pixel or two around it, where its soft edge is, and 0 beyond four, (H, W)."""
+    """Return (H, W): 1 on ink and its soft edge of a pixel or two, 0 beyond four pixels."""
     return smoothstep(blur(ink.astype(np.float32), 1.6), 0.01, 0.12)
 
 
 def _edge_tone(height: int, width: int, rng: np.random.Generator) -> Array:
-    """Density of the browning that air and hands leave along the edges of a leaf."""
+    """Return the density of the browning by air and hands along the edges of a leaf."""
     reach = 0.05 * (height + width) / 2 + 1
     x, y = np.arange(width, dtype=np.float32), np.arange(height, dtype=np.float32)[:, None]
     away = np.minimum(np.minimum(x, width - 1 - x), np.minimum(y, height - 1 - y))

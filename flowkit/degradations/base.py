@@ -1,4 +1,4 @@
-"""What a degradation is, and several of them in a row."""
+"""The base class of degradations, and their composition."""
 
 # No postponed annotations here: subclasses in other files inherit these, and are read as schemas.
 import math
@@ -18,14 +18,14 @@ Range = tuple[float, float]
 
 
 class Between(NamedTuple):
-    """The least and the most that an option, or each end of a range, may be."""
+    """The bounds of an option, or of each end of a range."""
 
     least: float
     most: float
 
 
 class Scene(NamedTuple):
-    """What a degradation may look at besides the image.
+    """Inputs of a degradation besides the image.
 
     Attributes:
         rng: the only source of randomness.
@@ -42,7 +42,7 @@ class Scene(NamedTuple):
 
 @dataclass(frozen=True, kw_only=True)
 class Degradation:
-    """The base of what happens to a page: image (H, W, 3) in [0, 1] -> the same page, worse.
+    """A change of a page: image (H, W, 3) in [0, 1] -> the same page, degraded.
 
     Ink stays where it is, so the truth stays true. A subclass is a frozen dataclass: its fields are the
     options that specs may set. Strengths are ranges `[low, high]`, drawn from anew for each image; limits
@@ -82,7 +82,7 @@ class Degradation:
         other: Other | None = None,
         paper: Other | None = None,
     ) -> Array:
-        """The degraded image: float32 in [0, 1], of the same shape; the input is left as it is.
+        """Return the degraded image: float32 in [0, 1], of the same shape; the input is not changed.
 
         Args:
             image: float32 (H, W, 3) in [0, 1].
@@ -101,7 +101,7 @@ class Degradation:
         return []
 
     def apply(self, image: Array, scene: Scene) -> Array:
-        """The image, degraded; values beyond [0, 1] are cut off by the caller. Never in place."""
+        """Return the degraded image, never in place; the caller clips values to [0, 1]."""
         raise NotImplementedError
 
 
@@ -116,7 +116,7 @@ class Compose:
     steps: Sequence[Degradation]
 
     def __post_init__(self) -> None:
-        """Keep them from being changed."""
+        """Make the steps immutable."""
         object.__setattr__(self, "steps", tuple(self.steps))
 
     def __call__(
@@ -128,7 +128,7 @@ class Compose:
         other: Other | None = None,
         paper: Other | None = None,
     ) -> Array:
-        """As one degradation, in the order of `steps`."""
+        """Apply all steps in order."""
         for step in self.steps:
             image = step(image, rng, ink=ink, other=other, paper=paper)
         return image
@@ -139,13 +139,13 @@ class Compose:
 
 
 def draw(rng: np.random.Generator, limits: Range) -> float:
-    """A number from a range; one that begins where it ends takes nothing from the generator."""
+    """Draw a number from a range; an empty range takes nothing from the generator."""
     low, high = limits
     return low if low == high else float(rng.uniform(low, high))
 
 
 def absorb(page: Array, density: Array, channels: Sequence[float] | Array) -> Array:
-    """A page or colour (..., 3) behind a layer of `density` (H, W) that takes more of some colours."""
+    """Return a page or colour (..., 3) behind a layer of `density` (H, W) that takes more of some colours."""
     out = np.empty((*density.shape, 3), np.float32)
     # one channel after the other is twice as fast as a last axis of 3
     for c, share in enumerate(np.asarray(channels, np.float32)):
@@ -154,7 +154,7 @@ def absorb(page: Array, density: Array, channels: Sequence[float] | Array) -> Ar
 
 
 def paper_around(image: Array) -> Array:
-    """The paper's colour around each pixel, (H, W, 3): the lightest within some 24 pixels, smoothed."""
+    """Return the paper's colour around each pixel, (H, W, 3): the lightest within 24 pixels, smoothed."""
     cell = 16
     rows, columns = (np.arange(0, n, cell) for n in image.shape[:2])
     light = np.maximum.reduceat(np.maximum.reduceat(image, rows, axis=0), columns, axis=1)

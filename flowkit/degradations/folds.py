@@ -1,4 +1,4 @@
-"""Where the leaf was folded or crumpled."""
+"""Folds and creases of a leaf."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class Fold(Degradation):
     strength: Annotated[Range, Between(0, 2)] = (0.05, 0.35)
 
     def apply(self, image: Array, scene: Scene) -> Array:
-        """`strength`: optical density of the line; negative for half of them, where the ink is worn off."""
+        """Apply it; `strength`: optical density of the line, negative for half of them (worn ink)."""
         rng = scene.rng
         height, width = image.shape[:2]
         x, y = np.arange(width, dtype=np.float32), np.arange(height, dtype=np.float32)[:, None]
@@ -52,7 +52,7 @@ class Crease(Degradation):
     strength: Annotated[Range, Between(0, 2)] = (0.05, 0.3)
 
     def apply(self, image: Array, scene: Scene) -> Array:
-        """`strength`: optical density of the dark side."""
+        """Apply it; `strength`: optical density of the dark side."""
         rng = scene.rng
         height, width = image.shape[:2]
         canvas = Image.new("L", (width, height), 0)

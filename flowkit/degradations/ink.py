@@ -1,4 +1,4 @@
-"""Ink that has paled or worn off: it goes back towards the paper around it, and stays where it is."""
+"""Pale or worn ink: its values move towards the surrounding paper, its place stays."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class Fade(Degradation):
     regions: Share = (0.1, 0.7)
 
     def apply(self, image: Array, scene: Scene) -> Array:
-        """Shares of its contrast to the paper that the ink loses; at most 0.88 together."""
+        """Apply it; options are shares of its contrast that the ink loses, at most 0.88 together."""
         height, width = image.shape[:2]
         field = smooth_field(height, width, scene.rng.uniform(0.1, 0.3) * (height + width), scene.rng, 2)
         regions = np.float32(draw(scene.rng, self.regions)) * smoothstep(field, -0.5, 1.5)
@@ -40,7 +40,7 @@ class WornInk(Degradation):
     cell: Annotated[Range, Between(1, 200)] = (1.5, 12.0)
 
     def apply(self, image: Array, scene: Scene) -> Array:
-        """`amount`: the contrast lost; `share` of the strokes that is worn; `cell`: size of the gaps."""
+        """Apply it; `amount`: contrast lost; `share`: worn part of the strokes; `cell`: size of the gaps."""
         rng = scene.rng
         field = smooth_field(image.shape[0], image.shape[1], draw(rng, self.cell), rng, 2)
         # the field is close to normal: 1.3 * (1 - 2 s) leaves a share of about s beyond it
@@ -50,7 +50,7 @@ class WornInk(Degradation):
 
 
 def _paled(image: Array, lost: Array, scene: Scene) -> Array:
-    """The image, its ink brought a share `lost` (H, W) of the way to the paper around it."""
+    """Return the image, its ink moved by a share `lost` (H, W) towards the paper around it."""
     if scene.ink is not None:
         # what lies a pixel outside the truth is ink as well: its soft edge
         lost = lost * np.minimum(1, 3 * blur(scene.ink.astype(np.float32), 1.2))

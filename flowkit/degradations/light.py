@@ -1,4 +1,4 @@
-"""Light that does not fall evenly on the page."""
+"""Uneven light on a page."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class UnevenLight(Degradation):
     shadow: Annotated[Range, Between(0, 0.4)] = (0.0, 0.06)
 
     def apply(self, image: Array, scene: Scene) -> Array:
-        """`slope`: from the middle to an edge; `shadow`: standard deviation of the soft part."""
+        """Apply it; `slope`: from the middle to an edge; `shadow`: standard deviation of the soft part."""
         height, width = image.shape[:2]
         x, y = _across(width), _across(height)[:, None]
         angle, slope = scene.rng.uniform(0, 2 * np.pi), draw(scene.rng, self.slope)
@@ -41,7 +41,7 @@ class Vignette(Degradation):
     depth: Annotated[Range, Between(0, 0.95)] = (0.05, 0.4)
 
     def apply(self, image: Array, scene: Scene) -> Array:
-        """1 - depth * r ** 2 with r = 1 in the corners; the middle is a little off."""
+        """Multiply by 1 - depth * r ** 2 with r = 1 in the corners; the middle is a little off."""
         height, width = image.shape[:2]
         x = _across(width) + scene.rng.uniform(-0.2, 0.2)
         y = _across(height)[:, None] + scene.rng.uniform(-0.2, 0.2)
@@ -58,7 +58,7 @@ class GutterShadow(Degradation):
     reach: Annotated[Range, Between(0.005, 1)] = (0.03, 0.15)
 
     def apply(self, image: Array, scene: Scene) -> Array:
-        """1 - depth * exp(-distance / reach), reach as a share of the side; mostly left or right."""
+        """Multiply by 1 - depth * exp(-distance / reach), reach relative to the side."""
         upright = scene.rng.random() < 0.8
         away = np.linspace(0, 1, image.shape[1 if upright else 0], dtype=np.float32)
         away = away if scene.rng.random() < 0.5 else 1 - away

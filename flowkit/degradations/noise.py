@@ -1,4 +1,4 @@
-"""What the sensor and the glass add: noise and specks."""
+"""Noise of the sensor, and specks on the glass."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class Noise(Degradation):
     level: Annotated[Range, Between(0, 0.5)] = (0.0, 0.03)
 
     def apply(self, image: Array, scene: Scene) -> Array:
-        """`level`: standard deviation on white; sqrt(0.3 + 0.7 x) of it elsewhere."""
+        """Apply it; `level`: standard deviation on white; sqrt(0.3 + 0.7 x) of it elsewhere."""
         level = draw(scene.rng, self.level)
         shared = scene.rng.standard_normal((*image.shape[:2], 1), dtype=np.float32)
         own = scene.rng.standard_normal(image.shape, dtype=np.float32)
@@ -37,7 +37,7 @@ class SaltAndPepper(Degradation):
     size: Annotated[tuple[int, int], Between(1, 8)] = (1, 2)
 
     def apply(self, image: Array, scene: Scene) -> Array:
-        """`amount`: specks for each pixel, at least one; `size`: their sides in pixels."""
+        """Apply it; `amount`: specks for each pixel, at least one; `size`: their sides in pixels."""
         height, width = image.shape[:2]
         rng = scene.rng
         count = max(1, int(draw(rng, self.amount) * height * width))

@@ -1,4 +1,4 @@
-"""What the lens and the file do: blur and compression."""
+"""Blur of the lens, and compression of the file."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class Defocus(Degradation):
     sigma: Annotated[Range, Between(0, 50)] = (0.3, 1.5)
 
     def apply(self, image: Array, scene: Scene) -> Array:
-        """`sigma` in pixels."""
+        """Apply it; `sigma` in pixels."""
         return blur(image, draw(scene.rng, self.sigma))
 
 
@@ -34,7 +34,7 @@ class MotionBlur(Degradation):
     length: Annotated[Range, Between(0, 50)] = (1.5, 5.0)
 
     def apply(self, image: Array, scene: Scene) -> Array:
-        """`length` of the line in pixels; any direction."""
+        """Apply it; `length` of the line in pixels; any direction."""
         angle, half = scene.rng.uniform(0, np.pi), draw(scene.rng, self.length) / 2
         margin = int(np.ceil(half))
         steps = np.linspace(-half, half, 2 * margin + 1)
@@ -55,7 +55,7 @@ class Jpeg(Degradation):
     quality: Annotated[Range, Between(1, 100)] = (30, 90)
 
     def apply(self, image: Array, scene: Scene) -> Array:
-        """`quality` as Pillow counts it, 1 to 100."""
+        """Apply it; `quality` as Pillow counts it, 1 to 100."""
         file = io.BytesIO()
         Image.fromarray(to_uint8(image)).save(file, "JPEG", quality=int(draw(scene.rng, self.quality)))
         return np.asarray(Image.open(file), np.float32) / np.float32(255)

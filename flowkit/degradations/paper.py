@@ -26,7 +26,7 @@ class PaperGrain(Degradation):
     cloud: Annotated[Range, Between(0, 1)] = (0.0, 0.1)
 
     def apply(self, image: Array, scene: Scene) -> Array:
-        """Optical densities (standard deviations): `fine` 1 to 3 pixels, `pulp` 6 to 30, `cloud` wider."""
+        """Apply it; densities (deviations) `fine` of 1 to 3 pixels, `pulp` 6 to 30, `cloud` wider."""
         rng = scene.rng
         height, width = image.shape[:2]
         scales = (
@@ -52,7 +52,7 @@ class Fibres(Degradation):
     strength: Annotated[Range, Between(0, 2)] = (0.04, 0.25)
 
     def apply(self, image: Array, scene: Scene) -> Array:
-        """`density`: fibres for each million pixels, at least one; `strength`: optical density."""
+        """Apply it; `density`: fibres for each million pixels, at least one; `strength`: optical density."""
         rng = scene.rng
         height, width = image.shape[:2]
         count = max(1, round(draw(rng, self.density) * height * width / 1e6))
@@ -77,7 +77,7 @@ class LaidLines(Degradation):
     strength: Annotated[Range, Between(0, 30)] = (0.5, 4.0)
 
     def apply(self, image: Array, scene: Scene) -> Array:
-        """`strength`: 1 is an optical density of 0.007 (ribs) and 0.02 (chain lines)."""
+        """Apply it; `strength`: 1 is an optical density of 0.007 (ribs) and 0.02 (chain lines)."""
         lines = laid_lines(image.shape[0], image.shape[1], scene.rng)
         return absorb(image, np.float32(-draw(scene.rng, self.strength)) * lines, YELLOWING)
 
@@ -92,7 +92,7 @@ class RuledLines(Degradation):
     strength: Annotated[Range, Between(0, 3)] = (0.1, 0.6)
 
     def apply(self, image: Array, scene: Scene) -> Array:
-        """`spacing` and `width` in pixels; `strength`: optical density."""
+        """Apply it; `spacing` and `width` in pixels; `strength`: optical density."""
         rng = scene.rng
         height, width = image.shape[:2]
         x, y = np.arange(width, dtype=np.float32), np.arange(height, dtype=np.float32)[:, None]
@@ -111,7 +111,7 @@ def _comb(along: Array, spacing: float, pen: float, rng: np.random.Generator) ->
 
 
 def laid_lines(height: int, width: int, rng: np.random.Generator) -> Array:
-    """How much lighter (density, small) the ribs and chain lines make each pixel."""
+    """Return how much lighter (density, small) the ribs and chain lines make each pixel."""
     y, x = np.mgrid[:height, :width].astype(np.float32)
     sway = 1.5 * smooth_field(height, width, 200, rng)
     ribs = np.sin(2 * np.pi / rng.uniform(7, 11) * (y + sway))

@@ -35,11 +35,11 @@ class PhotographedStains(Degradation):
     strength: Annotated[Range, Between(0, 3)] = (0.5, 1.4)
 
     def notes(self) -> list[str]:
-        """Say that the folder is not there."""
+        """Note a missing folder."""
         return [_ABSENT.format(self.folder)] if self.folder and not _photographs(self.folder) else []
 
     def apply(self, image: Array, scene: Scene) -> Array:
-        """`zoom`: enlargement of a photograph; `strength`: exponent of what it lets through."""
+        """Apply it; `zoom`: enlargement of a photograph; `strength`: exponent of what it lets through."""
         rng = scene.rng
         files = _photographs(self.folder)
         if not files:
@@ -66,11 +66,11 @@ class PhotographedPaper(Degradation):
     zoom: Annotated[Range, Between(0.1, 20)] = (0.8, 2.5)
 
     def notes(self) -> list[str]:
-        """Say that the folder is not there."""
+        """Note a missing folder."""
         return [_ABSENT.format(self.folder)] if self.folder and not _photographs(self.folder) else []
 
     def apply(self, image: Array, scene: Scene) -> Array:
-        """`zoom`: enlargement of a photograph, which is enlarged further until it covers the page."""
+        """Apply it; `zoom`: enlargement of a photograph, and more until it covers the page."""
         rng = scene.rng
         files = _photographs(self.folder)
         height, width = image.shape[:2]
@@ -113,7 +113,7 @@ def _passes(photograph: NDArray[np.uint8], size: tuple[int, int]) -> Array:
 
 
 def _rim(shape: tuple[int, ...]) -> Array:
-    """0 at the border of a rectangle (H, W, 1), 1 from a tenth of its sides on."""
+    """Return 0 at the border of a rectangle (H, W, 1), 1 from a tenth of its sides on."""
     ramps = [np.clip(np.minimum(np.arange(n), np.arange(n)[::-1]) / max(1, 0.1 * n), 0, 1) for n in shape]
     return np.asarray(np.minimum(ramps[0][:, None], ramps[1])[..., None], np.float32)
 

@@ -22,7 +22,7 @@ class Picture(Degradation):
     size: Annotated[Range, Between(0.02, 1)] = (0.15, 0.7)
 
     def apply(self, image: Array, scene: Scene) -> Array:
-        """`size`: sides as a share of the page's, reduced until the place is free of ink."""
+        """Apply it; `size`: sides as a share of the page's, reduced until the place is free of ink."""
         rng = scene.rng
         place = self._free(image.shape[:2], scene)
         if place is None:
@@ -55,7 +55,7 @@ class Picture(Degradation):
 
 
 def _photograph(shape: tuple[int, int], rng: np.random.Generator) -> Array:
-    """Grey tones (H, W) in [0, 1]: light and shade at every scale, and things with outlines."""
+    """Draw grey tones (H, W) in [0, 1]: light and shade at every scale, and things with outlines."""
     height, width = shape
     side = float(np.sqrt(height * width))
     tones = 0.5 + 0.25 * smooth_field(height, width, 0.4 * side, rng, 6)
@@ -68,7 +68,7 @@ def _photograph(shape: tuple[int, int], rng: np.random.Generator) -> Array:
 
 
 def _halftone(tones: Array, rng: np.random.Generator) -> Array:
-    """The tones as a screen of dots prints them."""
+    """Print the tones as a screen of dots."""
     pitch, angle = rng.uniform(3, 9), rng.uniform(0, np.pi / 2)
     y, x = np.mgrid[: tones.shape[0], : tones.shape[1]].astype(np.float32) * np.float32(2 * np.pi / pitch)
     u, v = np.cos(angle) * x + np.sin(angle) * y, np.cos(angle) * y - np.sin(angle) * x

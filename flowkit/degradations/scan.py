@@ -32,7 +32,7 @@ _INKS = np.array([(0.84, 0.96, 1.06), (0.95, 0.99, 1.02), (0.74, 0.95, 1.12)], n
 
 
 def lay_ink(page: Array, truth: Mask, rng: np.random.Generator, strength: float = 1.0) -> tuple[Array, Mask]:
-    """The ink of `truth` (H, W): edges that creep outwards, uneven load, fading by region, worn specks.
+    """Lay the ink of `truth` (H, W): edges that creep outwards, uneven load, fading by region, worn specks.
 
     Returns the page, and where its ink is seen, bool (H, W): to half-way between the lightness of the paper
     and that of full ink, which lies outside of `truth` where the ink has spread.
@@ -59,7 +59,7 @@ def lay_ink(page: Array, truth: Mask, rng: np.random.Generator, strength: float 
 
 
 def stains(page: Array, rng: np.random.Generator, strength: float = 1.0) -> Array:
-    """What was spilt: pale or ringed water marks, at times over an edge, and rusty spots (foxing)."""
+    """Add stains: pale or ringed water marks, at times over an edge, and rusty spots (foxing)."""
     height, width = page.shape[:2]
     size = float(np.sqrt(height * width))
     water = np.zeros((height, width), np.float32)
@@ -72,7 +72,7 @@ def stains(page: Array, rng: np.random.Generator, strength: float = 1.0) -> Arra
 
 
 def uneven_light(page: Array, rng: np.random.Generator, strength: float = 1.0) -> Array:
-    """A lamp to one side, darker corners, and at times the shadow of the gutter along one side."""
+    """Light the page by a lamp to one side, with darker corners and at times a shadow of the gutter."""
     height, width = page.shape[:2]
     x = np.linspace(-1, 1, width, dtype=np.float32)
     y = np.linspace(-1, 1, height, dtype=np.float32)[:, None]
@@ -89,7 +89,7 @@ def uneven_light(page: Array, rng: np.random.Generator, strength: float = 1.0) -
 
 
 def contrast(page: Array, rng: np.random.Generator, strength: float = 1.0) -> Array:
-    """Stray light and a tone curve: black is lifted, white lowered, gamma moved a little."""
+    """Apply stray light and a tone curve: black is lifted, white lowered, gamma moved a little."""
     low, high = strength * rng.uniform(0.0, 0.07), 1 - strength * rng.uniform(0.0, 0.06)
     gamma = np.exp(strength * rng.normal(0, 0.08))
     return np.asarray(low + max(high - low, 0.2) * page**gamma, np.float32)
@@ -98,7 +98,7 @@ def contrast(page: Array, rng: np.random.Generator, strength: float = 1.0) -> Ar
 def degrade(
     truth: Mask, rng: np.random.Generator, strength: float = 1.0, *, verso: Mask | None = None
 ) -> NDArray[np.uint8]:
-    """A scan, uint8 (H, W, 3), of the page whose ink is `truth`, bool (H, W).
+    """Make a scan, uint8 (H, W, 3), of the page whose ink is `truth`, bool (H, W).
 
     `verso` is the page on the back of the leaf, of the same shape, as its reader sees it; left out, it is the
     page itself, moved up or down. `strength` 0 gives dark ink on plain paper, 1 an ordinary old page, 2 a bad
@@ -148,7 +148,7 @@ def drawn_pair(
     layouts: Sequence[str] = ("book",),
     clean: float = 0.0,
 ) -> tuple[NDArray[np.uint8], Mask]:
-    """A scan, uint8 (height, width, 3), of a page that was never written, and its ink, bool (height, width).
+    """Draw a page: return its scan, uint8 (height, width, 3), and its ink, bool (height, width).
 
     The ink is what is seen as ink once it has spread into the paper (half-way down its soft edge), before
     anything veils it: the truth of the DIBCO contests hugs the visible strokes in the same way, while the

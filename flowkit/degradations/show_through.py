@@ -1,4 +1,4 @@
-"""Writing that is not of this page: what shines or bleeds through from the back of the leaf."""
+"""Writing from the back of the leaf that shines or bleeds through."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class ShowThrough(Degradation):
     sigma: Annotated[Range, Between(0, 20)] = (0.5, 3.0)
 
     def apply(self, image: Array, scene: Scene) -> Array:
-        """`strength`: the light that full ink takes; `sigma` of the blur in pixels."""
+        """Apply it; `strength`: the light that full ink takes; `sigma` of the blur in pixels."""
         veil = blur(_verso(image, scene), draw(scene.rng, self.sigma))
         return image * (1 - np.float32(draw(scene.rng, self.strength)) * veil)[..., None]
 
@@ -42,7 +42,7 @@ class BleedThrough(Degradation):
     halo: Annotated[Range, Between(0, 1)] = (0.1, 0.5)
 
     def apply(self, image: Array, scene: Scene) -> Array:
-        """`strength`: optical density (this side has about 2); `halo`: its share that ran far."""
+        """Apply it; `strength`: optical density (this side has about 2); `halo`: its share that ran far."""
         rng, verso = scene.rng, _verso(image, scene)
         height, width = verso.shape
         patches = smoothstep(smooth_field(height, width, 0.25 * (height + width), rng, 3), -1.2, 1.4)
@@ -53,7 +53,7 @@ class BleedThrough(Degradation):
 
 
 def _verso(image: Array, scene: Scene) -> Array:
-    """How much ink the other side has behind each pixel, (H, W) in [0, 1]."""
+    """Return the ink of the other side behind each pixel, (H, W) in [0, 1]."""
     height, width = image.shape[:2]
     page = scene.other() if scene.other is not None else _writing(scene.rng)
     rows, columns = np.arange(height) % page.shape[0], np.arange(width)[::-1] % page.shape[1]
@@ -72,7 +72,7 @@ def _writing(rng: np.random.Generator) -> NDArray[Any]:
 
 @lru_cache(maxsize=_SHEETS)
 def _sheet(number: int) -> NDArray[Any]:
-    """One of a few drawn pages, kept: drawing takes longer than all degradations of a patch together."""
+    """Return one of a few drawn pages, kept because drawing takes longer than all else."""
     ink = draw_page(_SIDE, _SIDE, np.random.default_rng(number), text_size=22 + 5 * number)
     margin = _SIDE // 8
     return (~ink[margin:-margin, margin:-margin]).astype(np.float32)[..., None]

@@ -1,4 +1,4 @@
-"""Lists of names and options -> degradations: the same little language as a recipe's steps."""
+"""Degradations from lists of names and options, in the language of a recipe's steps."""
 
 from __future__ import annotations
 

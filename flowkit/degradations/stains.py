@@ -1,4 +1,4 @@
-"""What was spilt on the page, laid on it, or grew in it."""
+"""Stains: liquids spilt on a page, objects that lay on it, rust and mould."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class Stain(Degradation):
     strength: Annotated[Range, Between(0, 4)] = (0.1, 0.9)
 
     def apply(self, image: Array, scene: Scene) -> Array:
-        """`size`: radius as a share of the page's side; `strength`: optical density (ink has about 2)."""
+        """Apply it; `size`: radius relative to the side; `strength`: optical density (ink: about 2)."""
         rng = scene.rng
         height, width = image.shape[:2]
         out = image.copy()
@@ -66,7 +66,7 @@ class WaterRing(Degradation):
     strength: Annotated[Range, Between(0, 4)] = (0.06, 0.35)
 
     def apply(self, image: Array, scene: Scene) -> Array:
-        """`size`: radius as a share of the page's side; `strength`: optical density of the wash."""
+        """Apply it; `size`: radius relative to the page's side; `strength`: optical density of the wash."""
         rng = scene.rng
         density = np.zeros(image.shape[:2], np.float32)
         for _ in range(_number(rng, self.count)):
@@ -84,7 +84,7 @@ class Foxing(Degradation):
     strength: Annotated[Range, Between(0, 4)] = (0.08, 0.6)
 
     def apply(self, image: Array, scene: Scene) -> Array:
-        """`radius` in pixels; `strength`: optical density of their middle."""
+        """Apply it; `radius` in pixels; `strength`: optical density of their middle."""
         rng = scene.rng
         density = np.zeros(image.shape[:2], np.float32)
         for _ in range(_number(rng, self.count)):
@@ -100,7 +100,7 @@ class Panel(Degradation):
     strength: Annotated[Range, Between(0, 2)] = (0.05, 0.5)
 
     def apply(self, image: Array, scene: Scene) -> Array:
-        """`strength`: optical density."""
+        """Apply it; `strength`: optical density."""
         rng = scene.rng
         height, width = image.shape[:2]
         top, bottom = np.sort(rng.uniform(-0.3, 1.3, 2)) * height

@@ -1,4 +1,4 @@
-"""Smooth random fields and a Gaussian blur: what paper, stains, fading and light are made of."""
+"""Smooth random fields and a Gaussian blur, for paper, stains, fading and light."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ Array = NDArray[np.float32]
 
 
 def smooth_field(height: int, width: int, cell: float, rng: np.random.Generator, octaves: int = 1) -> Array:
-    """A random field (height, width), float32, of mean about 0 and standard deviation about 1.
+    """Draw a random field (height, width), float32, of mean about 0 and standard deviation about 1.
 
     It varies over `cell` pixels; each further octave adds half the amplitude at half the cell. A normal
     random grid is enlarged with a bicubic filter, from a random place of a cell, so no grid shows.
@@ -31,7 +31,7 @@ def smooth_field(height: int, width: int, cell: float, rng: np.random.Generator,
 
 
 def blur(image: Array, sigma: float) -> Array:
-    """Gaussian blur of (H, W) or (H, W, C) over the first two axes, `sigma` in pixels; edges are repeated.
+    """Blur (H, W) or (H, W, C) by a Gaussian over the first two axes, `sigma` in pixels; edges are repeated.
 
     Beyond 4 pixels the work is done on a smaller copy, which a Gaussian that wide does not notice.
     """
@@ -59,18 +59,18 @@ def blur(image: Array, sigma: float) -> Array:
 
 
 def resized(image: Array, size: tuple[int, int]) -> Array:
-    """(H, W) or (H, W, C) brought to `size` = (width, height): bicubic, averaging where it shrinks."""
+    """Resize (H, W) or (H, W, C) to `size` = (width, height): bicubic, averaging where it shrinks."""
     if image.ndim == 3:
         return np.stack([resized(channel, size) for channel in np.moveaxis(image, 2, 0)], axis=2)
     return np.asarray(Image.fromarray(image).resize(size, Image.Resampling.BICUBIC), np.float32)
 
 
 def smoothstep(x: Array, low: float, high: float) -> Array:
-    """0 below `low`, 1 above `high`, and the cubic 3t^2 - 2t^3 between them."""
+    """Return 0 below `low`, 1 above `high`, and the cubic 3t^2 - 2t^3 between them."""
     t = np.clip((x - np.float32(low)) / np.float32(high - low), 0, 1)
     return np.asarray(t * t * (3 - 2 * t), np.float32)
 
 
 def to_uint8(page: Array) -> NDArray[np.uint8]:
-    """Values in [0, 1] to the nearest of 0 to 255."""
+    """Round values in [0, 1] to 0 to 255."""
     return np.round(np.clip(page, 0, 1) * 255).astype(np.uint8)

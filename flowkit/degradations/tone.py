@@ -1,4 +1,4 @@
-"""How a scanner, a camera or a copy renders the whole page: tone curve, contrast, colour."""
+"""Changes of the whole page by scanner, camera or copy: tone curve, contrast, colour."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class Gamma(Degradation):
     gamma: Annotated[Range, Between(0.1, 10)] = (0.65, 1.54)
 
     def apply(self, image: Array, scene: Scene) -> Array:
-        """A power law; its exponent is drawn evenly in the logarithm."""
+        """Apply a power law; its exponent is drawn evenly in the logarithm."""
         low, high = np.log(self.gamma)
         return np.asarray(image ** np.float32(np.exp(draw(scene.rng, (low, high)))), np.float32)
 
@@ -36,7 +36,7 @@ class Contrast(Degradation):
     brightness: Annotated[Range, Between(-0.5, 0.5)] = (-0.12, 0.12)
 
     def apply(self, image: Array, scene: Scene) -> Array:
-        """A straight line."""
+        """Apply a straight line."""
         slope = draw(scene.rng, self.contrast)
         offset = 0.5 - 0.5 * slope + draw(scene.rng, self.brightness)
         return image * np.float32(slope) + np.float32(offset)
@@ -50,7 +50,7 @@ class Tint(Degradation):
     gain: Annotated[Range, Between(0.3, 2)] = (0.93, 1.07)
 
     def apply(self, image: Array, scene: Scene) -> Array:
-        """Three factors."""
+        """Multiply by three factors."""
         gains = [draw(scene.rng, self.gain) for _ in range(3)]
         return image * np.array(gains, np.float32)
 
@@ -61,7 +61,7 @@ class Grey(Degradation):
     """No colour: luma (ITU-R BT.601) in all three channels."""
 
     def apply(self, image: Array, scene: Scene) -> Array:
-        """A weighted mean."""
+        """Take the weighted mean."""
         return np.repeat(image @ LUMA[:, None], 3, axis=2)
 
 
@@ -74,7 +74,7 @@ class PaperTone(Degradation):
     yellow: Annotated[Range, Between(0, 1)] = (0.1, 0.8)
 
     def apply(self, image: Array, scene: Scene) -> Array:
-        """A colour filter: density `browning`, from neutral (`yellow` 0) to amber (1)."""
+        """Apply a colour filter: density `browning`, from neutral (`yellow` 0) to amber (1)."""
         density, yellow = draw(scene.rng, self.browning), draw(scene.rng, self.yellow)
         colour = 0.6 + yellow * np.array((-0.35, 0.05, 0.9))
         return image * np.exp(-density * colour).astype(np.float32)

@@ -1,4 +1,4 @@
-"""Conditional flows: the model, its passes through the layers, and faster ways to train it and to sample."""
+"""Conditional flows: the model, its passes through the layers, fast training and fast sampling."""
 
 from flowkit.flow.checks import unchecked
 from flowkit.flow.cuda_graphs import CapturedSampler

@@ -22,7 +22,7 @@ _trusting: ContextVar[bool] = ContextVar("flowkit_unchecked", default=False)
 
 @contextmanager
 def unchecked() -> Iterator[None]:
-    """Trust the values of tensors within: for loops over data that are known to be finite and in range.
+    """Skip the checks of values inside this context, for data that are known to be finite and in range.
 
     Types, dtypes, devices and shapes are checked as ever. Under `torch.compile` and `torch.func`, and while a
     CUDA graph is recorded, values are never looked at.

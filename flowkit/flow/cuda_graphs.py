@@ -1,4 +1,4 @@
-"""CUDA graphs: what a call does on the device is recorded once, and launched as a whole ever after.
+"""CUDA graphs: a call's work on the device, recorded once and then launched as a whole.
 
 A flow is hundreds of small kernels, one after another; for a single image a GPU spends most of its time
 waiting for Python to launch them.
@@ -74,7 +74,7 @@ class Graph:
             raise
 
     def __call__(self, *inputs: Tensor) -> Any:
-        """`call(*inputs)`."""
+        """Return `call(*inputs)`."""
         for own, given in zip(self.inputs, inputs, strict=True):
             own.copy_(given, non_blocking=True)
         self.graph.replay()
@@ -117,7 +117,7 @@ class CapturedSampler:
     def __call__(
         self, image: Tensor, *, temperature: Temperature = 1.0, generator: Generators = None
     ) -> Tensor:
-        """As `ConditionalDistribution.sample`: y of shape (n, B, C, H, W).
+        """Draw as `ConditionalDistribution.sample`: y of shape (n, B, C, H, W).
 
         Raises:
             TensorError: an image that the model does not take; values are looked at, see `unchecked`.

@@ -41,7 +41,7 @@ class Flow(Protocol):
 
 
 class ConditionalDistribution:
-    """p(y | x) for a batch of images x, all that reads x alone being computed already.
+    """p(y | x) for a batch of images x; all that depends on x alone has been computed.
 
     Made by calling a `ConditionalFlow`. Sampling, scoring and coding share the conditions: a further sample
     costs the latents' path only.
@@ -126,7 +126,7 @@ class ConditionalDistribution:
         return v, torch.cat(log_probs).view(*shape, self.images)
 
     def log_prob(self, y: Tensor, *, generator: Noise = None) -> Tensor:
-        """log p(y | x), (B,), in nats, by the change of variables; the target draws its dequantisation noise.
+        """Return log p(y | x), (B,), in nats, by the change of variables; the target draws its noise.
 
         log p(y | x) = log N(f(v; x); 0, I) + log|det df/dv| - log q(v | y); see `Target.nll_of` for what the
         figure means.
@@ -151,11 +151,11 @@ class ConditionalDistribution:
         return torch.stack(found).view(y.shape[:-3])
 
     def bits_per_dim(self, y: Tensor, *, generator: Noise = None) -> Tensor:
-        """-log2 p(y | x) / (C H W), (B,); arguments and errors are those of `log_prob`."""
+        """Return -log2 p(y | x) / (C H W), (B,); arguments and errors are those of `log_prob`."""
         return -self.log_prob(y, generator=generator) / (math.log(2) * math.prod(self.target_shape))
 
     def encode(self, y: Tensor) -> list[Tensor]:
-        """The latents of y, no noise added: one (B, C, h, w) per split, in order, and the last.
+        """Return the latents of y, without noise: one (B, C, h, w) per split, in order, and the last.
 
         Raises:
             TensorError, ShapeError: as `log_prob`.
@@ -164,7 +164,7 @@ class ConditionalDistribution:
         return self._to_latents(self.flow.target.embed(y))[0]
 
     def decode(self, latents: Sequence[Tensor]) -> Tensor:
-        """The y of given latents, (B, C, H, W); `decode(encode(y))` is y.
+        """Return the y of given latents, (B, C, H, W); `decode(encode(y))` is y.
 
         It has gradients if targets are of real values; the steps of a discretised one have none.
 
@@ -206,7 +206,7 @@ class ConditionalDistribution:
     def _drawn(
         self, count: int, temperature: Temperature, generator: Generators
     ) -> Iterator[tuple[Tensor, list[Tensor], list[Tensor]]]:
-        """v, latents and the layers' log|det| of so many samples, a few samples at a time."""
+        """Yield v, latents and the layers' log|det| of so many samples, a few samples at a time."""
         image, images = self._image, self.images
         temperatures = check_temperatures(temperature, len(self.latent_shapes), image)
         check_generators(generator, images)

@@ -1,4 +1,4 @@
-"""Many samples of one image, or of a part of it: the flow's inverse as a CPU runs it best.
+"""Fast decoding of many samples of one image, or of a part of it, on a CPU.
 
 Layers come first and samples second: a layer's context is made once, serves every sample while the caches
 hold it, and is dropped. What is only there to be seen from the core is cut off as soon as nothing sees it.
@@ -22,7 +22,7 @@ from flowkit.layers.network import condition
 
 
 class Margins(NamedTuple):
-    """How far a window reaches beyond its core, in target pixels."""
+    """The margins of a window around its core, in target pixels."""
 
     top: int = 0
     bottom: int = 0
@@ -34,7 +34,7 @@ NONE = Margins()
 
 
 class Decoder:
-    """Latents -> targets, as `ConditionalDistribution.decode`, without gradients.
+    """A decoder of latents to targets, as `ConditionalDistribution.decode`, without gradients.
 
     Runs of layers that are the same affine map at every cell are folded into one, in float64, when this is
     made: it is for parameters that do not change.
@@ -60,7 +60,7 @@ class Decoder:
         *,
         contexts: Mapping[FlowLayer, Any] | None = None,
     ) -> list[Tensor]:
-        """The core of every sample's y, (B, C, h, w).
+        """Decode the core of every sample's y, (B, C, h, w).
 
         Args:
             features: of the window, by stride.
@@ -91,7 +91,7 @@ class Decoder:
         return [y for core in cores for y in torch.split(core, images)]
 
     def _at_once(self, z: Tensor) -> int:
-        """Samples in a batch, of which one has this latent last."""
+        """Return the number of samples per batch, if one has this latent last."""
         stride = self.steps[0].out_shape.stride
         return at_once(z.shape[2] * stride, z.shape[3] * stride, z.device)
 
@@ -107,7 +107,7 @@ class Decoder:
 
 
 class Folded(FlowLayer):
-    """Layers of which each is one affine map of the channels, the same at every cell, as one; inverse only.
+    """Consecutive affine maps of the channels, the same at every cell, folded into one; inverse only.
 
     y = W x + b, found by what the layers make of 0 and of the unit vectors.
     """
@@ -126,13 +126,13 @@ class Folded(FlowLayer):
         self.weight = (answers[:-1] - self.bias).T
 
     def inverse(self, inputs: Tensor, context: Any = None) -> tuple[Tensor, Tensor]:
-        """W x + b, plane by plane; no log-det."""
+        """Compute W x + b, plane by plane; no log-det."""
         weight, bias = self.weight.to(inputs.dtype), self.bias.to(inputs.dtype)
         return F.conv2d(inputs, weight[:, :, None, None], bias), inputs.new_zeros(())
 
 
 def _folded(layers: Iterable[FlowLayer]) -> list[FlowLayer]:
-    """The layers, in the order of the inverse, with runs of affine ones folded."""
+    """Return the layers, in the order of the inverse, with runs of affine ones folded."""
     steps: list[FlowLayer] = []
     for affine, group in itertools.groupby(layers, lambda layer: layer.affine):
         run = list(group)
@@ -141,7 +141,7 @@ def _folded(layers: Iterable[FlowLayer]) -> list[FlowLayer]:
 
 
 def _inverse(layer: FlowLayer, values: Sequence[Tensor], context: Any, images: int) -> list[Tensor]:
-    """The inverse of values that hold one sample or several each, of so many images."""
+    """Invert values that hold one sample or several each, of so many images."""
     if not layer.pointwise:
         return [invert(layer, v, context, v.shape[0] // images)[0] for v in values]
     # What the image makes of 0 and of 1 says all: one pass for each sample.
@@ -152,7 +152,7 @@ def _inverse(layer: FlowLayer, values: Sequence[Tensor], context: Any, images: i
 
 
 def _cut(values: Tensor, before: Margins, after: Margins, stride: int) -> Tensor:
-    """Values of a window with margins `before`, of the smaller one with margins `after`."""
+    """Cut the values of a window with margins `before` to the smaller one with margins `after`."""
     top, bottom, left, right = ((old - new) // stride for old, new in zip(before, after, strict=True))
     height, width = values.shape[2:]
     return values[:, :, top : height - bottom, left : width - right]

@@ -52,7 +52,7 @@ def check_temperatures(temperature: Temperature, levels: int, image: Tensor) -> 
 
 
 def check_generators(generator: object, images: int) -> None:
-    """Refuse what no numbers can be drawn from for so many images.
+    """Refuse generators from which no numbers can be drawn for so many images.
 
     Raises:
         ValueError: neither None, nor a generator, nor a list of one for each image.
@@ -70,7 +70,7 @@ def check_generators(generator: object, images: int) -> None:
 
 
 def check_noise(noise: Noise, y: Tensor) -> None:
-    """Refuse what is no dequantisation noise for targets (..., B, C, H, W).
+    """Refuse noise that does not fit targets (..., B, C, H, W).
 
     Raises:
         ValueError: as `check_generators`.
@@ -88,7 +88,7 @@ def draw_latents(
     temperatures: Sequence[float | Tensor],
     generator: Generators,
 ) -> list[Tensor]:
-    """z ~ N(0, temperature^2), (B, C, h, w) for each shape: one sample of every image of a batch.
+    """Draw z ~ N(0, temperature^2), (B, C, h, w) for each shape: one sample of every image of a batch.
 
     At the number 0 nothing is drawn.
     """

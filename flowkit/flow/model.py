@@ -79,7 +79,7 @@ class ConditionalFlow(nn.Module):
         self.reach = encoder.reach + self.path_reach
 
     def forward(self, image: Tensor) -> ConditionalDistribution:
-        """p(y | image), for images (B, C, h, w) in [0, 1], of the dtype and on the device of the weights.
+        """Return p(y | image) for images (B, C, h, w) in [0, 1], of the weights' dtype and device.
 
         Raises:
             TensorError: another type, dtype or device; values out of range or not finite (see `unchecked`).
@@ -106,27 +106,27 @@ class ConditionalFlow(nn.Module):
             check_values(image, "the image", "values in [0, 1]", admitted)
 
     def condition(self, features: Mapping[int, Features]) -> list[Any]:
-        """Every layer's context: all that it makes of the features alone."""
+        """Compute every layer's context: all that depends on the features alone."""
         return condition_all(list(self.flow_layers()), features)
 
     def steps(self) -> list[list[FlowLayer]]:
-        """The layers, cut where recomputation may cut them."""
+        """Return the layers, cut into the steps of recomputation."""
         return steps_of(list(self.flow_layers()))
 
     def latent_shapes(self, height: int, width: int) -> list[tuple[int, int, int]]:
-        """(C, h, w) of every latent for an IMAGE of this size, in the order of `encode` and `decode`."""
+        """Return (C, h, w) of every latent for an IMAGE of this size, in the order of `encode`."""
         sizes = (height * self.scale, width * self.scale)
         return [(c, sizes[0] // stride, sizes[1] // stride) for c, stride in self.latents]
 
     def flow_layers(self) -> Iterable[FlowLayer]:
-        """The layers, data -> latent."""
+        """Yield the layers, data -> latent."""
         for layer in self.layers:
             assert isinstance(layer, FlowLayer)
             yield layer
 
 
 def _latents(layers: list[FlowLayer], channels: int) -> list[Shape]:
-    """The shapes of all latents; checks on the way that each layer takes what the one before puts out."""
+    """Return the shapes of all latents; check that each layer takes the output of the one before."""
     latents, shape = [], Shape(channels, 1)
     for i, layer in enumerate(layers):
         if layer.shape != shape:

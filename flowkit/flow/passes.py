@@ -1,4 +1,4 @@
-"""The way of a flow's variable through its layers, from the data to the latents and back."""
+"""Forward and inverse passes through a list of layers."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ MOST_PIXELS = 2**22  # of targets that are decoded at once: their hidden values 
 
 
 def to_latents(layers: Iterable[FlowLayer], contexts: Iterable[Any], v: Tensor) -> tuple[Tensor, ...]:
-    """Data -> latent through `layers`: what goes on, log|det| (B,), then each latent that left, in order.
+    """Map data to latents through `layers`: return the last latent, log|det| (B,), and each latent that left.
 
     Contexts are taken one by one, as the layers need them: a generator's need not all exist at once.
     """
@@ -33,7 +33,7 @@ def to_latents(layers: Iterable[FlowLayer], contexts: Iterable[Any], v: Tensor) 
 def from_latents(
     layers: Sequence[FlowLayer], contexts: Sequence[Any], latents: Sequence[Tensor], samples: int = 1
 ) -> tuple[Tensor, list[Tensor]]:
-    """Latent -> data: the inverse of `to_latents`, of the latents in its order and what went on, last.
+    """Map latents to data, the inverse of `to_latents`: the latents that left in their order, then the last.
 
     With `samples`, the latents are those of several samples of one image, whose contexts these are. Returns
     v, and every layer's log|det| (B,) of this direction.
@@ -50,7 +50,7 @@ def from_latents(
 
 
 def at_once(height: int, width: int, device: torch.device) -> int:
-    """How many samples of an image, of a target of this size, are best decoded in one batch.
+    """Return the number of samples of a target of this size that are best decoded in one batch.
 
     A CPU has the work of one sample in its caches. A GPU waits for its host, unless a call is large.
     """
@@ -58,7 +58,7 @@ def at_once(height: int, width: int, device: torch.device) -> int:
 
 
 def invert(layer: FlowLayer, v: Tensor, context: Any, samples: int = 1) -> tuple[Tensor, Tensor]:
-    """`layer.inverse(v, context)`; with `samples`, v is so many of one image."""
+    """Return `layer.inverse(v, context)`; with `samples`, v holds so many of one image."""
     if samples == 1 or context is None:
         return layer.inverse(v, context)
     if _of_one_image(context):
@@ -68,7 +68,7 @@ def invert(layer: FlowLayer, v: Tensor, context: Any, samples: int = 1) -> tuple
 
 
 def _of_one_image(context: Any) -> bool:
-    """Whether it is tensors whose first dimension may be the image's, not rows of cells."""
+    """Return true for tensors whose first dimension may be the image's, not rows of cells."""
     if isinstance(context, Tensor):
         return context.dim() > 0 and context.shape[0] == 1
     return isinstance(context, tuple) and all(map(_of_one_image, context))

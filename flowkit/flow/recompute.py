@@ -1,4 +1,4 @@
-"""Training memory that does not grow with depth: what a step of the flow did is done again when it is needed.
+"""Training memory that does not grow with depth: steps of the flow are recomputed when they are needed.
 
 Between the forward and the backward pass, only the variable at the start of each segment of steps is kept,
 and as many of the networks' first hidden values as `KEPT` allows: they are dear, since it is there that the
@@ -26,7 +26,7 @@ from flowkit.layers.network import Conditioned, condition
 from flowkit.layers.saved_hidden import Noted
 
 WORTHWHILE = 8  # steps; a shallower flow keeps everything
-KEPT = 4.6  # times the features' size: as much is kept of starts and of first hidden values
+KEPT = 4.6  # memory budget for saved tensors, as a multiple of the feature maps' size
 ZEROS = 0.45  # the share of them that is counted on to be 0: half are in untrained networks, later more
 SEGMENTS = 64  # whose starts are kept, at most; a deeper flow has longer segments ...
 LEAST = 24  # ... and so has one whose starts would take more than half of what is kept, down to so many
@@ -36,7 +36,7 @@ Step = list[FlowLayer]
 
 
 class Plan(NamedTuple):
-    """What is kept.
+    """The tensors to keep.
 
     Attributes:
         segments: of which the variable at the start is.
@@ -68,7 +68,7 @@ def steps_of(layers: Sequence[FlowLayer]) -> list[Step]:
 def to_latents_recomputing(
     steps: Sequence[Step], features: Mapping[int, Features], v: Tensor
 ) -> tuple[Tensor, ...]:
-    """As `flowkit.flow.passes.to_latents`, keeping little for the backward pass.
+    """Map data to latents as `flowkit.flow.passes.to_latents`, keeping little for the backward pass.
 
     Layers must be functions of their inputs, features and parameters: one that drew random numbers would
     draw others in the backward pass. Gradients can be taken once, not differentiated again.
@@ -85,7 +85,7 @@ def to_latents_recomputing(
 def _segment(
     layers: Sequence[FlowLayer], features: Mapping[int, Features], noted: Mapping[FlowLayer, bool], v: Tensor
 ) -> tuple[Tensor, ...]:
-    """Some steps, recomputed as a whole; the projections of the layers in `noted` are left to autograd."""
+    """Run some steps, recomputed as a whole; autograd keeps the projections of the layers in `noted`."""
     read = {layer.context.stride: _features_of(layer, features) for layer in layers if layer.context}
     outside = [layer for layer in layers if isinstance(layer, Conditioned) and layer in noted]
     projected = [layer.project(_features_of(layer, features)) for layer in outside]
@@ -174,7 +174,7 @@ def recomputed(
     projected: Sequence[tuple[Tensor, bool]],
     *inputs: Tensor,
 ) -> tuple[Tensor, ...]:
-    """`run(notes, *inputs)`, of which only inputs and notes are kept: the backward pass runs it again.
+    """Return `run(notes, *inputs)`; only inputs and notes are kept, and the backward pass runs it again.
 
     Unlike `torch.utils.checkpoint`, this notices when an input, or a parameter of `module`, has been changed
     between the two: autograd's usual error, in place of the gradients of some other function.
@@ -246,7 +246,7 @@ class _Recomputed(torch.autograd.Function):
 
 
 def _keep(notes: Sequence[Noted], packed: Sequence[bool]) -> tuple[list[Layout | None], list[Tensor]]:
-    """What was noted, as tensors that autograd can keep; and how to read them."""
+    """Return the notes as tensors that autograd can keep, and a function that reads them."""
     layouts: list[Layout | None] = []
     kept: list[Tensor] = []
     for note, packs in zip(notes, packed, strict=True):

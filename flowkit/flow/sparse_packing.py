@@ -1,4 +1,4 @@
-"""Tensors with many zeros in fewer bytes: the others, in memory's order, and a bit for each to say where."""
+"""Compact storage of tensors with many zeros: the other values, and one bit for each place."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ _WORDS = {2: torch.int16, 4: torch.int32, 8: torch.int64}  # by bytes: NumPy has
 
 
 class Layout(NamedTuple):
-    """How a tensor lay in memory, without gaps."""
+    """The memory layout of a tensor without gaps."""
 
     shape: torch.Size
     stride: tuple[int, ...]
@@ -20,7 +20,7 @@ class Layout(NamedTuple):
 
 
 def pack(tensor: Tensor) -> tuple[Layout, Tensor, Tensor]:
-    """A tensor on the CPU, of floats of 2, 4 or 8 bytes: its layout, what is not 0, and the bits.
+    """Pack a CPU tensor of 2, 4 or 8-byte floats: return its layout, the values other than 0, and bits.
 
     NumPy does it, several times as fast as PyTorch's `masked_select`.
 
@@ -40,7 +40,7 @@ def pack(tensor: Tensor) -> tuple[Layout, Tensor, Tensor]:
 
 
 def unpack(layout: Layout, values: Tensor, bits: Tensor) -> Tensor:
-    """What was packed, to the last bit."""
+    """Return the packed tensor, to the last bit."""
     words = np.zeros(layout.shape.numel(), values.numpy().dtype)
     there = np.unpackbits(bits.numpy(), count=words.size).view(
         bool
@@ -50,7 +50,7 @@ def unpack(layout: Layout, values: Tensor, bits: Tensor) -> Tensor:
 
 
 def packed_share(dtype: torch.dtype, zeros: float) -> float:
-    """Bytes of a packed tensor of which a share is zero, by those of the tensor.
+    """Return the bytes of a packed tensor with a share of zeros, relative to those of the tensor.
 
     >>> packed_share(torch.float32, zeros=0.5)
     0.53125

@@ -14,7 +14,7 @@ from flowkit.targets import Binary, Continuous
 
 
 def as_distribution(p: ConditionalDistribution) -> TorchDistribution:
-    """p(y | x) of B images as a torch distribution: `batch_shape` (B,), `event_shape` (C, H, W).
+    """Return p(y | x) of B images as a torch distribution: `batch_shape` (B,), `event_shape` (C, H, W).
 
     `sample(shape)` gives `shape + (B, C, H, W)`, and `log_prob` of it `shape + (B,)`. Targets of real values
     have `rsample` too. For discretised ones `log_prob` is the lower bound that dequantisation gives, with
@@ -31,7 +31,7 @@ def as_distribution(p: ConditionalDistribution) -> TorchDistribution:
 
 
 class TorchDistribution(Distribution):
-    """See `as_distribution`.
+    """A torch distribution of p(y | x); see `as_distribution`.
 
     Args:
         p: the distribution of a batch of B images.
@@ -49,7 +49,7 @@ class TorchDistribution(Distribution):
 
     @property
     def support(self) -> constraints.Constraint:
-        """Images (C, H, W) of 0 and 1, of values in [0, 1], or of real values."""
+        """Return the support: images (C, H, W) of 0 and 1, of values in [0, 1], or of real values."""
         values: Any = constraints.real if self.has_rsample else constraints.unit_interval
         if isinstance(self.p.flow.target, Binary):
             values = constraints.boolean
@@ -57,11 +57,11 @@ class TorchDistribution(Distribution):
         return independent
 
     def sample(self, sample_shape: Sequence[int] = ()) -> Tensor:
-        """y of shape sample_shape + batch_shape + (C, H, W), without gradients."""
+        """Draw y of shape sample_shape + batch_shape + (C, H, W), without gradients."""
         return self._shaped(self.p.sample(self._drawn(sample_shape)))
 
     def rsample(self, sample_shape: Sequence[int] = ()) -> Tensor:
-        """As `sample`, with gradients.
+        """Draw as `sample`, with gradients.
 
         Raises:
             NotImplementedError: samples of a discretised target have none.
@@ -71,7 +71,7 @@ class TorchDistribution(Distribution):
         return self._shaped(self.p.rsample(self._drawn(sample_shape)))
 
     def log_prob(self, value: Tensor) -> Tensor:
-        """log p(value | x), in nats, of shape value.shape[:-3], broadcast with batch_shape."""
+        """Return log p(value | x), in nats, of shape value.shape[:-3], broadcast with batch_shape."""
         given = value.expand(_broadcast(value.shape, self.batch_shape + self.event_shape))
         if self.p.images == 1:
             given = given.unsqueeze(-4)
@@ -79,7 +79,7 @@ class TorchDistribution(Distribution):
         return log_prob.squeeze(-1) if self.p.images == 1 else log_prob
 
     def expand(self, batch_shape: Sequence[int], _instance: Any = None) -> TorchDistribution:
-        """As many independent copies as the shape has beyond the batch of images.
+        """Return independent copies, as many as the shape has beyond the batch of images.
 
         Raises:
             ValueError: it does not end in that batch.

@@ -1,4 +1,4 @@
-"""How ink is told from paper: by the model's central image, or by a vote of samples."""
+"""The decision between ink and paper: by the image at temperature 0, or by a vote of samples."""
 
 from __future__ import annotations
 
@@ -12,23 +12,23 @@ MOST_SAMPLES = 0xFFFF  # votes are counted in 16 bits
 
 
 class Sampling(NamedTuple):
-    """What is drawn of a page, and how it decides."""
+    """The samples of a page, and the decision by them."""
 
     threshold: float | None
-    """On P(ink | page); None: the image of z = 0 decides, whatever the samples say."""
+    """Threshold on P(ink | page); None: the image of z = 0 decides, whatever the samples."""
     temperature: float
-    """Of the samples."""
+    """Temperature of the samples."""
     samples: int
-    """How many are drawn; 0 where the image of z = 0 is all that is wanted."""
+    """Number of samples; 0 if only the image of z = 0 is wanted."""
     seed: int
 
     @property
     def images(self) -> int:
-        """How many images of the page are computed."""
+        """Return the number of images of the page to compute."""
         return self.samples + (self.threshold is None)
 
     def needed(self) -> int:
-        """The fewest votes that make a pixel ink."""
+        """Return the least number of votes that make a pixel ink."""
         assert self.threshold is not None
         # 0.7 of 10 votes are 7, which floating point puts at 7.000000000000001
         return max(1, math.ceil(round(self.threshold * self.samples, 9)))
@@ -37,7 +37,7 @@ class Sampling(NamedTuple):
 def check_sampling(
     decision: Decision | None = None, temperature: float | None = None, samples: int = 1, seed: int = 0
 ) -> Sampling:
-    """What the options of `binarize` ask for.
+    """Check the options of `binarize`, and return the sampling.
 
     By default one image at temperature 0 (`mode`), or, where samples or a temperature above 0 are asked for,
     their vote (`mean`), at temperature 1.

@@ -1,4 +1,4 @@
-"""Where a page is worth super-resolving: around what may be ink. The rest is paper, and holds no detail."""
+"""The part of a page that is worth super-resolving: around possible ink."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from flowkit.pages.precision import Precision
 
 SAMPLES = 8
 LEAST = 0.25
-"""Of P(ink): faint strokes count, a speck in a single sample does not."""
+"""Least P(ink) that counts: faint strokes do, a speck in a single sample does not."""
 
 AROUND = 6
-"""Pixels around ink that belong to it: its edge, and the shadow that its edge has in a scan."""
+"""Pixels around ink that belong to it: its edge, and the shadow of the edge in a scan."""
 
 FADE = 2
-"""Pixels on either side over which the one way passes into the other, so that no border shows."""
+"""Pixels on either side of the fade from one method to the other, so that no border shows."""
 
 
 def ink_mask(
@@ -32,7 +32,7 @@ def ink_mask(
     memory: int = MEMORY,
     precision: Precision = "float32",
 ) -> Picture:
-    """What is near ink: grey of the page's size, 255 at ink, 0 where no ink is within AROUND + FADE pixels.
+    """Return a grey mask of the page's size: 255 at ink, 0 if no ink is within AROUND + FADE pixels.
 
     Args:
         picture: the page.
@@ -55,7 +55,7 @@ def ink_mask(
 
 
 def load_ink(model: Model) -> ConditionalFlow:
-    """The flow that finds ink, of a binary target at scale 1.
+    """Return the flow that finds ink, of a binary target at scale 1.
 
     Raises:
         CheckpointError: it cannot be loaded, or is another.

@@ -1,4 +1,4 @@
-"""Pages to ink: the most likely binary image of a page, or samples of it and what they agree on."""
+"""Binarization of pages: the image at temperature 0, or samples and their vote."""
 
 from __future__ import annotations
 
@@ -86,7 +86,7 @@ def draw(
     likelihood: bool = False,
     progress: Progress | None = None,
 ) -> Page:
-    """`binarize` for a page that is read, and cut."""
+    """Binarize a page that has been read and cut into tiles."""
     size, count = sampler.size, sampling.samples
     binary = np.zeros(size, bool)
     votes = np.zeros(size, np.uint8 if count < 256 else np.uint16) if count else None
@@ -121,7 +121,7 @@ def draw(
 
 
 def load_binary(model: Model) -> ConditionalFlow:
-    """The flow that is meant; its target must be binary, of one channel.
+    """Return the named flow; its target must be binary, of one channel.
 
     Raises:
         CheckpointError: it cannot be loaded, or has another target.

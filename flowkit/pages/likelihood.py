@@ -1,4 +1,4 @@
-"""How likely the model finds an image of a whole page: exactly, from windows that fit into memory.
+"""The exact likelihood of an image of a whole page, from windows that fit into memory.
 
 log p(y | x) is a sum over cells, of log-scales and of squared latents, and a cell's term depends on what is
 within the model's reach of it. If neighbouring windows A and B overlap by twice that reach, then
@@ -25,20 +25,20 @@ from flowkit.pages.tiles import Span, Tile
 
 
 class Signed(NamedTuple):
-    """A part of the page, and how often it counts."""
+    """A part of the page and its sign."""
 
     part: Tile
     sign: int
 
 
 def parts(tiles: Sequence[Tile]) -> list[Signed]:
-    """The windows of a page and their overlaps, from the top down; at each place their signs sum to 1."""
+    """Yield windows of a page and their overlaps, from the top down; everywhere, their signs sum to 1."""
     rows, cols = (_signed(sorted(set(spans))) for spans in zip(*tiles, strict=True))
     return [Signed(Tile(row, col), a * b) for (row, a), (col, b) in itertools.product(rows, cols)]
 
 
 def bits_per_dim(sampler: PageSampler, ink: NDArray[np.bool_], step: Callable[[], None]) -> float:
-    """-log2 p(ink | page) per pixel, with dequantisation noise that is a function of seed and place.
+    """Return -log2 p(ink | page) per pixel, with dequantisation noise that is a function of seed and place.
 
     The page counts with its padding, whose ink is that of its edge.
     """

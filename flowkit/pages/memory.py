@@ -1,4 +1,4 @@
-"""How much memory a page takes, and the tiles that keep within what is allowed.
+"""The memory of a page, and the tiles that keep within a limit.
 
 What a model needs per pixel is measured on a small window, operation by operation, so that it holds for any
 encoder and any layer. It depends on nothing but the model: a page is cut alike on every run.
@@ -22,31 +22,31 @@ from flowkit.flow.fast_decode import Decoder
 from flowkit.pages.tiles import round_up
 
 MEMORY = 2_000_000_000
-"""Bytes that a process may need for a page, unless its user says otherwise."""
+"""Default limit, in bytes, of a process that works on a page."""
 
 PROCESS = 420_000_000 if torch.version.cuda is None else 760_000_000
-"""What Python, PyTorch and its libraries take before any work; CUDA's are loaded without a GPU, too."""
+"""Bytes of Python, PyTorch and its libraries before any work; CUDA's are loaded without a GPU, too."""
 
 PROBE = 64  # side of the small window
 
 SLACK = 1.5
-"""What PyTorch's libraries need beside the tensors that can be seen, and the allocator's gaps."""
+"""Factor for buffers of PyTorch's libraries, and for the allocator's gaps."""
 
 
 class Needs(NamedTuple):
-    """Bytes."""
+    """The memory of a model, in bytes."""
 
     window: float
-    """Of one sample's way through the flow (and the encoder, if it has no stream), per pixel of a window."""
+    """For one sample in the flow (and the encoder, if it has no stream), per pixel of a window."""
     sample: float
-    """Of each further sample, likewise."""
+    """For each further sample, per pixel of a window."""
     features: float
-    """Of the features of a stream, per pixel of the image."""
+    """For the features of a stream, per pixel of the image."""
     stream: float
-    """Of the stream itself, per column of the image."""
+    """For the stream itself, per column of the image."""
 
     def of(self, *, window: int, together: int, kept: int, width: int) -> int:
-        """Of a page `width` wide, for windows of so many pixels and features of `kept` rows."""
+        """Return the bytes for a page `width` wide, windows of so many pixels and features of `kept` rows."""
         tile = window * (self.window + self.features + (together - 1) * self.sample)
         return math.ceil(SLACK * (tile + width * (self.stream + kept * self.features)))
 
@@ -57,7 +57,7 @@ _known: weakref.WeakKeyDictionary[ConditionalFlow, dict[tuple[int, torch.dtype],
 
 
 def needs(model: ConditionalFlow, decoder: Decoder, band: int) -> Needs:
-    """Measure what a model in eval mode needs, and remember it; its stream takes `band` rows at a time."""
+    """Measure the memory of a model in eval mode, and remember it; its stream takes `band` rows at a time."""
     known, key = _known.setdefault(model, {}), (band, next(model.parameters()).dtype)
     if key not in known:
         known[key] = _measured(model, decoder, band)
@@ -95,7 +95,7 @@ def _measured(model: ConditionalFlow, decoder: Decoder, band: int) -> Needs:
 
 
 def peak(run: Callable[[], object]) -> int:
-    """Bytes of the tensors that `run` makes, at the moment when most of them are alive.
+    """Return the peak of the bytes of all tensors that `run` makes.
 
     >>> peak(lambda: torch.zeros(1000) + torch.ones(1000))
     12000
@@ -107,7 +107,7 @@ def peak(run: Callable[[], object]) -> int:
 
 
 class _Watch(TorchDispatchMode):  # type: ignore[no-untyped-call]
-    """Counts what operations put out, each storage once, until its last tensor is gone."""
+    """A counter of the outputs of operations, each storage once, until its last tensor is gone."""
 
     def __init__(self) -> None:
         super().__init__()  # type: ignore[no-untyped-call]

@@ -1,4 +1,4 @@
-"""Models for pages: whatever their user names, checked for what it is to be used for."""
+"""Models for pages: found by name, and checked for their use."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ Model = str | PathLike[str] | ConditionalFlow
 
 
 def flow_for(model: Model, target: type[Target], channels: Collection[int]) -> ConditionalFlow:
-    """The flow that is meant.
+    """Return the named flow.
 
     Raises:
         CheckpointError: it cannot be loaded, its target is another, or has other channels.

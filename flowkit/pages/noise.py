@@ -1,4 +1,4 @@
-"""The latents of a whole page, of any size, without holding them: noise that is a function of its place."""
+"""Latents of a whole page of any size, computed as a function of their place."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ _CELL = 64  # small, because a window needs the whole of every cell that it touc
 
 
 class PageNoise:
-    """Standard normal noise over an endless page, the same wherever and however often it is looked at.
+    """Standard normal noise over an endless page, a function of seed, sample and place.
 
     A value depends on the seed, the sample, the latent, the channel and the place, and on nothing else: not
     on the cut into tiles, nor on the device. So tiles share one latent without anybody keeping it, and
@@ -24,7 +24,7 @@ class PageNoise:
         self.seed = seed
 
     def window(self, sample: int, latent: int, channels: int, rows: range, cols: range) -> torch.Tensor:
-        """Rows x cols of one latent, float32 (channels, len(rows), len(cols)); its own cells count from 0."""
+        """Return rows x cols of one latent, float32 (channels, len(rows), len(cols)), in its own cells."""
         out = np.empty((channels, len(rows), len(cols)), np.float32)
         for i in range(rows.start // _CELL, (rows.stop - 1) // _CELL + 1):
             top, bottom = max(rows.start, i * _CELL), min(rows.stop, (i + 1) * _CELL)

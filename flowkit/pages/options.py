@@ -1,4 +1,4 @@
-"""Options that `binarize`, `upscale` and a batch of either have in common."""
+"""Options that `binarize`, `upscale` and batches share."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from flowkit.pages.precision import Precision
 
 @dataclass(frozen=True, kw_only=True)
 class SamplingOptions:
-    """How a page is sampled, and what that may take; see `flowkit.pages.binarize` for each.
+    """Options of sampling, memory and precision; see `flowkit.pages.binarize` for each.
 
     Attributes:
         temperature: standard deviation of the samples' latents; None: 0 for one sample, 1 for more.

@@ -1,4 +1,4 @@
-"""A binarized page: its ink, how sure the model is of every pixel, and the files that say so."""
+"""A binarized page: its ink, its probabilities, and their files."""
 
 from __future__ import annotations
 
@@ -47,12 +47,12 @@ class Page:
 
     @property
     def probability(self) -> NDArray[np.float32] | None:
-        """(H, W) float32, P(ink | page): the share of the samples in which a pixel is ink."""
+        """Return P(ink | page), (H, W) float32: the share of the samples in which a pixel is ink."""
         return None if self.votes is None else self._shares()[self.votes]
 
     @property
     def entropy(self) -> NDArray[np.float32] | None:
-        """(H, W) float32, in bits: -p log2 p - (1 - p) log2 (1 - p) for p = P(ink | page), not smoothed.
+        """Return the entropy (H, W) float32, in bits: -p log2 p - (1 - p) log2 (1 - p), p = P(ink | page).
 
         0 where all samples agree, 1 where half of them do; of N samples it falls short of the model's own by
         1 / (2 N ln 2) bits on average, where the model is in doubt.
@@ -61,7 +61,7 @@ class Page:
 
     @cached_property
     def mean_entropy(self) -> float | None:
-        """Bits per pixel, the mean of `entropy`."""
+        """Return the mean of `entropy`, in bits per pixel."""
         if self.votes is None:
             return None
         counts = sum(np.bincount(row, minlength=self.sampling.samples + 1) for row in self.votes)
@@ -69,20 +69,20 @@ class Page:
 
     @cached_property
     def review(self) -> Review | None:
-        """What a person should look at: a score of the page and of its parts, see `Review`."""
+        """Return scores of the page and of its parts, by which to choose what to look at; see `Review`."""
         if self.votes is None:
             return None
         return review(self.binary, self.votes, self.sampling.samples, self.dpi)
 
     @property
     def samples(self) -> NDArray[np.bool_] | None:
-        """(N, H, W) bool, if they were kept; see `sample` for one of them."""
+        """Return the samples (N, H, W) bool, if they were kept; see `sample` for one of them."""
         if self.kept is None:
             return None
         return np.stack([self.sample(index) for index in range(self.sampling.samples)])
 
     def sample(self, index: int) -> NDArray[np.bool_]:
-        """One sample (H, W), counted from 0.
+        """Return one sample (H, W), counted from 0.
 
         Raises:
             ValueError: samples were not kept.
@@ -144,7 +144,7 @@ class Page:
         return paths
 
     def _shares(self) -> NDArray[np.float32]:
-        """P(ink) of every number of votes."""
+        """Return P(ink) for every number of votes."""
         return np.arange(self.sampling.samples + 1, dtype=np.float32) / np.float32(self.sampling.samples)
 
     def _voted(self) -> Votes:
@@ -154,7 +154,7 @@ class Page:
 
 
 def _entropy(p: NDArray[np.float32]) -> NDArray[np.float64]:
-    """Of a pixel that is ink with probability p, in bits."""
+    """Return the entropy of a pixel that is ink with probability p, in bits."""
     both = np.stack([p, 1 - p]).astype(np.float64)
     bits: NDArray[np.float64] = -(both * np.log2(np.where(both > 0, both, 1))).sum(0)
     return bits

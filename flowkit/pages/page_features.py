@@ -1,4 +1,4 @@
-"""The encoder's features of a page that is too large to be encoded at once."""
+"""Features of a page that is too large to be encoded at once."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ from flowkit.malloc import give_back
 from flowkit.pages.tiles import Span, Tile, round_up
 
 BAND = 128
-"""Image rows that are streamed at a time, most: enough work for every layer, and not too much for caches."""
+"""Most image rows to stream at a time: enough work for every layer, and little enough for the caches."""
 
 _WIDE = 3600  # image columns; wider pages are streamed in fewer rows
 
 Window = Callable[[Span, Span], Tensor]
-"""A piece of the padded page: [first, last) of rows and columns -> (1, C, h, w)."""
+"""A function from [first, last) of rows and columns of the padded page to (1, C, h, w)."""
 
 
 def band(width: int, multiple: int) -> int:
-    """Image rows to stream at a time, a multiple of what the encoder takes.
+    """Return the image rows to stream at a time, a multiple of what the encoder takes.
 
     >>> band(2480, 2), band(4960, 2), band(9000, 2)
     (128, 64, 32)
@@ -36,24 +36,24 @@ class PageFeatures(Protocol):
     """Features of windows of one page."""
 
     def of(self, tile: Tile) -> Mapping[int, Features]:
-        """Of a tile's window, at every stride: the whole page's, wherever the flow reads for the core."""
+        """Return the features of a tile's window at every stride, equal to the whole page's for the core."""
         ...
 
 
 class WindowFeatures:
-    """Every window is encoded by itself; it has to reach beyond its core by all that the encoder sees."""
+    """Features of windows that are encoded separately, with margins of the encoder's reach."""
 
     def __init__(self, encoder: Encoder, window: Window) -> None:
         self.encoder = encoder
         self.window = window
 
     def of(self, tile: Tile) -> Mapping[int, Features]:
-        """See `PageFeatures.of`."""
+        """Return the features of a tile's window; see `PageFeatures.of`."""
         return self.encoder.features(self.window(*tile))
 
 
 class StreamedFeatures:
-    """The page runs through the encoder once, from top to bottom, just ahead of the tiles.
+    """Features of a page that is streamed through the encoder once, from top to bottom, ahead of the tiles.
 
     Tiles are asked for row by row; one above the last asked for starts the page again.
     """
@@ -65,7 +65,7 @@ class StreamedFeatures:
         self._start()
 
     def of(self, tile: Tile) -> dict[int, Tensor]:
-        """See `PageFeatures.of`."""
+        """Return the features of a tile's window; see `PageFeatures.of`."""
         if any(tile.rows.first < first for first in self.first.values()):
             self._start()
         self._forget(tile.rows.first)  # before more comes, or two rows of tiles would be in memory
@@ -119,5 +119,5 @@ class StreamedFeatures:
                 self.first[stride] = below
 
     def _below(self, stride: int, block: Tensor) -> int:
-        """The image row below a stride's first block."""
+        """Return the image row below a stride's first block."""
         return self.first[stride] + block.shape[2] * stride // self.encoder.scale

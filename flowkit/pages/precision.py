@@ -1,4 +1,4 @@
-"""In which numbers the encoder computes: it alone may be low, the flow's bijections never are."""
+"""The precision of the encoder, which may be low; the flow's bijections never are."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ Precision = Literal["float32", "bfloat16"]
 
 
 def check_precision(precision: Precision, device: str = "cpu") -> None:
-    """Refuse what there is not, and what would be slower: bfloat16 where it is emulated.
+    """Refuse an unknown precision, and bfloat16 on processors that emulate it.
 
     Args:
         precision: of an encoder.

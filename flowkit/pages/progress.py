@@ -1,4 +1,4 @@
-"""How far a page has come."""
+"""The progress of a page."""
 
 from __future__ import annotations
 
@@ -6,11 +6,11 @@ import itertools
 from collections.abc import Callable
 
 Progress = Callable[[int, int], None]
-"""Called with the steps done and the steps in all."""
+"""A function that is called with the steps done and their total."""
 
 
 def counted(progress: Progress | None, total: int) -> Callable[[], None]:
-    """A function that reports one step more at each call; the start is reported at once.
+    """Return a function that reports one more step at each call; the start is reported at once.
 
     >>> step = counted(lambda done, total: print(done, "of", total), 2)
     0 of 2

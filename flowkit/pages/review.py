@@ -1,4 +1,4 @@
-"""Which pages, and which parts of a page, a person should look at first."""
+"""Review scores: the pages, and parts of a page, to look at first."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ TILE = 256
 """Side of a part at 300 dpi, in pixels: two or three lines of print."""
 
 LEAST_INK = 0.01
-"""Share of ink that is taken for granted, so that a few specks on an empty page do not make it a bad one."""
+"""Least share of ink to assume, so that a few specks on an empty page do not give it a bad score."""
 
 
 class Part(NamedTuple):
@@ -26,7 +26,7 @@ class Part(NamedTuple):
 
 
 class Review(NamedTuple):
-    """How much of the ink is in doubt.
+    """The doubt about the ink of a page and of its parts.
 
     The score is 1 - the F-measure to be expected, if pixels are ink with the probability p that the samples
     gave them, and the binary image B says what it says:
@@ -38,14 +38,14 @@ class Review(NamedTuple):
     """
 
     score: float
-    """Of the page."""
+    """Score of the page."""
     tiles: NDArray[np.float32]
-    """Of squares of `side` x `side` target pixels, (rows, columns), from the top left; the last are cut."""
+    """Scores of squares of `side` x `side` pixels, (rows, columns), from the top left; the last are cut."""
     side: int
-    """Of a square: 256 pixels at 300 dpi, and where the resolution is unknown."""
+    """Side of a square: 256 pixels at 300 dpi, or if the resolution is unknown."""
 
     def worst(self) -> Iterator[Part]:
-        """The squares from the highest score to the lowest."""
+        """Yield the squares from the highest score to the lowest."""
         order = np.argsort(-self.tiles, axis=None, kind="stable")
         for row, col in zip(*np.unravel_index(order, self.tiles.shape), strict=True):
             top, left = int(row) * self.side, int(col) * self.side
@@ -57,7 +57,7 @@ class Review(NamedTuple):
 def review(
     binary: NDArray[np.bool_], votes: NDArray[np.uint8] | NDArray[np.uint16], samples: int, dpi: Dpi
 ) -> Review:
-    """Score a page by how many of `samples` called each of its pixels ink."""
+    """Score a page by the number of `samples` that call each of its pixels ink."""
     side = TILE if dpi is None else max(1, round(TILE * min(dpi) / 300))
     p = np.arange(samples + 1, dtype=np.float32) / np.float32(samples)
     cols = np.arange(0, binary.shape[1], side)

@@ -1,4 +1,4 @@
-"""Samples of a whole page of any size: tile by tile, with one latent for the page, so without seams."""
+"""Samples of a whole page of any size, tile by tile without seams: the page has one latent."""
 
 from __future__ import annotations
 
@@ -26,14 +26,14 @@ from flowkit.pages.precision import Precision, check_precision
 from flowkit.pages.tiles import STREAMED_WINDOW, WINDOW, Span, Tile, round_up, tiles
 
 TOGETHER = 16
-"""Samples of a tile that are decoded side by side, and share what the flow makes of its image."""
+"""Number of samples of a tile to decode together, which share the conditions of its image."""
 
 
 HALVINGS = 10  # of the tiles' area, before a page is given up
 
 
 class Piece(NamedTuple):
-    """A tile's core of one sample: y (C, h, w), on the CPU, which belongs at rows x cols of the target."""
+    """The core of a tile of one sample: y (C, h, w), on the CPU, at rows x cols of the target."""
 
     rows: slice
     cols: slice
@@ -41,7 +41,7 @@ class Piece(NamedTuple):
 
 
 class PageSampler:
-    """p(y | page) for a page that is too large to be taken at once.
+    """p(y | page) for a page that is too large to be processed at once.
 
         for tile in sampler.tiles:
             for piece in sampler.draw(tile, range(16)):      # the same sample in every tile fits together
@@ -109,7 +109,7 @@ class PageSampler:
         return tiles(*self.padded, core=core, margin=margin, step=step, window=window or WINDOW)
 
     def _plan(self, memory: int, results: int) -> None:
-        """Choose the tiles: the best for the caches, or the first smaller ones that memory has room for."""
+        """Choose the tiles: the best for the caches, or the first smaller ones that fit into memory."""
         width = self.padded[1]
         rows = band(width, self.model.encoder.multiple)
         with _inference(self.model):
@@ -136,7 +136,7 @@ class PageSampler:
         )
 
     def draw(self, tile: Tile, samples: Sequence[int | None], temperature: float = 1.0) -> Iterator[Piece]:
-        """A tile of each of these samples, counted from 0; None stands for the image of z = 0.
+        """Draw a tile of each of these samples, counted from 0; None stands for the image of z = 0.
 
         The encoder is quickest in the order of `tiles`.
 
@@ -165,12 +165,12 @@ class PageSampler:
                 yield Piece(rows, cols, core)
 
     def place(self, tile: Tile) -> tuple[slice, slice]:
-        """Rows and columns of the target that a tile's core fills."""
+        """Return the rows and columns of the target that a tile's core fills."""
         rows, cols = map(self._on_page, tile, self.picture.size)
         return rows, cols
 
     def log_prob(self, part: Tile, y: Tensor) -> float:
-        """log p of a target (1, C, h, w) in this part's window, in nats, as if the page ended there.
+        """Return log p of a target (1, C, h, w) in this part's window, in nats, as if the page ended there.
 
         Noise for dequantisation is a function of its place, as the latents are.
 
@@ -204,11 +204,11 @@ class PageSampler:
         )
 
     def _on_page(self, span: Span, length: int) -> slice:
-        """Where a core lies on the target, without the padding."""
+        """Return the place of a core on the target, without the padding."""
         return slice(span.start * self.model.scale, min(span.stop, length) * self.model.scale)
 
     def _window(self, rows: Span, cols: Span) -> Tensor:
-        """What is inside two spans' windows: image (1, C, h, w)."""
+        """Return the image (1, C, h, w) inside two spans' windows."""
         piece = self.picture.window(
             slice(rows.first, rows.last), slice(cols.first, cols.last), self.model.in_channels
         )

@@ -1,4 +1,4 @@
-"""Where to cut a page, so that the pieces put together are the whole page, to the last pixel.
+"""Tiling of pages: the cores of the tiles make up the whole page.
 
 A tile's core is what is kept of it; its window is what the model sees. Windows reach beyond cores by as far
 as anything can have an influence, so a core comes out as it would from the whole page, and no seam can show.
@@ -12,11 +12,11 @@ import math
 from typing import NamedTuple
 
 WINDOW = 2_250_000
-"""Most pixels of a window that is encoded by itself: the larger, the less of it is margin."""
+"""Most pixels of a window that is encoded separately: larger windows have relatively less margin."""
 
 STREAMED_WINDOW = 262_144
-"""Most TARGET pixels of a window whose features come from a stream: its margin is small, and what it needs at
-a time fits into the caches."""
+"""Most TARGET pixels of a window whose features come from a stream: its margin is small, and its data fit
+into the caches."""
 
 _MOST = 256
 
@@ -38,7 +38,7 @@ class Tile(NamedTuple):
 
 
 def round_up(length: int, step: int) -> int:
-    """The smallest multiple of `step` that is not below `length`.
+    """Return the smallest multiple of `step` that is not below `length`.
 
     >>> round_up(37, 8), round_up(40, 8)
     (40, 40)
@@ -88,7 +88,7 @@ def tiles(
 
 
 def _counts(height: int, width: int, margin: int, step: int, window: int) -> tuple[int, int]:
-    """How often to cut down and across: the least work, margins included, in windows of `window` pixels."""
+    """Choose the number of rows and columns of tiles: the least work in windows of `window` pixels."""
     sizes = []
     for side in (height, width):
         counts = range(1, min(_MOST, math.ceil(side / step)) + 1)

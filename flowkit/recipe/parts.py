@@ -200,6 +200,6 @@ def _value(value: Any, annotation: Any, path: KeyPath, report: Report) -> Any:
 
 
 def _kind(annotation: Any) -> str | None:
-    """The kind of parts that a class is the base of."""
+    """Return the kind of parts of which a class is the base."""
     kind = getattr(annotation, "kind", None) if isinstance(annotation, type) else None
     return kind if kind in registry.KINDS else None

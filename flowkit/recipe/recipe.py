@@ -34,22 +34,22 @@ class Recipe:
 
     @property
     def name(self) -> str:
-        """Its own name, "unnamed" if it gives none."""
+        """Return its name, "unnamed" if it has none."""
         return str(self.data.get("name", "unnamed"))
 
     @property
     def about(self) -> str:
-        """Its description, a sentence."""
+        """Return its description, a sentence."""
         return str(self.data.get("about", ""))
 
     @property
     def train(self) -> TrainOptions:
-        """Its options of training."""
+        """Return its options of training."""
         return self.plan.train
 
     @property
     def layers(self) -> list[Part]:
-        """The layers of the flow, repeats unrolled, from data to latent."""
+        """Return the layers of the flow, repeats unrolled, from data to latent."""
         return unroll(self.plan.flow)
 
     def text(self) -> str:
@@ -58,7 +58,7 @@ class Recipe:
 
     @property
     def digest(self) -> str:
-        """SHA-256 of the text, in hex."""
+        """Return the SHA-256 of the text, in hex."""
         return hashlib.sha256(self.text().encode()).hexdigest()
 
 

@@ -53,7 +53,7 @@ _RULES: dict[str, _Rule] = {
 
 @dataclass(frozen=True, kw_only=True)
 class TrainOptions:
-    """How a recipe asks to be trained.
+    """The training options of a recipe.
 
     Attributes:
         steps: optimiser steps in all.
@@ -121,7 +121,7 @@ class TrainOptions:
 
 
 def check_range(name: str, value: Any) -> str | None:
-    """Say what is wrong with the value of a train option that has the right type; None if nothing is.
+    """Return what is wrong with the value of a train option of the right type, or None.
 
     >>> check_range("ema", 1.0)
     'option "ema" of train must be 0 or more, and less than 1, got 1.0'

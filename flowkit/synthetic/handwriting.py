@@ -99,7 +99,7 @@ class Hand:
         self.unrest = rng.uniform(0.15, 0.5)
 
     def scaled(self, factor: float) -> Hand:
-        """The same hand, written larger or smaller; the pen follows by half, as one presses less or more."""
+        """Return the same hand, larger or smaller; the pen's width changes by half as much."""
         other = copy(self)
         other.size *= factor
         other.unit *= factor
@@ -108,7 +108,7 @@ class Hand:
         return other
 
     def length(self, text: str) -> float:
-        """How far `text` runs, in pixels; a character that the hand does not know is a space."""
+        """Return the length of `text` in pixels; unknown characters are spaces."""
         return sum(self._letter(character)[1] for character in text) * self.unit * self.stretch
 
     def write(self, draw: ImageDraw.ImageDraw, x: float, y: float, text: str) -> None:
@@ -135,7 +135,7 @@ class Hand:
             self._stroke(draw, x, y, stroke)
 
     def _letter(self, character: str) -> tuple[list[Path2d], float]:
-        """The strokes of a character on the grid, and how far the next one stands from it."""
+        """Return the strokes of a character on the grid, and the distance to the next one."""
         shapes = _LETTERS.get(character)
         if shapes is None:
             shapes = [shape * _CAPITAL for shape in _LETTERS.get(character.lower(), [])]
@@ -161,7 +161,7 @@ class Hand:
 
 
 def _curve(points: Path2d, samples: int = 5) -> Path2d:
-    """A Catmull-Rom curve through `points`, each piece in `samples` steps."""
+    """Return a Catmull-Rom curve through `points`, each piece in `samples` steps."""
     padded = np.concatenate([2 * points[:1] - points[1:2], points, 2 * points[-1:] - points[-2:-1]])
     p0, p1, p2, p3 = padded[:-3, None], padded[1:-2, None], padded[2:-1, None], padded[3:, None]
     t = (np.arange(samples) / samples)[None, :, None]

@@ -56,7 +56,7 @@ def _pick(rng: np.random.Generator, phrases: tuple[str, ...]) -> str:
 
 
 def sentence(rng: np.random.Generator) -> str:
-    """One sentence, capitalised and ended with a full stop.
+    """Return one sentence, capitalised and ended with a full stop.
 
     >>> sentence(np.random.default_rng(0)).endswith(".")
     True
@@ -72,27 +72,27 @@ def sentence(rng: np.random.Generator) -> str:
 
 
 def paragraph(rng: np.random.Generator) -> list[str]:
-    """The words of a paragraph of two to five sentences."""
+    """Return the words of a paragraph of two to five sentences."""
     return [word for _ in range(int(rng.integers(2, 6))) for word in sentence(rng).split()]
 
 
 def title(rng: np.random.Generator) -> str:
-    """The heading of a page."""
+    """Return the heading of a page."""
     return _pick(rng, _TITLES)
 
 
 def subtitle(rng: np.random.Generator) -> str:
-    """The smaller line below a heading."""
+    """Return the smaller line below a heading."""
     return _pick(rng, _SUBTITLES)
 
 
 def note(rng: np.random.Generator) -> list[str]:
-    """The words of a marginal note."""
+    """Return the words of a marginal note."""
     return _pick(rng, _NOTES).split()
 
 
 def with_long_s(word: str) -> str:
-    """`word` in the spelling of old prints: every small s but a last one becomes the long s.
+    """Return `word` in the spelling of old prints: every small s but a last one becomes the long s.
 
     >>> with_long_s("masses,")
     'maſſes,'

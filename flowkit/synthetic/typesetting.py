@@ -1,4 +1,4 @@
-"""A sheet under the press: lines, paragraphs, initials, rules, in type or in a cursive hand."""
+"""Typesetting of drawn pages: lines, paragraphs, initials, rules, in type or in a cursive hand."""
 
 from __future__ import annotations
 
@@ -31,12 +31,12 @@ FINE = 2  # drawn this many times larger, so that the threshold at 50 % sees a w
 
 
 class Lettering(Protocol):
-    """Something that words can be set in: type or a hand."""
+    """A way to set words: type or a hand."""
 
     size: float
 
     def length(self, text: str) -> float:
-        """How far `text` runs, in pixels."""
+        """Return the length of `text` in pixels."""
 
     def write(self, draw: ImageDraw.ImageDraw, x: float, y: float, text: str) -> None:
         """Put `text` in white on `draw`, from `x` rightwards on the line `y`."""
@@ -88,20 +88,20 @@ class Press:
         self.leading = self.em * (rng.uniform(1.6, 2.1) if self.written else rng.uniform(1.2, 1.5))
 
     def lettering(self, face: Face, ems: float = 1.0) -> Lettering:
-        """The letters of a face at `ems` times the body's size; on a written page all are of its hand."""
+        """Return the letters of a face at `ems` times the body's size; of the hand on a written page."""
         if self.written or face == "hand":
             return self.hand.scaled(ems)
         return _Type(self.names[face], self.em * ems, self.rng)
 
     def put(self, y: float, right: float, text: str) -> None:
-        """A line of body text that ends at `right`."""
+        """Set a line of body text that ends at `right`."""
         letters = self.lettering(self.body)
         letters.write(self.draw, right - letters.length(text), y, text)
 
     def line(
         self, x: float, y: float, width: float, line: list[str], letters: Lettering, ragged: bool
     ) -> None:
-        """One line of words, stretched to `width` unless it is to be ragged."""
+        """Set one line of words, stretched to `width` unless it is to be ragged."""
         lengths = [letters.length(word) for word in line]
         gap = 0.28 * letters.size
         if not ragged and len(line) > 1:
@@ -133,7 +133,7 @@ class Press:
         initial: bool = False,
         ragged: bool = False,
     ) -> float:
-        """Set `text` into `box` (left, top, right, bottom) as far as it goes; returns the y below it."""
+        """Set as much of `text` as fits into `box` (left, top, right, bottom); return the y below it."""
         left, y, right, bottom = box
         letters, leading = self.lettering(face, ems), self.leading * ems
         if self.long_s and face != "hand":
@@ -156,7 +156,7 @@ class Press:
         return max(y, box[1] + 3 * leading) if initial else y
 
     def initial(self, x: float, y: float, letter: str) -> float:
-        """A first letter three lines high, at times cut white out of a hatched block; returns its width."""
+        """Set an initial of three lines, at times white in a hatched block; return its width."""
         side = self.leading * 2.75
         font = _font(self.names["bold"], max(1, round(side * 0.95)))
         block = (x, y + 0.1 * self.leading, x + side, y + 0.1 * self.leading + side)
@@ -177,7 +177,7 @@ class Press:
         return font.getlength(letter) + 0.2 * self.em
 
     def centred(self, y: float, left: float, right: float, text: str, face: Face, ems: float) -> float:
-        """A line in the middle of its column, as small as it must be to fit; returns the y below it."""
+        """Set a line in the middle of its column, as small as it must be to fit; returns the y below it."""
         length = self.lettering(face, ems).length(text)
         ems *= min(1.0, (right - left) / max(length, 1.0))
         y += self.em * ems * 1.2
@@ -186,7 +186,7 @@ class Press:
         return y + 0.35 * self.em * ems
 
     def rule(self, y: float, left: float, right: float) -> float:
-        """A printed line: plain, double, or broken by a lozenge; returns the y below it."""
+        """Draw a printed line: plain, double, or broken by a lozenge; returns the y below it."""
         thick = max(1, round(self.em * self.rng.uniform(0.04, 0.09)))
         y += 0.5 * self.em
         kind = int(self.rng.integers(3))
@@ -201,7 +201,7 @@ class Press:
         return y + 0.7 * self.em
 
     def warped(self) -> Image.Image:
-        """The canvas, turned by up to a degree, its lines a little bent, as a leaf does not lie flat."""
+        """Return the canvas, turned by up to a degree, its lines bent as on a leaf that is not flat."""
         turn = np.deg2rad(np.clip(self.rng.normal(0, 0.35), -1, 1))
         bend = self.rng.normal(0, 0.12) * self.em
         waves, phase = self.rng.uniform(0.5, 1.3), self.rng.uniform(0, 2 * np.pi)
