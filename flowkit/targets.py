@@ -21,7 +21,7 @@ Generators = torch.Generator | Sequence[torch.Generator] | None
 depend on the batch that it is in."""
 
 Noise = Generators | Tensor
-"""Where dequantisation noise comes from: generators, or the numbers that would be drawn, of y's shape."""
+"""Dequantisation noise: generators, or the numbers themselves, of y's shape."""
 
 ROUNDING = 1e-4  # by so much values may leave [0, 1]: whoever resizes an image rounds
 

@@ -27,7 +27,7 @@ class Timing(NamedTuple):
     spread: float
     """Distance of the quartiles, relative to the median: smaller differences mean nothing."""
     speedup: float
-    """How many times faster than the baseline: the median of the rounds' own ratios."""
+    """Factor over the baseline: the median of the rounds' own ratios."""
 
 
 def compare(

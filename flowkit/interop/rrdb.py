@@ -25,7 +25,7 @@ SRFLOW = "RRDB."  # before the names of an RRDB that is part of a whole SRFlow
 
 @dataclass(frozen=True)
 class Weights:
-    """An RRDB network's weights under flowkit's names, its upsampling (see `Scheme`) and image head too.
+    """An RRDB network's weights under flowkit's names, with upsampling (see `Scheme`) and image head.
 
     Attributes:
         tensors: name -> weight.
@@ -42,7 +42,7 @@ class Weights:
     ups: int
 
     def channels(self, name: str) -> tuple[int, int]:
-        """Outputs and inputs of a convolution.
+        """Return outputs and inputs of a convolution.
 
         Raises:
             CheckpointError: it is missing, or no convolution.
@@ -53,7 +53,7 @@ class Weights:
         return shape[0], shape[1]
 
     def take(self, name: str, shape: tuple[int, ...], hint: str = "") -> Tensor:
-        """A weight of this shape.
+        """Return a weight of this shape.
 
         Raises:
             CheckpointError: it is missing, of another shape, or not of finite floating-point numbers.
@@ -67,7 +67,7 @@ class Weights:
         return self.tensors[name]
 
     def spell(self, name: str) -> str:
-        """What the file calls a weight, or would if it had it."""
+        """Return the name of a weight in the file, whether or not the file has it."""
         blocks, ups = self.blocks, self.ups
         module, number, *_ = name.split(".")
         if module == "trunk":
@@ -78,7 +78,7 @@ class Weights:
 
     @property
     def unshuffle(self) -> int:
-        """Side of the squares of pixels that the first convolution takes as channels."""
+        """Return the side of the squares of pixels that the first convolution takes as channels."""
         if "conv_last.weight" not in self.tensors:
             return 1
         inputs, image = self.channels("first")[1], self.channels("conv_last")[0]
@@ -86,7 +86,7 @@ class Weights:
 
 
 def load_rrdb(source: WeightSource, encoder: RRDB | None = None, long_skip: LongSkip | None = None) -> RRDB:
-    """Fill an RRDB encoder with the weights of another program, or build the one that they are for.
+    """Fill an RRDB encoder with the weights of another program, or build the encoder that fits them.
 
     Understands ESRGAN's names (old: `model.1.sub.0.RDB1.conv1.0.weight`, new: `RRDB_trunk...`), BasicSR's and
     Real-ESRGAN's (`body...`, wrapped in `params_ema` or `params` or bare) and SRFlow's (prefix `RRDB.`; the
@@ -122,7 +122,7 @@ def load_rrdb(source: WeightSource, encoder: RRDB | None = None, long_skip: Long
 
 
 class RRDBNet(nn.Module):
-    """A whole super-resolution network of ESRGAN's family: the encoder, and the head that makes an image.
+    """A whole super-resolution network of ESRGAN's family: the encoder and its image head.
 
     Attributes:
         scale: output pixels per image pixel.
@@ -136,7 +136,7 @@ class RRDBNet(nn.Module):
         self.conv_last = nn.Conv2d(encoder.width, out_channels, 3, padding=1)
 
     def forward(self, image: Tensor) -> Tensor:
-        """(B, C, h, w), values in [0, 1] -> the super-resolved image (B, C', scale h, scale w), not clipped.
+        """Map (B, C, h, w), values in [0, 1], to the enlarged image (B, C', scale h, scale w), not clipped.
 
         Raises:
             ShapeError: other channels, or a size that cannot be unshuffled.
@@ -151,7 +151,7 @@ class RRDBNet(nn.Module):
 
 
 def load_rrdb_net(source: WeightSource, long_skip: LongSkip = "first") -> RRDBNet:
-    """The network that super-resolves images, as its authors trained it: the same weights with their head.
+    """Build the super-resolution network of its authors: the same weights with their image head.
 
     Args:
         source: as for `load_rrdb`.
@@ -172,7 +172,7 @@ def load_rrdb_net(source: WeightSource, long_skip: LongSkip = "first") -> RRDBNe
 
 
 def read_weights(source: WeightSource) -> Weights:
-    """An RRDB's weights, from any of the programs that `load_rrdb` knows.
+    """Read an RRDB's weights, from any of the programs that `load_rrdb` knows.
 
     Raises:
         CheckpointError: something in it is no RRDB's; the first such name is given.
@@ -192,7 +192,7 @@ def read_weights(source: WeightSource) -> Weights:
 
 
 def fill_encoder(encoder: RRDB, weights: Weights) -> None:
-    """Give an encoder its weights; the head, and upsampling that it has no use for, are left out.
+    """Give an encoder its weights, without the head and without upsampling that it does not use.
 
     Raises:
         CheckpointError: a weight is missing, of another shape, or of a block that the encoder does not have.
@@ -246,7 +246,7 @@ def _encoder_of(weights: Weights, long_skip: LongSkip) -> RRDB:
 
 
 def _counted(name: str, stride: int) -> str:
-    """The weight `up.2.bias`, which makes stride 2, of a trunk at stride 8 is the second upsampling's."""
+    """Number the upsampling of a weight: `up.2.bias`, for stride 2, of a trunk at stride 8 is the second."""
     if not name.startswith("up."):
         return name
     _, octave, part = name.split(".")

@@ -1,4 +1,4 @@
-"""SRFlow's weights -> the same network in flowkit, number for number (Lugmayr et al., arXiv:2006.14200)."""
+"""Exact import of SRFlow's weights (Lugmayr et al., arXiv:2006.14200)."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ Shapes = dict[str, tuple[int, ...]]
 def from_srflow(
     state_dict: Mapping[str, Any], *, scale: int, stack: Sequence[int], long_skip: LongSkip = "trunk"
 ) -> ConditionalFlow:
-    """The conditional flow that a checkpoint of SRFlow's code holds, in eval mode.
+    """Build the conditional flow of a checkpoint of SRFlow's code, in eval mode.
 
     Depth, widths and splits come from the names and shapes; a prefix `module.` is taken off. Then, with
     `p = model(image)`, `p.encode(y)` gives SRFlow's latents in its order (those of the splits, then the
@@ -81,7 +81,7 @@ def from_srflow(
 
 @dataclass(frozen=True)
 class Layout:
-    """What the names and shapes say of the flow: channels of each level, steps per level, widths."""
+    """The flow's layout by names and shapes: channels of each level, steps per level, widths."""
 
     channels: tuple[int, ...]
     free: int  # steps per level without injector and coupling, which come first
@@ -93,7 +93,7 @@ class Layout:
 
 @dataclass(frozen=True)
 class Part:
-    """A module with weights: what it is, how its names begin in SRFlow, which of our layers it is."""
+    """A module with weights: its kind, the prefix of its names in SRFlow, its layer in flowkit."""
 
     kind: Literal["actnorm", "conv1x1", "injector", "coupling", "split"]
     theirs: str
@@ -173,7 +173,7 @@ def _parts(layout: Layout) -> Iterator[Part]:
 
 
 def _check(state: Mapping[str, Tensor], layout: Layout) -> None:
-    """Refuse a flow's weights unless all are there, of their shapes, finite, and no others."""
+    """Refuse a flow's weights unless exactly the expected ones are there, of their shapes and finite."""
     expected = {
         part.theirs + name: shape for part in _parts(layout) for name, shape in _shapes(part, layout).items()
     }
@@ -192,7 +192,7 @@ def _check(state: Mapping[str, Tensor], layout: Layout) -> None:
 
 
 def _shapes(part: Part, layout: Layout) -> Shapes:
-    """SRFlow's names of a part's weights, and their shapes."""
+    """Return SRFlow's names of a part's weights, and their shapes."""
     c = part.channels
     if part.kind == "actnorm":
         return {"bias": (1, c, 1, 1), "logs": (1, c, 1, 1)}
@@ -218,7 +218,7 @@ def _shapes(part: Part, layout: Layout) -> Shapes:
 
 
 def _ours(part: Part, state: Mapping[str, Tensor], layout: Layout) -> dict[str, Tensor]:
-    """flowkit's names of a part's weights, and their values."""
+    """Return flowkit's names of a part's weights, and their values."""
     their = {name: state[part.theirs + name] for name in _shapes(part, layout)}
     if part.kind == "actnorm":
         return _actnorm("", their["bias"], their["logs"])
@@ -251,12 +251,12 @@ def _actnorm(prefix: str, bias: Tensor, logs: Tensor) -> dict[str, Tensor]:
 
 
 def _halves(interleaved: Tensor) -> Tensor:
-    """[shift, scale, shift, scale, ...] -> [shift ... | scale ...]."""
+    """Turn [shift, scale, shift, scale, ...] into [shift ... | scale ...]."""
     return torch.cat([interleaved[0::2], interleaved[1::2]])
 
 
 def _latent(part: Part) -> int:
-    """Channels of the flow that a network reads beside the features."""
+    """Return the channels of the flow that a network reads beside the features."""
     return part.channels // 2 if part.kind == "coupling" else 0
 
 

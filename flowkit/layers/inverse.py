@@ -1,4 +1,4 @@
-"""Any layer, the other way round."""
+"""The inverse of a layer."""
 
 from __future__ import annotations
 

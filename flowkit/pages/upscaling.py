@@ -1,4 +1,4 @@
-"""Pages made larger: samples of what the page was before it was scanned too coarsely."""
+"""Super-resolution of pages: samples of the page at a higher resolution."""
 
 from __future__ import annotations
 
@@ -124,7 +124,7 @@ def enlarge(
     mask: Picture | None = None,
     progress: Progress | None = None,
 ) -> UpscaledPage:
-    """`upscale` for a page that is read, and cut; a mask is grey of its size, 0 where no flow is wanted."""
+    """Enlarge a page that has been read and cut; a mask is grey of its size, 0 where no flow is wanted."""
     picture, scale = sampler.picture, sampler.model.scale
     images: list[int | None] = [*range(sampling.samples)] or [None]
     shape = (*sampler.size, picture.pixels.shape[2])
@@ -151,7 +151,7 @@ def enlarge(
 def _drawn(
     sampler: PageSampler, tile: Tile, images: list[int | None], temperature: float, mask: Picture | None
 ) -> Iterator[Tensor]:
-    """A tile's core of each of these samples, in the page's channels: (C, h, w) of values in [0, 1]."""
+    """Yield a tile's core of each of these samples, in the page's channels: (C, h, w) of values in [0, 1]."""
     picture, scale = sampler.picture, sampler.model.scale
     rows, cols = sampler.place(tile)
     share = plain = None
@@ -169,7 +169,7 @@ def _drawn(
 
 
 def _as_the_page(y: Tensor, picture: Picture, rows: slice, cols: slice, scale: int) -> Tensor:
-    """What a model put out for rows x cols of the target, in the page's channels: (C, h, w)."""
+    """Convert a model's output for rows x cols of the target to the page's channels: (C, h, w)."""
     channels = picture.pixels.shape[2]
     if len(y) == channels:
         return y
@@ -181,7 +181,7 @@ def _as_the_page(y: Tensor, picture: Picture, rows: slice, cols: slice, scale: i
 
 
 def _bicubic(picture: Picture, rows: slice, cols: slice, scale: int, channels: int) -> Tensor:
-    """Rows x cols of the page enlarged by bicubic interpolation, not clipped: (channels, h, w)."""
+    """Enlarge rows x cols of the page by bicubic interpolation, not clipped: (channels, h, w)."""
     around = [
         slice(max(0, span.start // scale - BICUBIC), min(length, span.stop // scale + BICUBIC))
         for span, length in zip((rows, cols), picture.size, strict=True)
@@ -216,7 +216,7 @@ def _levels(values: Tensor, kind: np.dtype[Any]) -> Levels:
 
 
 def load_continuous(model: Model) -> ConditionalFlow:
-    """The flow that is meant; its target must be continuous, of one channel or three.
+    """Return the named flow; its target must be continuous, of one channel or three.
 
     Raises:
         CheckpointError: it cannot be loaded, or has another target.
