@@ -24,39 +24,47 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_places(parser, SUFFIXES)
     parser.add_argument(
         "--model", default="binarize", metavar="M",
-        help="a model that ships with flowkit, or a checkpoint (%(default)s)",
+        help="name of a shipped model, or a checkpoint (default: %(default)s)",
     )  # fmt: skip
     decision = parser.add_mutually_exclusive_group()
     decision.add_argument(
         "--decision", choices=("mode", "mean"),
-        help="what is ink: by the model's central image (mode, the default for one sample), or by half of "
-        "the samples (mean, the default for several)",
+        help="decide between ink and paper by the image at temperature 0 (mode, the default for one sample) "
+        "or by at least half of the samples (mean, the default for several)",
     )  # fmt: skip
     decision.add_argument(
-        "--threshold", type=float, metavar="P", help="what is ink: P(ink) of P or more, by the samples"
+        "--threshold", type=float, metavar="P", help="count a pixel as ink if P(ink) >= P, by the samples"
     )
     parser.add_argument(
         "--temperature", type=float, metavar="T",
-        help="of samples; 1: as the model believes them (default: 0, or 1 with several samples)",
+        help="temperature of the samples; 1 is the model's own distribution (default: 0, or 1 with several "
+        "samples)",
     )  # fmt: skip
     parser.add_argument(
         "--samples", type=positive, metavar="N",
-        help=f"draw N samples (default: 1, or {SAMPLES} with --probability, --uncertainty, --save-samples, "
-        "--threshold, --decision mean or --html)",
+        help=f"number of samples (default: 1, or {SAMPLES} with --probability, --uncertainty, "
+        "--save-samples, --threshold, --decision mean or --html)",
     )  # fmt: skip
     parser.add_argument(
         "--probability", metavar="MAP",
-        help="also write P(ink) as grey: black paper for certain, white ink for certain; "
-        "a .png or .tif, or a folder where OUT is one",
+        help="also write P(ink) as grey: black is certain paper, white certain ink; a .png or .tif file, or "
+        "a folder if OUT is one",
     )  # fmt: skip
-    parser.add_argument("--bits", type=int, choices=(8, 16), default=8, help="of --probability (%(default)s)")
+    parser.add_argument(
+        "--bits",
+        type=int,
+        choices=(8, 16),
+        default=8,
+        help="bits per pixel of --probability (default: %(default)s)",
+    )
     parser.add_argument(
         "--uncertainty", metavar="MAP",
-        help="also write the entropy of P(ink) as a heat map, black 0 bits, white 1 bit; as --probability",
+        help="also write the entropy of P(ink) as a heat map, from black (0 bits) to white (1 bit); file or "
+        "folder as for --probability",
     )  # fmt: skip
     parser.add_argument(
         "--likelihood", action="store_true",
-        help="also score every result in bits per pixel, for the report; takes about as long as all the rest",
+        help="also compute bits per pixel of every result, for the report; takes about as long as the rest",
     )  # fmt: skip
     add_run(parser)
     parser.set_defaults(run=binarize)

@@ -30,49 +30,51 @@ T = TypeVar("T")
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments of the verb."""
     parser.description = (
-        "Score binarizations against the truth or, for a model that super-resolves, what it "
-        "makes of reduced images against the images. All scores are defined in docs/reference/scores.md."
+        "Score binarizations against the truth or, for a super-resolution model, enlarged images "
+        "against the originals. docs/reference/scores.md defines all scores."
     )
     parser.add_argument(
         "model",
-        help="a model that ships with flowkit, a checkpoint, a folder of images made elsewhere, or a "
-        f"baseline; with --protocol loyo a checkpoint for each year, {YEAR} standing for it",
+        help="name of a shipped model, a checkpoint, a folder of images made elsewhere, or a baseline; with "
+        f"--protocol loyo a checkpoint for each year, as a name with {YEAR}",
     )
     parser.add_argument(
         "--data", nargs="+", metavar="SET",
         help="folders with `img` and `gt`, at any depth (images alone for super-resolution and --ocr); with "
-        f"--protocol the folder that has all sets (default: the environment's {DATA})",
+        f"--protocol the folder of all sets (default: the environment variable {DATA})",
     )  # fmt: skip
     parser.add_argument(
         "--protocol", choices=sorted(PROTOCOLS),
-        help="the test sets of a protocol: fix, one model for six years; loyo, a model for each year",
+        help="score the test sets of a protocol: fix, one model for six years; loyo, a model for each year",
     )  # fmt: skip
     parser.add_argument(
         "--baselines", type=_listed(str), default=(), metavar="NAME,...",
-        help="score these, too: otsu; sauvola, wolf, su, ... of doxapy; folders of images made elsewhere",
+        help="also score these: otsu; sauvola, wolf, su, ... of doxapy; folders of images made elsewhere",
     )  # fmt: skip
     parser.add_argument(
         "--temperatures", type=_listed(_temperature), metavar="T,...",
-        help="of samples (default: 0, and 1 with several samples)",
+        help="temperatures of the samples (default: 0, and 1 with several samples)",
     )  # fmt: skip
     parser.add_argument(
         "--samples", type=_listed(positive), metavar="N,...",
-        help="how many samples a page is the majority of, and P(ink) the share of (default: 1)",
+        help="samples per page; ink is decided by majority vote, P(ink) is the fraction (default: 1)",
     )  # fmt: skip
-    parser.add_argument("--seed", type=natural, default=0, metavar="S", help="of the samples (%(default)s)")
+    parser.add_argument(
+        "--seed", type=natural, default=0, metavar="S", help="seed of the samples (default: %(default)s)"
+    )
     parser.add_argument(
         "--head", metavar="FILE",
-        help="a checkpoint of the same recipe, trained by cross-entropy: calibrated, it stands beside",
+        help="also score a classifier: a checkpoint of the same recipe, trained by cross-entropy",
     )  # fmt: skip
     parser.add_argument(
         "--head-data", nargs="+", metavar="SET",
-        help="its temperature is fitted on those of these pages that it was not trained on (default: on "
-        "those of the protocol's training sets)",
+        help="pages on which the classifier's temperature is fitted, without its training pages (default: "
+        "the protocol's training sets)",
     )  # fmt: skip
     parser.add_argument(
         "--ocr", metavar="LANG",
-        help="character error rates instead, against the .txt beside each image: Tesseract's name of the "
-        "language (eng, deu, frk, ...); beside the other scores for a model that super-resolves",
+        help="compute Tesseract's character error rates against the .txt beside each image, in this language "
+        "(eng, deu, frk, ...); for super-resolution beside the other scores, otherwise instead of them",
     )  # fmt: skip
     parser.add_argument(
         "--psm", type=natural, default=3, metavar="N",
@@ -80,14 +82,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )  # fmt: skip
     parser.add_argument(
         "--focus", choices=("ink",),
-        help="for a model that super-resolves: score what is near the ink of the image by itself, too",
+        help="for super-resolution: also score the pixels near ink separately",
     )  # fmt: skip
     parser.add_argument(
         "--ink-model", default="binarize", metavar="M",
-        help="of --focus: a model that ships with flowkit, or a checkpoint (%(default)s)",
+        help="model of --focus: name of a shipped model, or a checkpoint (default: %(default)s)",
     )  # fmt: skip
     parser.add_argument(
-        "--allow-train", action="store_true", help="score pages that the model was trained on, too"
+        "--allow-train", action="store_true", help="also score pages that the model was trained on"
     )
     parser.add_argument(
         "--out", "-o", type=Path, metavar="DIR",

@@ -18,7 +18,13 @@ _SIZE = re.compile(r"([0-9]+(?:\.[0-9]+)?) *([kmgt])(i)?b", re.IGNORECASE)
 
 def add_set(parser: argparse.ArgumentParser) -> None:
     """Add `--set KEY=VALUE`, for `read_recipe`'s overrides."""
-    parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="change the recipe")
+    parser.add_argument(
+        "--set",
+        action="append",
+        default=[],
+        metavar="KEY=VALUE",
+        help="change a value of the recipe, such as vars.steps=8; may be repeated",
+    )
 
 
 def add_import(parser: argparse.ArgumentParser) -> None:
@@ -29,20 +35,20 @@ def add_import(parser: argparse.ArgumentParser) -> None:
         default=[],
         dest="modules",
         metavar="MODULE",
-        help="trust and load layers: a module, or a .py file",
+        help="load custom layers from a module or a .py file, which runs its code",
     )
 
 
 def add_threads(parser: argparse.ArgumentParser) -> None:
     """Add `--threads N`; `prepare` sets it."""
     parser.add_argument(
-        "--threads", type=positive, metavar="N", help="processor threads (default: PyTorch's)"
+        "--threads", type=positive, metavar="N", help="number of processor threads (default: PyTorch's)"
     )
 
 
 def add_device(parser: argparse.ArgumentParser) -> None:
     """Add `--device NAME`, for `flowkit.device.usable`."""
-    parser.add_argument("--device", default="cpu", help="where to compute: cpu (default), cuda, cuda:1, ...")
+    parser.add_argument("--device", default="cpu", help="device: cpu (default), cuda, cuda:1, ...")
 
 
 def prepare(args: argparse.Namespace) -> None:

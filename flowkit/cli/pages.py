@@ -1,4 +1,4 @@
-"""What `flowkit binarize` and `flowkit upscale` share: options of a batch, and what is printed of it."""
+"""Options and output that `flowkit binarize` and `flowkit upscale` share."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from flowkit.pages.precision import Precision
 
 
 def add_places(parser: argparse.ArgumentParser, suffixes: tuple[str, ...]) -> None:
-    """Add the options of what goes in, and where it comes out."""
+    """Add the options of input and output."""
     parser.add_argument(
         "input", nargs="+", metavar="IN",
         help="files (PNG, JPEG, TIFF, PDF, JPEG 2000, WebP, ...), folders with their subfolders, quoted "
@@ -24,65 +24,68 @@ def add_places(parser: argparse.ArgumentParser, suffixes: tuple[str, ...]) -> No
     )  # fmt: skip
     parser.add_argument(
         "-o", "--out", required=True, metavar="OUT",
-        help=f"one file: the file to write ({', '.join(suffixes)}), or a folder; otherwise a folder, made if "
-        "it is not there, in which the tree of the input is kept; either may be a URL. TIFF and PDF take all "
-        "pages of a file, other formats get a file per page",
+        help=f"for one input file: the file to write ({', '.join(suffixes)}), or a folder; otherwise a "
+        "folder, which keeps the tree of the input and is made if missing; either may be a URL. TIFF and PDF "
+        "hold all pages of a document, other formats one page per file",
     )  # fmt: skip
     parser.add_argument(
         "--format", choices=[s.removeprefix(".") for s in suffixes],
-        help="of the files in the folder OUT (default: png)",
+        help="file format in the folder OUT (default: png)",
     )  # fmt: skip
 
 
 def add_run(parser: argparse.ArgumentParser) -> None:
-    """Add the options of how the work is done."""
-    parser.add_argument("--seed", type=natural, default=0, metavar="S", help="of the samples (%(default)s)")
+    """Add the options of a run."""
+    parser.add_argument(
+        "--seed", type=natural, default=0, metavar="S", help="seed of the samples (default: %(default)s)"
+    )
     parser.add_argument(
         "--save-samples", metavar="SAMPLES",
         help="also write every sample, numbered: s.png gives s-01.png, s-02.png, ...; "
-        "a folder where OUT is one",
+        "a folder if OUT is one",
     )  # fmt: skip
     parser.add_argument(
         "--memory", type=size, metavar="SIZE",
-        help="most memory to use, by all --jobs on a machine together, such as 800MB or 4GB (default: 2GB "
-        "each): less needs more time, for the same result",
+        help="memory limit of all --jobs on a machine together, such as 800MB or 4GB (default: 2GB each); "
+        "the result does not depend on it",
     )  # fmt: skip
     parser.add_argument(
         "--max-pixels", type=positive, default=MAX_PIXELS, metavar="N",
-        help="refuse larger images (%(default)s)",
+        help="refuse images with more pixels (default: %(default)s)",
     )  # fmt: skip
     parser.add_argument(
         "--precision", choices=get_args(Precision), default="float32",
-        help="of the encoder: bfloat16 is quicker on processors that have it, for nearly the same result "
-        "(default: float32)",
+        help="precision of the encoder; bfloat16 is faster on processors that support it, with nearly the "
+        "same result (default: float32)",
     )  # fmt: skip
     parser.add_argument(
         "--jobs", type=positive, default=1, metavar="N",
-        help="pages to work on at a time, each in a process with its share of --threads (%(default)s)",
+        help="pages to process at a time, each in a process with its share of --threads (default: "
+        "%(default)s)",
     )  # fmt: skip
     parser.add_argument(
         "--engine", choices=("local", "ray"), default="local",
-        help="ray: on the cluster that RAY_ADDRESS names, or on one that is started on this machine; all "
-        "machines see the folders under the same paths, or reach the same URLs (default: local)",
+        help="ray: use the Ray cluster that RAY_ADDRESS names, or start one on this machine; all machines "
+        "must see the folders under the same paths, or reach the same URLs (default: local)",
     )  # fmt: skip
     parser.add_argument(
         "--overwrite", action="store_true",
-        help=f"do pages again that are done; by default those are left out whose files are in the folder OUT "
-        f"and, by its {REPORT}, were made from the same input in the same way",
+        help=f"redo finished pages; by default, pages are skipped if their files are in the folder OUT and, "
+        f"by its {REPORT}, were made from the same input with the same options",
     )  # fmt: skip
     parser.add_argument(
         "--verify", action="store_true",
-        help="read all bytes of results that are there, and do those again that are not as they were written "
-        "(default: compare their sizes)",
+        help="read existing results completely, and redo those that differ from what was written (default: "
+        "compare sizes)",
     )  # fmt: skip
     parser.add_argument(
         "--html", action="store_true",
-        help=f"write {html.NAME} into the folder OUT: every page, what to look at first on top",
+        help=f"write {html.NAME} into the folder OUT: all pages, the most doubtful first",
     )  # fmt: skip
     add_device(parser)
     add_import(parser)
     add_threads(parser)
-    parser.add_argument("-q", "--quiet", action="store_true", help="do not show how far it is")
+    parser.add_argument("-q", "--quiet", action="store_true", help="show no progress")
 
 
 def shared(args: argparse.Namespace) -> dict[str, Any]:

@@ -30,7 +30,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--validation",
         nargs="+",
         metavar="DATA",
-        help="pages to validate on: a share of them (0.1), or folders and data files of others",
+        help="validation pages: a share of the pages (0.1), or folders and data files of others",
     )
     parser.add_argument(
         "--out", "-o", required=True, metavar="RUN", help="a new folder for checkpoints and log"
@@ -38,9 +38,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--init",
         metavar="FILE",
-        help="start from these weights: a checkpoint of the same model, a model that ships, or an RRDB's",
+        help="initial weights: a checkpoint of the same model, a shipped model, or weights of an RRDB",
     )
-    parser.add_argument("--resume", action="store_true", help="go on from the last checkpoint in RUN")
+    parser.add_argument("--resume", action="store_true", help="resume from the last checkpoint in RUN")
     parser.add_argument(
         "--dry-run", action="store_true", help="take three steps, print the plan, write nothing"
     )
@@ -48,10 +48,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_import(parser)
     add_device(parser)
     parser.add_argument(
-        "--workers", type=natural, metavar="N", help="processes that prepare data (default: from the cores)"
+        "--workers",
+        type=natural,
+        metavar="N",
+        help="processes that prepare data (default: by the number of cores)",
     )
     add_threads(parser)
-    parser.add_argument("--tensorboard", action="store_true", help="write TensorBoard's files into RUN too")
+    parser.add_argument("--tensorboard", action="store_true", help="also write TensorBoard's files into RUN")
     parser.add_argument("--quiet", action="store_true", help="no progress bar")
     parser.set_defaults(run=run)
 

@@ -13,33 +13,33 @@ from flowkit.images.writer import PHOTO_SUFFIXES
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments of the verb."""
     parser.description = (
-        "Enlarge pages by a model's scale; their dpi are scaled with them. One line per page is "
+        "Enlarge pages, and their dpi, by a model's scale. One line per page is "
         "printed; exit status 0: done, 1: some pages failed, 2: wrong use, or the only page failed."
     )
     add_places(parser, PHOTO_SUFFIXES)
     parser.add_argument(
         "--model", default="super-resolve-x4", metavar="M",
-        help="a model that ships with flowkit, or a checkpoint (%(default)s)",
+        help="name of a shipped model, or a checkpoint (default: %(default)s)",
     )  # fmt: skip
     parser.add_argument(
         "--temperature", type=float, metavar="T",
-        help="of samples; 1: as the model believes them (default: 0, or 1 with several samples)",
+        help="temperature of the samples; 1 is the model's own distribution (default: 0, or 1 with several "
+        "samples)",
     )  # fmt: skip
     parser.add_argument(
         "--samples", type=positive, default=1, metavar="N",
-        help="draw N samples; the result is their mean (%(default)s)",
+        help="number of samples; the result is their mean (default: %(default)s)",
     )  # fmt: skip
     parser.add_argument(
         "--focus", choices=("ink",),
-        help="ink: what is far from ink is enlarged by bicubic interpolation: paper gets no texture that "
-        "nobody has seen, and tiles without ink are spared the flow",
+        help="ink: enlarge by the model near ink only, and paper by bicubic interpolation, so that it gets "
+        "no invented texture",
     )  # fmt: skip
-    parser.add_argument(
-        "--binarize", action="store_true", help="turn the enlarged pages into black and white"
-    )
+    parser.add_argument("--binarize", action="store_true", help="binarize the enlarged pages")
     parser.add_argument(
         "--ink-model", default="binarize", metavar="M",
-        help="of --focus and --binarize: a model that ships with flowkit, or a checkpoint (%(default)s)",
+        help="model of --focus and --binarize: name of a shipped model, or a checkpoint (default: "
+        "%(default)s)",
     )  # fmt: skip
     add_run(parser)
     parser.set_defaults(run=upscale)
