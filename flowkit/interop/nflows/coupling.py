@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
+import functools
+from collections.abc import Callable
 from typing import Any, ClassVar, Literal
 
 from nflows import transforms
 from torch import Tensor, nn
 
 from flowkit.errors import ShapeError
+from flowkit.interop.adapter import Typed, adapt
 from flowkit.interop.nflows.host import NflowsLayer
 from flowkit.interop.nflows.linear_spline import linear_spline
+from flowkit.interop.nflows.options import BINS, DERIVATIVE, TAILS, WIDTHS
 from flowkit.layers.base import Shape
 from flowkit.layers.network import ConditionalNetwork
-from flowkit.registry import register
 
 Mask = Literal["half", "alternate"]
-Tails = Literal["linear"] | None
 
 
 class _Network(nn.Module):
@@ -38,42 +40,12 @@ class _Network(nn.Module):
 
 
 class NflowsCoupling(NflowsLayer):
-    """One part of the channels, with the image, determines an elementwise map of the other: `transform`.
-
-    Args:
-        shape: of the input; two channels or more.
-        context: of the features.
-        transform: a class of `nflows.transforms`.
-        hidden: channels inside the conditioning network.
-        kernel: size of its convolutions.
-        mask: `half` moves the last ceil(C/2) channels, `alternate` the first, third, ...
-        flip: move the others.
-        zero: whether the network starts at zero. Not for splines: nflows inverts a straight piece as 0/0.
-        options: of the transform.
-    """
+    """One part of the channels, with the image, determines an elementwise map of the other."""
 
     example_options: ClassVar = {"hidden": 4}
 
-    def __init__(
-        self,
-        shape: Shape,
-        context: Shape,
-        transform: type[nn.Module],
-        *,
-        hidden: int,
-        kernel: int,
-        mask: Mask,
-        flip: bool,
-        zero: bool = False,
-        **options: Any,
-    ) -> None:
-        if shape.channels < 2:
-            raise ShapeError(f"a coupling needs 2 channels or more, got {shape.channels}")
-
-        def create(latent: int, out: int) -> _Network:
-            return _Network(latent, out, context, hidden=hidden, kernel=kernel, zero=zero)
-
-        super().__init__(shape, transform(_mask(shape.channels, mask, flip), create, **options), context)
+    def __init__(self, shape: Shape, host: nn.Module, context: Shape) -> None:
+        super().__init__(shape, host, context)
         self.reach = self._network().reach
 
     def condition(self, features: Tensor) -> tuple[Tensor]:
@@ -85,194 +57,26 @@ class NflowsCoupling(NflowsLayer):
         return network
 
 
-@register("nflows/affine_coupling")
-class AffineCoupling(NflowsCoupling):
-    """[x1 | x2] -> [x1 | x2 * s + t], s = sigmoid(raw + 2) + 0.001; s, t from x1 and the features."""
+def coupling(transform: type[nn.Module], *, zero: bool = False) -> Callable[..., nn.Module]:
+    """Make the constructor of a coupling of nflows.
 
-    def __init__(
-        self,
-        shape: Shape,
-        context: Shape,
-        *,
-        hidden: int = 64,
-        kernel: int = 3,
-        mask: Mask = "half",
-        flip: bool = False,
-    ) -> None:
-        super().__init__(
-            shape,
-            context,
-            transforms.AffineCouplingTransform,
-            hidden=hidden,
-            kernel=kernel,
-            mask=mask,
-            flip=flip,
-            zero=True,
-        )
+    Args:
+        transform: a coupling of `nflows.transforms`.
+        zero: whether the network starts at zero. Not for splines: nflows inverts a straight piece as 0/0.
+    """
 
+    def make(
+        shape: Shape, context: Shape, *, hidden: int, kernel: int, mask: Mask, flip: bool, **options: Any
+    ) -> nn.Module:
+        if shape.channels < 2:
+            raise ShapeError(f"a coupling needs 2 channels or more, got {shape.channels}")
 
-@register("nflows/additive_coupling")
-class AdditiveCoupling(NflowsCoupling):
-    """[x1 | x2] -> [x1 | x2 + t], t from x1 and the features; log|det| = 0."""
+        def create(latent: int, out: int) -> _Network:
+            return _Network(latent, out, context, hidden=hidden, kernel=kernel, zero=zero)
 
-    def __init__(
-        self,
-        shape: Shape,
-        context: Shape,
-        *,
-        hidden: int = 64,
-        kernel: int = 3,
-        mask: Mask = "half",
-        flip: bool = False,
-    ) -> None:
-        super().__init__(
-            shape,
-            context,
-            transforms.AdditiveCouplingTransform,
-            hidden=hidden,
-            kernel=kernel,
-            mask=mask,
-            flip=flip,
-            zero=True,
-        )
+        return transform(_mask(shape.channels, mask, flip), create, **options)
 
-
-@register("nflows/piecewise_linear_coupling")
-class PiecewiseLinearCoupling(NflowsCoupling):
-    """A piecewise linear spline of x2 made from x1 and the features; without tails x2 is in [0, 1]."""
-
-    def __init__(
-        self,
-        shape: Shape,
-        context: Shape,
-        *,
-        num_bins: int = 10,
-        tails: Tails = "linear",
-        tail_bound: float = 1.0,
-        hidden: int = 64,
-        kernel: int = 3,
-        mask: Mask = "half",
-        flip: bool = False,
-    ) -> None:
-        super().__init__(
-            shape,
-            context,
-            _ExactLinearCoupling,
-            hidden=hidden,
-            kernel=kernel,
-            mask=mask,
-            flip=flip,
-            num_bins=num_bins,
-            tails=tails,
-            tail_bound=tail_bound,
-        )
-
-
-@register("nflows/piecewise_quadratic_coupling")
-class PiecewiseQuadraticCoupling(NflowsCoupling):
-    """A piecewise quadratic spline of x2 made from x1 and the features; without tails x2 is in [0, 1]."""
-
-    def __init__(
-        self,
-        shape: Shape,
-        context: Shape,
-        *,
-        num_bins: int = 10,
-        tails: Tails = "linear",
-        tail_bound: float = 1.0,
-        min_bin_width: float = 1e-3,
-        min_bin_height: float = 1e-3,
-        hidden: int = 64,
-        kernel: int = 3,
-        mask: Mask = "half",
-        flip: bool = False,
-    ) -> None:
-        super().__init__(
-            shape,
-            context,
-            transforms.PiecewiseQuadraticCouplingTransform,
-            hidden=hidden,
-            kernel=kernel,
-            mask=mask,
-            flip=flip,
-            num_bins=num_bins,
-            tails=tails,
-            tail_bound=tail_bound,
-            min_bin_width=min_bin_width,
-            min_bin_height=min_bin_height,
-        )
-
-
-@register("nflows/piecewise_cubic_coupling")
-class PiecewiseCubicCoupling(NflowsCoupling):
-    """A piecewise cubic spline of x2 made from x1 and the features; without tails x2 is in [0, 1]."""
-
-    def __init__(
-        self,
-        shape: Shape,
-        context: Shape,
-        *,
-        num_bins: int = 10,
-        tails: Tails = "linear",
-        tail_bound: float = 1.0,
-        min_bin_width: float = 1e-3,
-        min_bin_height: float = 1e-3,
-        hidden: int = 64,
-        kernel: int = 3,
-        mask: Mask = "half",
-        flip: bool = False,
-    ) -> None:
-        super().__init__(
-            shape,
-            context,
-            transforms.PiecewiseCubicCouplingTransform,
-            hidden=hidden,
-            kernel=kernel,
-            mask=mask,
-            flip=flip,
-            num_bins=num_bins,
-            tails=tails,
-            tail_bound=tail_bound,
-            min_bin_width=min_bin_width,
-            min_bin_height=min_bin_height,
-        )
-
-
-@register("nflows/piecewise_rational_quadratic_coupling")
-class PiecewiseRationalQuadraticCoupling(NflowsCoupling):
-    """A rational-quadratic spline of x2 made from x1 and the features; without tails x2 is in [0, 1]."""
-
-    def __init__(
-        self,
-        shape: Shape,
-        context: Shape,
-        *,
-        num_bins: int = 10,
-        tails: Tails = "linear",
-        tail_bound: float = 1.0,
-        min_bin_width: float = 1e-3,
-        min_bin_height: float = 1e-3,
-        min_derivative: float = 1e-3,
-        hidden: int = 64,
-        kernel: int = 3,
-        mask: Mask = "half",
-        flip: bool = False,
-    ) -> None:
-        super().__init__(
-            shape,
-            context,
-            transforms.PiecewiseRationalQuadraticCouplingTransform,
-            hidden=hidden,
-            kernel=kernel,
-            mask=mask,
-            flip=flip,
-            num_bins=num_bins,
-            tails=tails,
-            tail_bound=tail_bound,
-            min_bin_width=min_bin_width,
-            min_bin_height=min_bin_height,
-            min_derivative=min_derivative,
-        )
+    return make
 
 
 class _ExactLinearCoupling(transforms.PiecewiseLinearCouplingTransform):  # type: ignore[misc]
@@ -290,3 +94,46 @@ def _mask(channels: int, mask: Mask, flip: bool) -> list[int]:
     else:
         moved = [1 - i % 2 for i in range(channels)]
     return [1 - m for m in moved] if flip else moved
+
+
+# `half` moves the last ceil(C/2) channels, `alternate` the first, third, ...; `flip` the others.
+_NETWORK = {"hidden": 64, "kernel": 3, "mask": Typed(Mask, "half"), "flip": False}
+_SPLINE = "spline of x2 made from x1 and the features; without tails x2 is in [0, 1]."
+
+_add = functools.partial(adapt, NflowsCoupling, __name__)
+_add(
+    "nflows/affine_coupling",
+    "[x1 | x2] -> [x1 | x2 * s + t], s = sigmoid(raw + 2) + 0.001; s, t from x1 and the features.",
+    coupling(transforms.AffineCouplingTransform, zero=True),
+    _NETWORK,
+)
+_add(
+    "nflows/additive_coupling",
+    "[x1 | x2] -> [x1 | x2 + t], t from x1 and the features; log|det| = 0.",
+    coupling(transforms.AdditiveCouplingTransform, zero=True),
+    _NETWORK,
+)
+_add(
+    "nflows/piecewise_linear_coupling",
+    f"A piecewise linear {_SPLINE}",
+    coupling(_ExactLinearCoupling),
+    BINS | TAILS | _NETWORK,
+)
+_add(
+    "nflows/piecewise_quadratic_coupling",
+    f"A piecewise quadratic {_SPLINE}",
+    coupling(transforms.PiecewiseQuadraticCouplingTransform),
+    BINS | TAILS | WIDTHS | _NETWORK,
+)
+_add(
+    "nflows/piecewise_cubic_coupling",
+    f"A piecewise cubic {_SPLINE}",
+    coupling(transforms.PiecewiseCubicCouplingTransform),
+    BINS | TAILS | WIDTHS | _NETWORK,
+)
+_add(
+    "nflows/piecewise_rational_quadratic_coupling",
+    f"A rational-quadratic {_SPLINE}",
+    coupling(transforms.PiecewiseRationalQuadraticCouplingTransform),
+    BINS | TAILS | WIDTHS | DERIVATIVE | _NETWORK,
+)

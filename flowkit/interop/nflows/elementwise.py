@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 from typing import Any, ClassVar
 
@@ -11,136 +12,10 @@ from nflows.transforms import nonlinearities
 from torch import Tensor, nn
 
 from flowkit.errors import ShapeError
+from flowkit.interop.adapter import Typed, adapt
 from flowkit.interop.nflows.host import NflowsLayer
 from flowkit.layers.base import Shape
 from flowkit.registry import register
-
-
-@register("nflows/identity")
-class Identity(NflowsLayer):
-    """The identity: y = x."""
-
-    def __init__(self, shape: Shape) -> None:
-        super().__init__(shape, transforms.IdentityTransform())
-
-
-@register("nflows/pointwise_affine")
-class PointwiseAffine(NflowsLayer):
-    """y = x * scale + shift, both fixed; scale > 0."""
-
-    example_options: ClassVar = {"shift": 0.5, "scale": 1.5}
-
-    def __init__(self, shape: Shape, *, shift: float = 0.0, scale: float = 1.0) -> None:
-        super().__init__(shape, transforms.PointwiseAffineTransform(shift, scale))
-
-
-@register("nflows/tanh")
-class Tanh(NflowsLayer):
-    """tanh of every value."""
-
-    def __init__(self, shape: Shape) -> None:
-        super().__init__(shape, transforms.Tanh())
-
-
-@register("nflows/log_tanh")
-class LogTanh(NflowsLayer):
-    """tanh up to |x| = cut_point, a logarithm beyond: unbounded."""
-
-    def __init__(self, shape: Shape, *, cut_point: float = 1.0) -> None:
-        super().__init__(shape, transforms.LogTanh(cut_point))
-
-
-@register("nflows/leaky_relu")
-class LeakyReLU(NflowsLayer):
-    """x where x >= 0, negative_slope * x elsewhere."""
-
-    def __init__(self, shape: Shape, *, negative_slope: float = 1e-2) -> None:
-        super().__init__(shape, _ExactLeakyReLU(negative_slope))
-
-
-@register("nflows/sigmoid")
-class Sigmoid(NflowsLayer):
-    """sigmoid(temperature * x); the inverse keeps eps away from 0 and 1."""
-
-    def __init__(
-        self,
-        shape: Shape,
-        *,
-        temperature: float = 1.0,
-        eps: float = 1e-6,
-        learn_temperature: bool = False,
-    ) -> None:
-        super().__init__(shape, _with_buffer(transforms.Sigmoid(temperature, eps, learn_temperature)))
-
-
-@register("nflows/logit")
-class Logit(NflowsLayer):
-    """The inverse of `nflows/sigmoid`: takes values in [0, 1]."""
-
-    unit = True
-
-    def __init__(self, shape: Shape, *, temperature: float = 1.0, eps: float = 1e-6) -> None:
-        host = transforms.InverseTransform(_with_buffer(transforms.Sigmoid(temperature, eps)))
-        super().__init__(shape, host)
-
-
-@register("nflows/cauchy_cdf")
-class CauchyCDF(NflowsLayer):
-    """atan(x) / pi + 1/2."""
-
-    def __init__(self, shape: Shape) -> None:
-        super().__init__(shape, nonlinearities.CauchyCDF())
-
-
-@register("nflows/cauchy_cdf_inverse")
-class CauchyCDFInverse(NflowsLayer):
-    """The inverse of `nflows/cauchy_cdf`: takes values in [0, 1]."""
-
-    unit = True
-
-    def __init__(self, shape: Shape) -> None:
-        super().__init__(shape, nonlinearities.CauchyCDFInverse())
-
-
-@register("nflows/act_norm")
-class ActNorm(NflowsLayer):
-    """y = x * scale + shift per channel, initialised by the first forward pass in training.
-
-    A channel that is constant in that pass keeps scale 1 (nflows alone makes it NaN).
-    """
-
-    def __init__(self, shape: Shape) -> None:
-        super().__init__(shape, _SafeActNorm(shape.channels))
-
-
-@register("nflows/permutation")
-class Permutation(NflowsLayer):
-    """Channel i of the output is channel permutation[i] of the input."""
-
-    example_options: ClassVar = {"permutation": (2, 0, 4, 1, 3)}
-
-    def __init__(self, shape: Shape, *, permutation: tuple[int, ...]) -> None:
-        if sorted(permutation) != list(range(shape.channels)):
-            raise ShapeError(
-                f"permutation must hold 0 to {shape.channels - 1} once each, got {list(permutation)}"
-            )
-        super().__init__(shape, transforms.Permutation(torch.tensor(permutation)))
-
-
-@register("nflows/random_permutation")
-class RandomPermutation(NflowsLayer):
-    """A random order of the channels, drawn once and kept with the weights."""
-
-    def __init__(self, shape: Shape) -> None:
-        super().__init__(shape, transforms.RandomPermutation(shape.channels))
-
-
-@register("nflows/reverse_permutation")
-class ReversePermutation(NflowsLayer):
-    """The channels in reverse order."""
-
-    def __init__(self, shape: Shape) -> None:
-        super().__init__(shape, transforms.ReversePermutation(shape.channels))
 
 
 @register("nflows/squeeze")
@@ -194,3 +69,87 @@ def _with_buffer(sigmoid: Any) -> Any:
         del sigmoid.temperature
         sigmoid.register_buffer("temperature", temperature)
     return sigmoid
+
+
+def _sigmoid(**options: Any) -> nn.Module:
+    made: nn.Module = _with_buffer(transforms.Sigmoid(**options))
+    return made
+
+
+def _logit(**options: Any) -> nn.Module:
+    made: nn.Module = transforms.InverseTransform(_sigmoid(**options))
+    return made
+
+
+def _permutation(shape: Shape, permutation: tuple[int, ...]) -> nn.Module:
+    if sorted(permutation) != list(range(shape.channels)):
+        raise ShapeError(
+            f"permutation must hold 0 to {shape.channels - 1} once each, got {list(permutation)}"
+        )
+    made: nn.Module = transforms.Permutation(torch.tensor(permutation))
+    return made
+
+
+_TEMPERATURE = {"temperature": 1.0, "eps": 1e-6}
+
+_add = functools.partial(adapt, NflowsLayer, __name__)
+_add("nflows/identity", "The identity: y = x.", transforms.IdentityTransform)
+_add(
+    "nflows/pointwise_affine",
+    "y = x * scale + shift, both fixed; scale > 0.",
+    transforms.PointwiseAffineTransform,
+    {"shift": 0.0, "scale": 1.0},
+    example_options={"shift": 0.5, "scale": 1.5},
+)
+_add("nflows/tanh", "tanh of every value.", transforms.Tanh)
+_add(
+    "nflows/log_tanh",
+    "tanh up to |x| = cut_point, a logarithm beyond: unbounded.",
+    transforms.LogTanh,
+    {"cut_point": 1.0},
+)
+_add(
+    "nflows/leaky_relu",
+    "x where x >= 0, negative_slope * x elsewhere.",
+    _ExactLeakyReLU,
+    {"negative_slope": 1e-2},
+)
+_add(
+    "nflows/sigmoid",
+    "sigmoid(temperature * x); the inverse keeps eps away from 0 and 1.",
+    _sigmoid,
+    {**_TEMPERATURE, "learn_temperature": False},
+)
+_add(
+    "nflows/logit",
+    "The inverse of `nflows/sigmoid`: takes values in [0, 1].",
+    _logit,
+    _TEMPERATURE,
+    unit=True,
+)
+_add("nflows/cauchy_cdf", "atan(x) / pi + 1/2.", nonlinearities.CauchyCDF)
+_add(
+    "nflows/cauchy_cdf_inverse",
+    "The inverse of `nflows/cauchy_cdf`: takes values in [0, 1].",
+    nonlinearities.CauchyCDFInverse,
+    unit=True,
+)
+_add(
+    "nflows/act_norm",
+    "y = x * scale + shift per channel, initialised by the first forward pass in training.\n\n"
+    "A channel that is constant in that pass keeps scale 1 (nflows alone makes it NaN).",
+    _SafeActNorm,
+)
+_add(
+    "nflows/permutation",
+    "Channel i of the output is channel permutation[i] of the input.",
+    _permutation,
+    {"permutation": Typed(tuple[int, ...])},
+    example_options={"permutation": (2, 0, 4, 1, 3)},
+)
+_add(
+    "nflows/random_permutation",
+    "A random order of the channels, drawn once and kept with the weights.",
+    transforms.RandomPermutation,
+)
+_add("nflows/reverse_permutation", "The channels in reverse order.", transforms.ReversePermutation)

@@ -2,166 +2,21 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar, Literal
+import functools
+from collections.abc import Callable
+from typing import Any
 
 import torch
 import torch.nn.functional as F
 from nflows import transforms
-from torch import Tensor
+from torch import Tensor, nn
 
 from flowkit.errors import ShapeError
+from flowkit.interop.adapter import Typed, adapt
 from flowkit.interop.nflows.host import NflowsLayer
 from flowkit.interop.nflows.linear_spline import linear_spline
+from flowkit.interop.nflows.options import BINS, DERIVATIVE, TAILS, WIDTHS
 from flowkit.layers.base import Shape
-from flowkit.registry import register
-
-Tails = Literal["linear"] | None
-
-
-@register("nflows/one_by_one_convolution")
-class OneByOneConvolution(NflowsLayer):
-    """y = L U P x + b at every pixel, P a random permutation that is kept with the weights."""
-
-    def __init__(self, shape: Shape, *, identity_init: bool = True) -> None:
-        super().__init__(shape, _OneByOneConvolution(shape.channels, identity_init=identity_init))
-
-
-@register("nflows/lu_linear")
-class LULinear(NflowsLayer):
-    """y = L U x + b at every pixel."""
-
-    pixels = True
-
-    def __init__(self, shape: Shape, *, identity_init: bool = True, eps: float = 1e-3) -> None:
-        super().__init__(shape, _LULinear(shape.channels, identity_init=identity_init, eps=eps))
-
-
-@register("nflows/qr_linear")
-class QRLinear(NflowsLayer):
-    """y = Q R x + b at every pixel, Q a product of Householder reflections."""
-
-    pixels = True
-    example_options: ClassVar = {"num_householder": 3}
-
-    def __init__(self, shape: Shape, *, num_householder: int) -> None:
-        _check_householder(num_householder, shape)
-        super().__init__(shape, _QRLinear(shape.channels, num_householder))
-
-
-@register("nflows/svd_linear")
-class SVDLinear(NflowsLayer):
-    """y = U S V x + b at every pixel, U and V products of an even number of Householder reflections."""
-
-    pixels = True
-    example_options: ClassVar = {"num_householder": 2}
-
-    def __init__(
-        self, shape: Shape, *, num_householder: int, identity_init: bool = True, eps: float = 1e-3
-    ) -> None:
-        _check_householder(num_householder, shape)
-        if num_householder % 2:
-            raise ShapeError(f"num_householder must be even, got {num_householder}")
-        host = transforms.SVDLinear(shape.channels, num_householder, identity_init=identity_init, eps=eps)
-        super().__init__(shape, host)
-
-
-@register("nflows/householder_sequence")
-class HouseholderSequence(NflowsLayer):
-    """A rotation of the channels: a product of Householder reflections; log|det| = 0."""
-
-    pixels = True
-    example_options: ClassVar = {"num_transforms": 3}
-
-    def __init__(self, shape: Shape, *, num_transforms: int) -> None:
-        _check_householder(num_transforms, shape)
-        super().__init__(shape, transforms.HouseholderSequence(shape.channels, num_transforms))
-
-
-@register("nflows/piecewise_linear_cdf")
-class PiecewiseLinearCDF(NflowsLayer):
-    """A piecewise linear spline for each channel; without tails it takes values in [0, 1]."""
-
-    pixels = True
-
-    def __init__(
-        self, shape: Shape, *, num_bins: int = 10, tails: Tails = "linear", tail_bound: float = 1.0
-    ) -> None:
-        super().__init__(shape, _ExactLinearCDF([shape.channels], num_bins, tails, tail_bound))
-
-
-@register("nflows/piecewise_quadratic_cdf")
-class PiecewiseQuadraticCDF(NflowsLayer):
-    """A piecewise quadratic spline for each channel; without tails it takes values in [0, 1]."""
-
-    pixels = True
-
-    def __init__(
-        self,
-        shape: Shape,
-        *,
-        num_bins: int = 10,
-        tails: Tails = "linear",
-        tail_bound: float = 1.0,
-        min_bin_width: float = 1e-3,
-        min_bin_height: float = 1e-3,
-    ) -> None:
-        host = transforms.PiecewiseQuadraticCDF(
-            [shape.channels], num_bins, tails, tail_bound, min_bin_width, min_bin_height
-        )
-        super().__init__(shape, host)
-
-
-@register("nflows/piecewise_cubic_cdf")
-class PiecewiseCubicCDF(NflowsLayer):
-    """A piecewise cubic spline for each channel; without tails it takes values in [0, 1]."""
-
-    pixels = True
-
-    def __init__(
-        self,
-        shape: Shape,
-        *,
-        num_bins: int = 10,
-        tails: Tails = "linear",
-        tail_bound: float = 1.0,
-        min_bin_width: float = 1e-3,
-        min_bin_height: float = 1e-3,
-    ) -> None:
-        host = transforms.PiecewiseCubicCDF(
-            [shape.channels], num_bins, tails, tail_bound, min_bin_width, min_bin_height
-        )
-        super().__init__(shape, host)
-
-
-@register("nflows/piecewise_rational_quadratic_cdf")
-class PiecewiseRationalQuadraticCDF(NflowsLayer):
-    """A rational-quadratic spline for each channel; without tails it takes values in [0, 1]."""
-
-    pixels = True
-
-    def __init__(
-        self,
-        shape: Shape,
-        *,
-        num_bins: int = 10,
-        tails: Tails = "linear",
-        tail_bound: float = 1.0,
-        identity_init: bool = False,
-        min_bin_width: float = 1e-3,
-        min_bin_height: float = 1e-3,
-        min_derivative: float = 1e-3,
-    ) -> None:
-        host = transforms.PiecewiseRationalQuadraticCDF(
-            [shape.channels],
-            num_bins,
-            tails,
-            tail_bound,
-            identity_init,
-            min_bin_width,
-            min_bin_height,
-            min_derivative,
-        )
-        super().__init__(shape, host)
 
 
 class _Inverted:
@@ -195,8 +50,91 @@ class _ExactLinearCDF(transforms.PiecewiseLinearCDF):  # type: ignore[misc]
         return outputs, log_slope.flatten(1).sum(1)
 
 
-def _check_householder(number: int, shape: Shape) -> None:
-    # Beyond that, nflows starts with a reflection along the zero vector, which is NaN.
-    most = 2 * shape.channels
-    if not 1 <= number <= most - number % 2:
-        raise ShapeError(f"{shape.channels} channels take 1 to {most} Householder reflections, got {number}")
+def _reflections(host: type[nn.Module], option: str, even: bool = False) -> Callable[..., nn.Module]:
+    """Make the constructor of a host with so many Householder reflections, which are checked."""
+
+    def make(shape: Shape, **options: Any) -> nn.Module:
+        number, most = options[option], 2 * shape.channels
+        # Beyond that, nflows starts with a reflection along the zero vector, which is NaN.
+        if not 1 <= number <= most - number % 2:
+            raise ShapeError(
+                f"{shape.channels} channels take 1 to {most} Householder reflections, got {number}"
+            )
+        if even and number % 2:
+            raise ShapeError(f"{option} must be even, got {number}")
+        return host(shape.channels, **options)
+
+    return make
+
+
+def _per_channel(host: type[nn.Module]) -> Callable[..., nn.Module]:
+    """Make the constructor of a host that has parameters of its own for each channel."""
+
+    def make(shape: Shape, **options: Any) -> nn.Module:
+        return host([shape.channels], **options)
+
+    return make
+
+
+_NUMBER = Typed(int)
+_SPLINE = "spline for each channel; without tails it takes values in [0, 1]."
+
+_add = functools.partial(adapt, NflowsLayer, __name__)
+_add(
+    "nflows/one_by_one_convolution",
+    "y = L U P x + b at every pixel, P a random permutation that is kept with the weights.",
+    _OneByOneConvolution,
+    {"identity_init": True},
+)
+_add = functools.partial(_add, pixels=True)
+_add(
+    "nflows/lu_linear",
+    "y = L U x + b at every pixel.",
+    _LULinear,
+    {"identity_init": True, "eps": 1e-3},
+)
+_add(
+    "nflows/qr_linear",
+    "y = Q R x + b at every pixel, Q a product of Householder reflections.",
+    _reflections(_QRLinear, "num_householder"),
+    {"num_householder": _NUMBER},
+    example_options={"num_householder": 3},
+)
+_add(
+    "nflows/svd_linear",
+    "y = U S V x + b at every pixel, U and V products of an even number of Householder reflections.",
+    _reflections(transforms.SVDLinear, "num_householder", even=True),
+    {"num_householder": _NUMBER, "identity_init": True, "eps": 1e-3},
+    example_options={"num_householder": 2},
+)
+_add(
+    "nflows/householder_sequence",
+    "A rotation of the channels: a product of Householder reflections; log|det| = 0.",
+    _reflections(transforms.HouseholderSequence, "num_transforms"),
+    {"num_transforms": _NUMBER},
+    example_options={"num_transforms": 3},
+)
+_add(
+    "nflows/piecewise_linear_cdf",
+    f"A piecewise linear {_SPLINE}",
+    _per_channel(_ExactLinearCDF),
+    BINS | TAILS,
+)
+_add(
+    "nflows/piecewise_quadratic_cdf",
+    f"A piecewise quadratic {_SPLINE}",
+    _per_channel(transforms.PiecewiseQuadraticCDF),
+    BINS | TAILS | WIDTHS,
+)
+_add(
+    "nflows/piecewise_cubic_cdf",
+    f"A piecewise cubic {_SPLINE}",
+    _per_channel(transforms.PiecewiseCubicCDF),
+    BINS | TAILS | WIDTHS,
+)
+_add(
+    "nflows/piecewise_rational_quadratic_cdf",
+    f"A rational-quadratic {_SPLINE}",
+    _per_channel(transforms.PiecewiseRationalQuadraticCDF),
+    BINS | TAILS | {"identity_init": False} | WIDTHS | DERIVATIVE,
+)

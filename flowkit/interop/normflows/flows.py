@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import warnings
 from collections.abc import Callable
 from typing import Any, ClassVar, Literal, TypeVar
@@ -11,6 +12,7 @@ from normflows import flows, nets, transforms
 from torch import Tensor, nn
 
 from flowkit.errors import ShapeError
+from flowkit.interop.adapter import Typed, adapt
 from flowkit.interop.host import Direction
 from flowkit.interop.normflows.host import NormflowsLayer
 from flowkit.layers.base import Shape
@@ -20,25 +22,6 @@ ScaleMap = Literal["exp", "sigmoid", "sigmoid_inv"]
 SplitMode = Literal["channel", "channel_inv", "checkerboard", "checkerboard_inv"]
 
 T = TypeVar("T")
-
-
-@register("normflows/affine_const")
-class AffineConst(NormflowsLayer):
-    """y = (x - t) * exp(-s), a learned scale and shift per channel; starts as the identity."""
-
-    def __init__(self, shape: Shape, *, scale: bool = True, shift: bool = True) -> None:
-        super().__init__(shape, flows.AffineConstFlow((shape.channels, 1, 1), scale, shift))
-
-
-@register("normflows/act_norm")
-class ActNorm(NormflowsLayer):
-    """`normflows/affine_const`, initialised by the first forward pass in training.
-
-    normflows alone initialises in eval as well, and from noise if it samples first.
-    """
-
-    def __init__(self, shape: Shape) -> None:
-        super().__init__(shape, _SafeActNorm((shape.channels, 1, 1)))
 
 
 class _Coupling(NormflowsLayer):
@@ -121,22 +104,6 @@ class GlowBlock(_Coupling):
         super().__init__(shape, block, split_mode)
 
 
-@register("normflows/invertible1x1_conv")
-class Invertible1x1Conv(NormflowsLayer):
-    """A learned mixing of channels, y = W x at every pixel; with `use_lu`, W = P L (U + diag(s))."""
-
-    def __init__(self, shape: Shape, *, use_lu: bool = False) -> None:
-        super().__init__(shape, _quietly(lambda: flows.Invertible1x1Conv(shape.channels, use_lu)))
-
-
-@register("normflows/permute")
-class Permute(NormflowsLayer):
-    """The channels in a random order, or (`swap`) the two halves exchanged."""
-
-    def __init__(self, shape: Shape, *, mode: Literal["shuffle", "swap"] = "shuffle") -> None:
-        super().__init__(shape, flows.Permute(shape.channels, mode))
-
-
 @register("normflows/squeeze")
 class Squeeze(NormflowsLayer):
     """Space to depth by 2; as `squeeze`."""
@@ -146,24 +113,6 @@ class Squeeze(NormflowsLayer):
     def __init__(self, shape: Shape) -> None:
         super().__init__(shape, flows.Squeeze())
         self.out_shape = Shape(4 * shape.channels, 2 * shape.stride)
-
-
-@register("normflows/logit")
-class Logit(NormflowsLayer):
-    """logit(alpha + (1 - 2 alpha) x): takes values in [0, 1]."""
-
-    unit = True
-
-    def __init__(self, shape: Shape, *, alpha: float = 0.05) -> None:
-        super().__init__(shape, transforms.Logit(alpha))
-
-
-@register("normflows/shift")
-class Shift(NormflowsLayer):
-    """y = x + shift, fixed."""
-
-    def __init__(self, shape: Shape, *, shift: float = -0.5) -> None:
-        super().__init__(shape, _PureShift(shift))
 
 
 class _SafeActNorm(flows.ActNorm):  # type: ignore[misc]
@@ -211,3 +160,52 @@ def _quietly(make: Callable[[], T]) -> T:
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="torch.lu is deprecated")
         return make()
+
+
+def _affine_const(shape: Shape, scale: bool, shift: bool) -> nn.Module:
+    made: nn.Module = flows.AffineConstFlow((shape.channels, 1, 1), scale, shift)
+    return made
+
+
+def _act_norm(shape: Shape) -> nn.Module:
+    return _SafeActNorm((shape.channels, 1, 1))
+
+
+def _conv1x1(num_channels: int, use_lu: bool) -> nn.Module:
+    made: nn.Module = _quietly(lambda: flows.Invertible1x1Conv(num_channels, use_lu))
+    return made
+
+
+_add = functools.partial(adapt, NormflowsLayer, __name__)
+_add(
+    "normflows/affine_const",
+    "y = (x - t) * exp(-s), a learned scale and shift per channel; starts as the identity.",
+    _affine_const,
+    {"scale": True, "shift": True},
+)
+_add(
+    "normflows/act_norm",
+    "`normflows/affine_const`, initialised by the first forward pass in training.\n\n"
+    "normflows alone initialises in eval as well, and from noise if it samples first.",
+    _act_norm,
+)
+_add(
+    "normflows/invertible1x1_conv",
+    "A learned mixing of channels, y = W x at every pixel; with `use_lu`, W = P L (U + diag(s)).",
+    _conv1x1,
+    {"use_lu": False},
+)
+_add(
+    "normflows/permute",
+    "The channels in a random order, or (`swap`) the two halves exchanged.",
+    flows.Permute,
+    {"mode": Typed(Literal["shuffle", "swap"], "shuffle")},
+)
+_add(
+    "normflows/logit",
+    "logit(alpha + (1 - 2 alpha) x): takes values in [0, 1].",
+    transforms.Logit,
+    {"alpha": 0.05},
+    unit=True,
+)
+_add("normflows/shift", "y = x + shift, fixed.", _PureShift, {"shift": -0.5})
