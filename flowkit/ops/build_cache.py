@@ -2,12 +2,13 @@
 
 A file is called `affine_<kind>-<key>-<digest>.so`. The key says what it was made from, so that a changed
 source, flag or torch asks for another file; the digest is of the file itself, so that what a full disk or a
-killed copy left is never loaded. Nothing is locked: two processes that build at once each put a whole file in
-place.
+killed copy left is never loaded. Folder and file must be the user's own, see `own_files`. Nothing is locked:
+two processes that build at once each put a whole file in place.
 """
 
 from __future__ import annotations
 
+import ctypes
 import hashlib
 import os
 import shutil
@@ -18,6 +19,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from flowkit.errors import KernelError
+from flowkit.ops.own_files import check_folder, own_file, read_all
 
 DIGITS = 16
 FORGOTTEN = 24 * 3600  # seconds after which a build folder was left by a process that was killed
@@ -49,12 +51,40 @@ def folder() -> Path:
 
 
 def find(name: str) -> Path | None:
-    """The undamaged library of that name (`affine_<kind>-<key>`), if there is one."""
+    """The undamaged library of that name (`affine_<kind>-<key>`), if there is one.
+
+    Raises:
+        KernelError: there is one that others could have written.
+    """
     for path in sorted(folder().glob(f"{name}-*.so")):
-        with suppress(OSError):
-            if path.stem == f"{name}-{digest(path.read_bytes())}":
+        with suppress(OSError), own_file(path) as opened:
+            if _whole(path, opened):
                 return path
     return None
+
+
+def load(path: Path) -> None:
+    """Load a library of the cache: the very file that was checked, whatever its path leads to by now.
+
+    Raises:
+        KernelError: others could have written it.
+        OSError: it is damaged, or cannot be loaded.
+    """
+    with own_file(path) as opened:
+        if not _whole(path, opened):
+            raise OSError("it is damaged")
+        kept = os.dup(opened)
+        descriptor = Path(f"/proc/self/fd/{kept}")
+        try:
+            ctypes.CDLL(str(descriptor if descriptor.exists() else path))
+        except OSError:
+            os.close(kept)  # else it stays open: the loader would take the next of its number for this one
+            raise
+
+
+def _whole(path: Path, opened: int) -> bool:
+    name, _, of_content = path.stem.rpartition("-")
+    return of_content == digest(read_all(opened)) and bool(name)
 
 
 def damaged(name: str) -> bool:
@@ -69,6 +99,7 @@ def store(library: Path, name: str) -> Path:
         OSError: it cannot be moved.
     """
     place = folder() / f"{name}-{digest(library.read_bytes())}.so"
+    library.chmod(0o755)  # whatever the umask: a library that a group may write is not loaded
     library.replace(place)
     for old in folder().glob(f"{name}-*.so"):
         if old != place:
@@ -82,11 +113,12 @@ def build_folder() -> Iterator[Path]:
     """A private folder in the cache (so that a file moves out of it in one step), gone afterwards.
 
     Raises:
-        KernelError: the cache cannot be written.
+        KernelError: the cache cannot be written, or is not the user's own.
     """
     cache = folder()
     try:
         cache.mkdir(parents=True, exist_ok=True, mode=0o700)
+        check_folder(cache)
         private = Path(tempfile.mkdtemp(prefix="build-", dir=cache))
     except OSError as error:
         why = error.strerror or error
