@@ -11,7 +11,13 @@ from collections.abc import Iterable
 
 
 class FlowkitError(Exception):
-    """The base of all errors of flowkit: catch it to catch them all."""
+    """The base of all errors of flowkit: catch it to catch them all.
+
+    Its text is safe for a terminal, whatever the names in it hold: see `printable`.
+    """
+
+    def __str__(self) -> str:
+        return printable_lines(super().__str__())
 
 
 class RegistryError(FlowkitError):
@@ -80,3 +86,8 @@ def printable(text: str) -> str:
     'a b\\\\nc\\\\udcff'
     """
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+
+
+def printable_lines(text: str) -> str:
+    """Return text of several lines, each as `printable` makes it."""
+    return "\n".join(map(printable, text.split("\n")))

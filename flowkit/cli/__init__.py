@@ -15,7 +15,7 @@ from collections.abc import Sequence
 
 import flowkit
 from flowkit.cli.lazy import LazyParser
-from flowkit.errors import FlowkitError, printable
+from flowkit.errors import FlowkitError, printable_lines
 from flowkit.malloc import keep_freed_memory
 
 VERBS = {
@@ -64,7 +64,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         return int(args.run(args))
     except FlowkitError as error:
-        print(f"flowkit: {_printable_lines(str(error))}", file=sys.stderr)
+        print(f"flowkit: {error}", file=sys.stderr)
         return 2
     except (OSError, MemoryError) as error:
         # What no module foresaw: a file name too long, a folder that may not be searched, memory spent.
@@ -72,12 +72,8 @@ def main(argv: Sequence[str] | None = None) -> int:
             # Whoever read our output has gone; closing it again at exit must not complain.
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             return 1
-        print(f"flowkit: {_printable_lines(str(error)) or 'out of memory'}", file=sys.stderr)
+        print(f"flowkit: {printable_lines(str(error)) or 'out of memory'}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         print("flowkit: interrupted", file=sys.stderr)
         return 130
-
-
-def _printable_lines(text: str) -> str:
-    return "\n".join(map(printable, text.split("\n")))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-from flowkit.cli.options import add_import, add_set, prepare
+from flowkit.cli.options import add_extends, add_import, add_set, prepare
 from flowkit.errors import RecipeError
 from flowkit.flow import ConditionalFlow
 from flowkit.recipe import build
@@ -16,6 +16,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "recipes", nargs="+", metavar="RECIPE", help="a recipe file, or a shipped recipe's name"
     )
     add_set(parser)
+    add_extends(parser)
     add_import(parser)
     parser.set_defaults(run=run)
 
@@ -26,7 +27,8 @@ def run(args: argparse.Namespace) -> int:
     problems = []
     for source in args.recipes:
         try:
-            print(f"{source}: ok, {_size(build(source, overrides=args.set))}", flush=True)
+            model = build(source, overrides=args.set, extends_anywhere=args.extends_anywhere)
+            print(f"{source}: ok, {_size(model)}", flush=True)
         except RecipeError as error:
             problems.append(str(error))
     if problems:

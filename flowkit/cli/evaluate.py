@@ -13,7 +13,7 @@ from typing import TypeVar
 from tqdm import tqdm
 
 from flowkit.cli.options import add_import, add_threads, natural, positive, prepare
-from flowkit.errors import OutputError
+from flowkit.errors import OutputError, printable, printable_lines
 from flowkit.evaluation.ink import InkEvaluation
 from flowkit.evaluation.lines import Lines
 from flowkit.evaluation.plan import DATA, YEAR, Wanted, enlarges
@@ -110,7 +110,7 @@ def run(args: argparse.Namespace) -> int:
     _print(evaluation, args.quiet)
     findings = evaluation.findings()
     for note in findings.notes:
-        print(note)
+        print(printable_lines(note))
     if args.out is not None:
         for path in findings.save(args.out):
             print(f"{path}: written")
@@ -133,10 +133,10 @@ def _print(evaluation: Evaluation, quiet: bool) -> None:
     tqdm.write(lines.head())
     with tqdm(total=len(jobs), unit="page", disable=quiet or None) as bar:
         for set_name, of_set in itertools.groupby(jobs, key=lambda job: job.set):
-            tqdm.write(set_name)
+            tqdm.write(printable(set_name))
             for job in of_set:
                 for row in job.score():
-                    tqdm.write(lines.row(row))
+                    tqdm.write(printable(lines.row(row)))
                 bar.update()
             for summary in summaries(row for row in evaluation.rows if row.set == set_name):
                 tqdm.write(lines.mean(summary))

@@ -7,7 +7,7 @@ import textwrap
 from pathlib import Path
 
 from flowkit.checkpoint import locate, read_checkpoint, shipped_weights, trained_on
-from flowkit.errors import CheckpointError
+from flowkit.errors import CheckpointError, printable_lines
 from flowkit.recipe import build, read_recipe_text
 
 WIDTH = 100
@@ -30,7 +30,7 @@ def run(args: argparse.Namespace) -> int:
     card = locate(args.name).with_suffix(".md")
     if not card.is_file():
         raise CheckpointError(f"{args.name}: has no card, as models that ship have: {card} is missing")
-    print(card.read_text(encoding="utf-8").rstrip())
+    print(printable_lines(card.read_text(encoding="utf-8").rstrip()))
     return 0
 
 

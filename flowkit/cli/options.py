@@ -27,6 +27,13 @@ def add_set(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def add_extends(parser: argparse.ArgumentParser) -> None:
+    """`--extends-anywhere`, for `read_recipe`."""
+    parser.add_argument(
+        "--extends-anywhere", action="store_true", help="let the recipe extend files outside of its folder"
+    )
+
+
 def add_import(parser: argparse.ArgumentParser) -> None:
     """Add `--import MODULE`; `prepare` loads the module."""
     parser.add_argument(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-from flowkit.cli.options import add_import, add_set, prepare
+from flowkit.cli.options import add_extends, add_import, add_set, prepare
 from flowkit.recipe import read_recipe
 
 
@@ -12,6 +12,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments of the verb."""
     parser.add_argument("recipe", help="a recipe file, or the name of one that ships with flowkit")
     add_set(parser)
+    add_extends(parser)
     add_import(parser)
     parser.set_defaults(run=run)
 
@@ -19,5 +20,5 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Print the text that checkpoints of this recipe contain."""
     prepare(args)
-    print(read_recipe(args.recipe, args.set).text(), end="")
+    print(read_recipe(args.recipe, args.set, extends_anywhere=args.extends_anywhere).text(), end="")
     return 0

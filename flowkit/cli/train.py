@@ -7,7 +7,7 @@ import os
 from contextlib import suppress
 from pathlib import Path
 
-from flowkit.cli.options import add_device, add_import, add_set, add_threads, natural, prepare
+from flowkit.cli.options import add_device, add_extends, add_import, add_set, add_threads, natural, prepare
 from flowkit.recipe import read_recipe
 from flowkit.training import train
 from flowkit.training.dry_run import plan
@@ -45,6 +45,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--dry-run", action="store_true", help="take three steps, print the plan, write nothing"
     )
     add_set(parser)
+    add_extends(parser)
     add_import(parser)
     add_device(parser)
     parser.add_argument(
@@ -62,7 +63,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Train, and print the path of the model; or print the plan."""
     prepare(args)
-    recipe = read_recipe(args.recipe, args.set)
+    recipe = read_recipe(args.recipe, args.set, extends_anywhere=args.extends_anywhere)
     common = {"validation": _validation(args.validation), "init": args.init, "workers": args.workers}
     first = os.environ.get("RANK", "0") == "0"
     if args.dry_run:

@@ -16,6 +16,8 @@ from flowkit.errors import ShapeError
 from flowkit.layers import Shape
 from flowkit.registry import register
 
+MAX_SCALES = 16  # the coarsest would have one cell for 65,536 pixels
+
 
 class Residual(nn.Module):
     """x + conv(relu(conv(x))), normalised per channel, then relu: two 3x3 convolutions."""
@@ -69,6 +71,8 @@ class UNet(Encoder):
         check_image_options(in_channels, scale)
         if not widths or min(widths) < 1:
             raise ShapeError(f"widths must be positive numbers, one per scale, got {list(widths)}")
+        if len(widths) > MAX_SCALES:
+            raise ShapeError(f"widths: {len(widths):,} scales, expected {MAX_SCALES} at most")
         if blocks < 1:
             raise ShapeError(f"blocks must be positive, got {blocks}")
         if not 0 < gain <= 1:

@@ -9,7 +9,10 @@ from contextlib import contextmanager
 from typing import Any, TypeVar
 
 from torch import nn
-from torch.nn.modules.module import register_module_parameter_registration_hook
+from torch.nn.modules.module import (
+    register_module_module_registration_hook,
+    register_module_parameter_registration_hook,
+)
 
 from flowkit import registry
 from flowkit.encoders import Encoder
@@ -24,23 +27,27 @@ from flowkit.recipe.recipe import Recipe, read_recipe
 T = TypeVar("T")
 
 MAX_PARAMETERS = 300_000_000
-MAX_CHANNELS = 4096
+MAX_CHANNELS = 1024  # whose 1x1 convolution starts as a rotation, the work of channels cubed
+MAX_MODULES = 10_000  # of torch: five times what SRFlow's largest has; a second or two of work
 
 # Errors of constructors on options of the right type and the wrong value; torch raises all of these.
 _REFUSALS = (FlowkitError, ValueError, TypeError, RuntimeError, ArithmeticError, AssertionError)
 
 
-def build(source: RecipeSource | Recipe, *, overrides: Overrides | None = None) -> ConditionalFlow:
+def build(
+    source: RecipeSource | Recipe, *, overrides: Overrides | None = None, extends_anywhere: bool = False
+) -> ConditionalFlow:
     """Build the model of a recipe, its weights not trained.
 
     Args:
         source: a file, the name of a shipped recipe, a mapping, or a recipe that was read before.
         overrides: `["vars.steps=8"]` or `{"vars.steps": 8}`.
+        extends_anywhere: as for `read_recipe`.
 
     Raises:
         RecipeError: the recipe is wrong, or a part refuses its options or its input's shape.
     """
-    recipe = read_recipe(source, overrides)
+    recipe = read_recipe(source, overrides, extends_anywhere=extends_anywhere)
     with _bounded():
         return _assemble(recipe)
 
@@ -93,20 +100,30 @@ def _check_channels(shape: Shape) -> None:
 
 @contextmanager
 def _bounded() -> Iterator[None]:
-    """Stop making modules once they have more parameters than any model would: a typing error, or a trap."""
-    total = 0
+    """Stop making modules once they are more than any model's, or larger: a typing error, or a trap."""
+    parameters = modules = 0
 
     def count(module: nn.Module, name: str, parameter: nn.Parameter | None) -> None:
-        nonlocal total
-        total += 0 if parameter is None else parameter.numel()
-        if total > MAX_PARAMETERS:
+        nonlocal parameters
+        parameters += 0 if parameter is None else parameter.numel()
+        if parameters > MAX_PARAMETERS:
             raise ShapeError(f"the model has more than {MAX_PARAMETERS:,} parameters")
 
-    handle = register_module_parameter_registration_hook(count)
+    def count_modules(module: nn.Module, name: str, part: nn.Module | None) -> None:
+        nonlocal modules
+        modules += part is not None
+        if modules > MAX_MODULES:
+            raise ShapeError(f"the model has more than {MAX_MODULES:,} modules")
+
+    handles = [
+        register_module_parameter_registration_hook(count),
+        register_module_module_registration_hook(count_modules),
+    ]
     try:
         yield
     finally:
-        handle.remove()
+        for handle in handles:
+            handle.remove()
 
 
 def _attempt(action: Callable[[], T], label: str, recipe: Recipe, path: tuple[str | int, ...]) -> T:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import unicodedata
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -11,6 +12,8 @@ from flowkit.errors import RecipeError
 KeyPath = tuple[str | int, ...]
 
 MAX_DEPTH = 50  # of nesting: far beyond any recipe, far below Python's recursion limit
+MAX_VALUES = 1 << 16  # in a document, its variables put in: more than the longest text can hold
+MAX_ITEMS = 1000  # of an option that is a list
 
 
 @dataclass
@@ -81,21 +84,35 @@ def from_dict(data: Mapping[str, Any], origin: str = "<dict>") -> Document:
 def _plain(value: Any, path: KeyPath, document: Document, problems: Problems) -> Any:
     """Copy plain data; report what is none."""
     document.marks[path] = document.origin
+    if len(document.marks) > MAX_VALUES:
+        raise RecipeError(f"more than {MAX_VALUES:,} values, which no recipe has\n  at {document.origin}")
     if len(path) > MAX_DEPTH:
         problems.add(f"nested more than {MAX_DEPTH} deep", path[:1], document.place(path[:1]))
     elif isinstance(value, Mapping):
         for key in value:
             if not isinstance(key, str):
                 problems.add(f"key {key!r} must be text", path, document.place(path))
+            elif not is_text(key):
+                problems.add(f"{CONTROL} {short(key)}", path, document.place(path))
         return {str(key): _plain(item, (*path, str(key)), document, problems) for key, item in value.items()}
     elif isinstance(value, list | tuple):
         return [_plain(item, (*path, index), document, problems) for index, item in enumerate(value)]
     elif type(value) is int and not fits(value):
         problems.add("the number does not fit into 64 bits", path, document.place(path))
+    elif isinstance(value, str) and not is_text(value):
+        problems.add(f"{CONTROL} {short(value)}", path, document.place(path))
     elif value is not None and type(value) not in (bool, int, float, str):
         found = type(value).__name__
         problems.add(f"a recipe holds plain data only, got {found}", path, document.place(path))
     return value
+
+
+CONTROL = "a recipe holds plain text only; control characters are refused in"
+
+
+def is_text(value: str) -> bool:
+    """Tell whether a text has no control characters, which a terminal obeys, but ends of lines and tabs."""
+    return all(c in "\n\t" or unicodedata.category(c) not in ("Cc", "Cs") for c in value)
 
 
 def fits(number: int) -> bool:

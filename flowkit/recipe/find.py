@@ -9,7 +9,9 @@ from typing import Any
 
 from flowkit.errors import RecipeError, suggest
 from flowkit.recipe.document import Document, from_dict, merge
-from flowkit.recipe.yaml_text import parse, read_file
+from flowkit.recipe.yaml_text import parse, read_base, read_file
+
+MAX_CHAIN = 20  # recipes of which each extends the next
 
 RecipeSource = str | PathLike[str] | Mapping[str, Any]
 
@@ -28,16 +30,24 @@ def shipped() -> list[str]:
     return sorted(model_name(path.stem) for path in _folder().glob("*.yaml"))
 
 
-def load(source: RecipeSource) -> Document:
+def load(source: RecipeSource, *, extends_anywhere: bool = False) -> Document:
     """Read the document that `source` names, with what it extends merged in.
 
+    Args:
+        source: a file, the name of a shipped recipe, or a mapping, whose folder is the working directory.
+        extends_anywhere: let it extend files outside of its folder.
+
     Raises:
-        RecipeError: there is none, it is not valid YAML, or it extends itself.
+        RecipeError: there is none, it is not valid YAML, or it extends itself, a file outside of its folder,
+            or more than `MAX_CHAIN` recipes in a row.
     """
     if isinstance(source, Mapping):
-        return _extended(from_dict(source), Path(), ())
-    path = locate(source, Path())
-    return _extended(read_file(path), path.parent, (path.resolve(),))
+        document, folder = from_dict(source), Path()
+        chain: tuple[Path, ...] = ()
+    else:
+        path = locate(source, Path())
+        document, folder, chain = read_file(path), path.parent, (path.resolve(),)
+    return _extended(document, folder, chain, None if extends_anywhere else folder.resolve())
 
 
 def load_text(text: str, origin: str) -> Document:
@@ -83,20 +93,39 @@ def locate(source: str | PathLike[str], folder: Path) -> Path:
     raise RecipeError(f"no file {path}{hint}")
 
 
-def _extended(document: Document, folder: Path, chain: tuple[Path, ...]) -> Document:
+def _extended(document: Document, folder: Path, chain: tuple[Path, ...], root: Path | None) -> Document:
+    """Merge in what a document in `folder` extends: below `root`, if given, or shipped."""
     if "extends" not in document.data:
         return document
     name, place = document.data.pop("extends"), document.place(("extends",))
     if not isinstance(name, str) or not name:
         raise RecipeError(f'"extends" must be one recipe, a path or a name, got {name!r}\n  {place}')
     try:
+        _check_inside(name, folder, root)
         path = locate(name, folder)
         if path.resolve() in chain:
             raise RecipeError(f'"{name}" extends itself')
-        base = read_file(path)
+        if len(chain) == MAX_CHAIN:
+            raise RecipeError(f"more than {MAX_CHAIN} recipes extend one another")
+        base = read_base(path)
     except RecipeError as error:
         raise RecipeError(f"{error}\n  {place}") from None
-    return merge(_extended(base, path.parent, (*chain, path.resolve())), document)
+    return merge(_extended(base, path.parent, (*chain, path.resolve()), root), document)
+
+
+def _check_inside(name: str, folder: Path, root: Path | None) -> None:
+    """Refuse what leads out of `root` (and is not shipped) before anything is said of it."""
+    if root is None or model_name(name) in shipped():
+        return
+    try:
+        path = (folder / name).resolve()
+    except (OSError, ValueError, RuntimeError):  # a loop of links, a character that no path has, ...
+        return  # `locate` says that there is no such file
+    if not any(path.is_relative_to(allowed) for allowed in (root, _folder().resolve())):
+        raise RecipeError(
+            f'"{name}" is outside of the recipe\'s folder, {root}; --extends-anywhere '
+            "(extends_anywhere=True) allows that"
+        )
 
 
 def _exists(path: Path) -> bool:

@@ -62,17 +62,24 @@ class Recipe:
         return hashlib.sha256(self.text().encode()).hexdigest()
 
 
-def read_recipe(source: RecipeSource | Recipe, overrides: Overrides | None = None) -> Recipe:
+def read_recipe(
+    source: RecipeSource | Recipe, overrides: Overrides | None = None, *, extends_anywhere: bool = False
+) -> Recipe:
     """Read and check a recipe.
 
     Args:
         source: a file, the name of a shipped recipe, a mapping, or a recipe that was read before.
         overrides: `["vars.steps=8"]` or `{"vars.steps": 8}`.
+        extends_anywhere: let it extend files outside of its folder; by default only files below that, and
+            shipped recipes.
 
     Raises:
         RecipeError: all that is wrong with it, one message and one place each.
     """
-    document = copy.deepcopy(source.document) if isinstance(source, Recipe) else load(source)
+    if isinstance(source, Recipe):
+        document = copy.deepcopy(source.document)
+    else:
+        document = load(source, extends_anywhere=extends_anywhere)
     return _checked(document, overrides)
 
 

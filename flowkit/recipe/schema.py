@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from flowkit.errors import suggest
-from flowkit.recipe.document import Document, KeyPath, Problems, short
+from flowkit.recipe.document import MAX_VALUES, Document, KeyPath, Problems, short
 from flowkit.recipe.parts import Part, Report, read_options, read_part
 from flowkit.recipe.train import TrainOptions, check_range
 
@@ -117,6 +117,11 @@ class _Checker:
             if _mentions_variable(value):
                 self._report(f'variable "{name}" must not refer to a variable', ("vars", name))
         free = ("version", "name", "about", "requires", "vars")
+        sizes = {f"${name}": _size(value, {}) for name, value in known.items()}
+        size = _size({key: value for key, value in data.items() if key not in free}, sizes)
+        if size > MAX_VALUES:
+            self._report(f"with its variables put in, it has {size:,} values, {MAX_VALUES:,} at most", ())
+            self.problems.check()  # reading them is the work that is refused
         return {
             key: value if key in free else substitute(value, known, (key,), self._report)
             for key, value in data.items()
@@ -169,6 +174,14 @@ class _Checker:
         steps = self._steps(step["steps"], (*path, "steps"))
         between = self._steps(step["between"], (*path, "between")) if "between" in step else ()
         return Repeat(times, steps, between)
+
+
+def _size(value: Any, sizes: Mapping[str, int]) -> int:
+    """Count the values in a value, a variable as those that it stands for."""
+    if isinstance(value, dict | list):
+        items = value.values() if isinstance(value, dict) else value
+        return 1 + sum(_size(item, sizes) for item in items)
+    return sizes.get(value, 1) if isinstance(value, str) else 1
 
 
 def _mentions_variable(value: Any) -> bool:

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from typing import Any, Literal, Union, get_args, get_origin
 
-from flowkit.recipe.document import short
+from flowkit.recipe.document import MAX_ITEMS, short
 
 
 def convert(value: Any, annotation: Any) -> Any:
@@ -59,6 +59,8 @@ def _sequence(value: Any, kind: Any, args: tuple[Any, ...]) -> list[Any] | tuple
         wanted = (args[0] if args else Any,) * len(value)
     if len(wanted) != len(value):
         return None
+    if len(value) > MAX_ITEMS:
+        raise ValueError(f"must have {MAX_ITEMS:,} items at most, got {len(value):,}")
     try:
         items = [convert(item, annotation) for item, annotation in zip(value, wanted, strict=True)]
     except ValueError:

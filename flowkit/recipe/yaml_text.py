@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import os
 import re
+import stat
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -24,7 +25,7 @@ from typing import Any
 import yaml
 
 from flowkit.errors import RecipeError
-from flowkit.recipe.document import MAX_DEPTH, Document, KeyPath, Problems, fits, short
+from flowkit.recipe.document import CONTROL, MAX_DEPTH, Document, KeyPath, Problems, fits, is_text, short
 
 MAX_BYTES = 1 << 16  # a hundred times the longest recipe that ships; more would take PyYAML minutes
 
@@ -47,6 +48,25 @@ def read_file(path: Path) -> Document:
     return parse(_text(path), _shown(path))
 
 
+def read_base(path: Path) -> Document:
+    """Read a recipe that another one extends: a file that nobody named who reads the messages.
+
+    It must be a regular file (a pipe would be waited for, a device might do anything), and what is no recipe
+    is not quoted.
+
+    Raises:
+        RecipeError: the file is missing, unreadable, too large, no regular file, or no recipe.
+    """
+    raw, origin = _raw(path, regular=True), _shown(path)
+    try:
+        document = parse(_decoded(raw, origin), origin)
+    except RecipeError:
+        document = Document(origin, {})
+    if not document.data.keys() & {"version", "extends"}:
+        raise RecipeError(f"{origin} is not a recipe; flowkit check says why")
+    return document
+
+
 def read_values(path: Path) -> tuple[Any, Document]:
     """Read a file that is no recipe and need not be a mapping; the document has the places in it.
 
@@ -58,11 +78,18 @@ def read_values(path: Path) -> tuple[Any, Document]:
 
 
 def _text(path: Path) -> str:
+    return _decoded(_raw(path), _shown(path))
+
+
+def _raw(path: Path, *, regular: bool = False) -> bytes:
     origin = _shown(path)
+    at_once = getattr(os, "O_NONBLOCK", 0) if regular else 0  # opening a pipe would wait for its writer
     try:
         if path.is_dir():
             raise RecipeError(f"{origin} is a folder, expected a recipe file")
-        with path.open("rb") as file:
+        with open(path, "rb", opener=lambda name, flags: os.open(name, flags | at_once)) as file:
+            if regular and not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+                raise RecipeError(f"{origin} is not a regular file")
             raw = file.read(MAX_BYTES + 1)
     except FileNotFoundError:
         raise RecipeError(f"no file {origin}") from None
@@ -70,6 +97,10 @@ def _text(path: Path) -> str:
         raise RecipeError(f"cannot read {origin}: {getattr(error, 'strerror', None) or error}") from None
     if len(raw) > MAX_BYTES:
         raise RecipeError(f"{origin} is larger than {MAX_BYTES:,} bytes, which no recipe is")
+    return raw
+
+
+def _decoded(raw: bytes, origin: str) -> str:
     try:
         return raw.decode("utf-8-sig")
     except UnicodeDecodeError as error:
@@ -169,6 +200,8 @@ class _Reader:
             return self._list(path)
         if isinstance(event, yaml.MappingStartEvent):
             return self._dict(path)
+        if not is_text(event.value):
+            self._refuse(f"{CONTROL} {short(event.value)}", event)
         if not event.implicit[0]:  # quoted
             return event.value
         try:
@@ -189,6 +222,8 @@ class _Reader:
         while not isinstance(event := next(self._events), yaml.MappingEndEvent):
             if isinstance(event, yaml.ScalarEvent):
                 key = event.value
+                if not is_text(key):
+                    self._refuse(f"{CONTROL} {short(key)}", event)
                 if key in items:
                     self._refuse(f'key "{key}" is given twice', event)
             else:

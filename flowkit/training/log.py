@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from tqdm import tqdm
 
-from flowkit.errors import FlowkitError
+from flowkit.errors import FlowkitError, printable_lines
 from flowkit.files import replacing
 
 LOG = "metrics.jsonl"
@@ -75,7 +75,7 @@ class Log:
 
     def say(self, message: str) -> None:
         """Print a line below the progress bar."""
-        tqdm.write(f"flowkit: {message}", file=sys.stderr)
+        tqdm.write(f"flowkit: {printable_lines(message)}", file=sys.stderr)
 
     def close(self) -> None:
         """Close the progress bar and TensorBoard's file."""
