@@ -1,4 +1,4 @@
-"""Binarize a page and show what the model is sure of: the page, its ink, and P(ink | page), side by side.
+"""Binarize a page, and show the page, its ink and P(ink | page) side by side.
 
 python examples/binarize_page.py [PAGE] [-o OUT.png] [--samples 16]
 """

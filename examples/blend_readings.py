@@ -1,4 +1,4 @@
-"""Two readings of a stain, and what lies between them: encode both, blend their latents, decode.
+"""Blend two readings of a stain: encode both, blend their latents, decode.
 
 python examples/blend_readings.py [-o OUT.png] [--model binarize]
 

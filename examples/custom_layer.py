@@ -1,4 +1,4 @@
-"""A layer of one's own: a constructor, two directions, and a decorator. use_custom_layer.py proves it.
+"""A custom layer: a constructor, two directions, and a decorator. use_custom_layer.py tests it.
 
 flowkit check examples/custom_layer.yaml --import examples/custom_layer.py
 """

@@ -1,6 +1,6 @@
-"""Score a binarization against its truth, beside Otsu's, and see whether its probabilities come true.
+"""Scores of binarizations of drawn pages, beside Otsu's, and a check of the probabilities.
 
-python examples/evaluate_page.py [--width 400] [--height 300] [--seed 7] [--samples 16]
+python examples/evaluate_page.py [--pages 8] [--width 400] [--height 300] [--seed 0] [--samples 16]
 
 `flowkit evaluate` does this for whole sets, with more scores, pictures and tables.
 """
@@ -21,28 +21,34 @@ SHOWN = ("f_measure", "fps", "psnr", "drd")
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
-    parser.add_argument("--width", type=int, default=400)
-    parser.add_argument("--height", type=int, default=300)
-    parser.add_argument("--seed", type=int, default=7)
-    parser.add_argument("--samples", type=int, default=16)
+    for name, default in (("pages", 8), ("width", 400), ("height", 300), ("seed", 0), ("samples", 16)):
+        parser.add_argument(f"--{name}", type=int, default=default)
     args = parser.parse_args()
 
-    scan, ink = drawn_pair(np.random.default_rng(args.seed), args.height, args.width, "archive")
-    page = binarize(scan, samples=args.samples, decision="mode")
-    truth = dibco.Truth(ink)  # what the scores need of a truth is computed once
-    print(f"{'':10}" + "".join(f"{name:>11}" for name in SHOWN))
-    for by, found in {"flowkit": page.binary, "otsu": otsu(scan)}.items():
-        scores = dibco.evaluate(found, truth)
-        print(f"{by:10}" + "".join(f"{scores[name]:11.2f}" for name in SHOWN))
+    rng = np.random.default_rng(args.seed)
+    scores: dict[str, list[list[float]]] = {"flowkit": [], "otsu": []}
+    forecasts = []
+    for _ in range(args.pages):
+        scan, ink = drawn_pair(rng, args.height, args.width, "archive")
+        page = binarize(scan, samples=args.samples, decision="mode")
+        truth = dibco.Truth(ink)  # the maps that scores need of a truth are computed once
+        for by, found in {"flowkit": page.binary, "otsu": otsu(scan)}.items():
+            of_page = dibco.evaluate(found, truth)
+            scores[by].append([of_page[name] for name in SHOWN])
+        p = calibration.smoothed(page.votes, args.samples)
+        forecasts.append(calibration.Forecast.of(p, ink))
 
-    p = calibration.smoothed(page.votes, args.samples)
-    forecast = calibration.Forecast.of(p, ink)
+    print(f"mean of {args.pages}" + "".join(f"{name:>11}" for name in SHOWN))
+    for by, of_pages in scores.items():
+        print(f"{by:9}" + "".join(f"{mean:11.2f}" for mean in np.mean(of_pages, axis=0)))
+
+    forecast = sum(forecasts[1:], forecasts[0])
     print(f"\nexpected calibration error {100 * calibration.expected_calibration_error(forecast):.2f} %")
-    print("P(ink) as said, share that is ink, pixels:")
+    print("P(ink) as predicted, share that is ink, pixels:")
     diagram = calibration.reliability(forecast, bins=8)
-    for said, came_true, pixels in zip(diagram.p, diagram.ink, diagram.total, strict=True):
+    for predicted, came_true, pixels in zip(diagram.p, diagram.ink, diagram.total, strict=True):
         if pixels:
-            print(f"  {said:5.2f}  {came_true:5.2f}  {pixels:7}  {'#' * round(40 * came_true)}")
+            print(f"  {predicted:5.2f}  {came_true:5.2f}  {pixels:8}  {'#' * round(40 * came_true)}")
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Take over weights of SRFlow's code, and enlarge a drawn scrap of page: low, temperatures 0, 0.5, 0.9.
+"""Import weights of SRFlow's code, and enlarge a drawn scrap of page: low, temperatures 0, 0.5, 0.9.
 
 python examples/import_srflow.py WEIGHTS.pth [--scale 4] [--stack 1 8 15 22] [-o OUT.png] [--save MODEL]
 """

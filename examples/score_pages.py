@@ -1,4 +1,4 @@
-"""How sure a model is of what it reads: bits per pixel of its own central image, for pages and for no pages.
+"""Bits per pixel of a model's own image at temperature 0, for pages and for other images.
 
 python examples/score_pages.py [IMAGE ...]
 

@@ -1,7 +1,7 @@
 """Enlarge a drawn scrap of page by a flow: small, bicubic, two samples, mean, where samples differ, truth.
 
 python examples/super_resolve.py [MODEL] [-o OUT.png] [--temperature 0.8]
-python examples/train_super_resolution.py runs/sr          # a small model of one's own, in minutes
+python examples/train_super_resolution.py runs/sr          # trains a small model, in minutes
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Prove the layer of custom_layer.py, and build the recipe that names it.
+"""Test the layer of custom_layer.py, and build the recipe that names it.
 
 python examples/use_custom_layer.py
 """

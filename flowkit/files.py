@@ -12,7 +12,7 @@ from pathlib import Path
 from flowkit.errors import OutputError
 
 DRAFTS = ".flowkit-*.tmp"
-"""What files are called that are being written; one that is left was its writer's, who was killed."""
+"""Glob for temporary files. A leftover means that the writing process was killed."""
 
 
 @contextmanager

@@ -146,7 +146,7 @@ def test_quickstart(run_here):
 
 
 def test_evaluate_a_page(run_here):
-    out = run_here("evaluate_page.py", "--width", 120, "--height", 80, "--samples", 4)
+    out = run_here("evaluate_page.py", "--pages", 2, "--width", 120, "--height", 80, "--samples", 4)
     assert {line.split()[0] for line in out.splitlines() if line[:1].isalpha()} >= {"flowkit", "otsu"}
     assert "expected calibration error" in out
 

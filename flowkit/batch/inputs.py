@@ -65,7 +65,7 @@ def find(
 
 
 def is_many(arguments: list[str]) -> bool:
-    """Whether arguments stand for any number of files, rather than for one."""
+    """Return true if arguments may stand for any number of files, rather than for one."""
     [first, *more] = arguments
     return bool(more) or first == LIST or _is_folder(Path(first)) or _is_pattern(first)
 
@@ -75,7 +75,7 @@ def _is_pattern(argument: str) -> bool:
 
 
 def is_there(path: Path) -> bool:
-    """Whether there is such a file or folder; not where its name alone is an error, being too long, say."""
+    """Return true if there is such a file or folder; false for impossible names."""
     try:
         return path.exists()
     except OSError:
@@ -157,5 +157,5 @@ class _Search:
 
 
 def is_image(path: Path) -> bool:
-    """Whether a file is called like an image."""
+    """Return true if a file is named like an image."""
     return path.suffix.lower() in SUFFIXES

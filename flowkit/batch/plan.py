@@ -97,7 +97,7 @@ class Document:
 
 @dataclass(frozen=True)
 class Places:
-    """Where the results of one file go.
+    """The paths of the results of one file.
 
     Attributes:
         out: the page, black and white or enlarged.
@@ -115,7 +115,7 @@ class Places:
         return (self.out, *self.maps.values(), *(() if self.samples is None else (self.samples,)))
 
     def below(self, place: PurePath, suffix: str) -> Places:
-        """Of folders: the files in them for the place of one input; maps and samples are PNG."""
+        """Return the files in the folders for the place of one input; maps and samples are PNG."""
         stem = place.with_name(place.stem)
 
         def inside(folder: Path, ending: str = ".png") -> Path:
@@ -128,7 +128,7 @@ class Places:
         )
 
     def page(self, number: str) -> Places:
-        """Of one of several pages that are files of their own."""
+        """Return the paths of one of several pages that are separate files."""
         return Places(
             _numbered(self.out, number),
             {kind: _numbered(path, number) for kind, path in self.maps.items()},

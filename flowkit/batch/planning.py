@@ -20,7 +20,7 @@ MAPS = (".png", ".tif", ".tiff")
 
 
 class Plan(NamedTuple):
-    """What goes where.
+    """The destinations of a batch.
 
     Attributes:
         documents: the pages.
@@ -110,7 +110,7 @@ def _into_folders(job: BatchJob, storage: Storage, inputs: list[str], folders: P
 
 
 def _is_folder(job: BatchJob, out: Path, inputs: list[str]) -> bool:
-    """Whether OUT is one."""
+    """Return true if OUT is a folder."""
     if out.is_dir() or os.fspath(job.out).endswith((os.sep, "/")):
         return True
     called_like_a_file = out.suffix.lower() in job.task.suffixes

@@ -18,10 +18,10 @@ from flowkit.batch.tasks import Fields
 from flowkit.errors import FlowkitError
 
 STARTS = 3
-"""How often a process is started for one page, if it dies while it starts."""
+"""Number of starts of a process for one page, if it dies while it starts."""
 
 Start = Callable[[], PageWork]
-"""What a process begins with: it loads the model and gives what does a page. It travels to the process."""
+"""A picklable function that starts a process: it loads the model and returns a function that does a page."""
 
 
 def work_through(sheets: Sequence[Sheet], start: Start, *, jobs: int) -> Iterator[tuple[Sheet, Fields]]:
@@ -89,7 +89,7 @@ class _Worker:
 
     @property
     def given_up(self) -> bool:
-        """Whether it has died while it started as often as is tried for one page."""
+        """Return true if it has died while starting as often as is tried for one page."""
         return len(self._deaths) >= STARTS
 
     def give_up(self) -> str:
@@ -105,7 +105,7 @@ class _Worker:
             self.connection.send(sheet)
 
     def answer(self) -> tuple[Sheet, Fields] | None:
-        """What became of its page, also if it died over it; None where it had none."""
+        """Return the result of its page, also if it died on it; None if it had no page."""
         sheet, self.sheet = self.sheet, None
         try:
             said = self.connection.recv()

@@ -17,7 +17,7 @@ from flowkit.batch.tasks import Fields
 from flowkit.errors import FlowkitError
 
 RETRIES = 3
-"""How often a page is begun anew when the process that works on it dies, or its machine does."""
+"""Number of retries of a page whose process or machine dies."""
 
 
 def work_through(

@@ -47,7 +47,7 @@ class WorstTile:
 
 @dataclass(frozen=True, kw_only=True)
 class Record:
-    """What became of one page, or of a document that pages were bound into.
+    """The result of one page, or of a document into which pages were bound.
 
     A line of `report.jsonl` is a record as JSON, with the key `version` before all others. Keys that do not
     apply are null, or empty.

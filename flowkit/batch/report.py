@@ -165,7 +165,7 @@ class Report:
         return self.storage.relative(path, self.folder)
 
     def _is_same(self, record: Record, path: Path) -> bool:
-        """Whether a file is the one that a record is about. One that was not touched is not read again."""
+        """Return true if a file is the one of a record. An untouched file is not read again."""
         try:
             found = path.stat()
             if found.st_mtime_ns and (record.bytes, record.modified) == (found.st_size, found.st_mtime_ns):
@@ -175,7 +175,7 @@ class Report:
             return False
 
     def _holds(self, written: WrittenFile | None, path: Path) -> bool:
-        """Whether a file is the one that was written: by its size, and if wanted by all of its bytes."""
+        """Return true if a file is the one that was written, by its size and, if wanted, all of its bytes."""
         try:
             if written is None or not path.is_file() or path.stat().st_size != written.bytes:
                 return False

@@ -36,7 +36,7 @@ WORST_TILES = 3
 
 @dataclass(frozen=True, kw_only=True)
 class Task(SamplingOptions, ABC):
-    """What is done with every page: plain values, which travel to the processes that do it.
+    """The work on every page: plain values, which are sent to the processes.
 
     Attributes:
         model: a model that ships with flowkit, or a checkpoint.
@@ -48,7 +48,7 @@ class Task(SamplingOptions, ABC):
     device: str = "cpu"
 
     maps: ClassVar[tuple[str, ...]] = ()
-    """What can be written beside a page."""
+    """Kinds of files that can be written beside a page."""
 
     @property
     @abstractmethod

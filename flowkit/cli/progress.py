@@ -1,4 +1,4 @@
-"""What is shown of a batch while it goes on: results, notes, failures, and how far it is."""
+"""Progress of a batch on the terminal: results, notes, failures, remaining time."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class Bar(tqdm):  # type: ignore[type-arg]
 
     @property
     def format_dict(self) -> dict[str, Any]:
-        """What `_FORMAT` may name."""
+        """Return the values of `_FORMAT`."""
         known = super().format_dict
         done, elapsed = known["n"] - known["initial"], known["elapsed"]
         speed = f"{60 * done / elapsed:.1f}" if done and elapsed else "?"

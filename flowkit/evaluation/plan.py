@@ -161,7 +161,7 @@ def _round(
             if fold is not None and root is not None:
                 made.notes.append(honesty(model, made.trained_on[model], fold, root))
     if not made.trained_on and (wanted.temperatures or wanted.samples):
-        raise FlowkitError(f"--temperatures and --samples are for models, and {model} is none")
+        raise FlowkitError(f"{model} is not a model: --temperatures and --samples do not apply")
     if wanted.head is not None:
         head = wanted.head.replace(YEAR, fold.name if fold else "")
         folders = wanted.head_data

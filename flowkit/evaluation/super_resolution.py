@@ -152,7 +152,7 @@ class SuperResolution:
             ink_mask(Picture(high.reshape(*high.shape[:2], -1)), model).pixels[..., 0] > 127
         )
         if not near[metrics.MARGIN : -metrics.MARGIN, metrics.MARGIN : -metrics.MARGIN].any():
-            raise DataError(f"{file}: --focus wants text, and {self.wanted.ink_model} finds no ink")
+            raise DataError(f"{file}: --focus ink needs text, but {self.wanted.ink_model} finds no ink")
         return near
 
     def _check(self, seen: Mapping[str, frozenset[str]]) -> None:

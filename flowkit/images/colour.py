@@ -56,7 +56,7 @@ def pixels(layers: Sequence[Image.Image], name: str, depth: Depth) -> tuple[NDAr
 
 
 def keeps_colours(image: Image.Image) -> bool:
-    """Whether an image has no colour profile, or one that changes nothing."""
+    """Return true if an image has no colour profile, or one that changes nothing."""
     profile = image.info.get("icc_profile")
     if profile is None:
         return True
@@ -135,7 +135,7 @@ def _transform(profile: bytes | None, mode: str) -> ImageCms.ImageCmsTransform:
 
 
 def _is_identity(transform: ImageCms.ImageCmsTransform, mode: str) -> bool:
-    """Whether a transform leaves colours as they are, but for rounding; a profile's name does not tell."""
+    """Return true if a transform keeps colours, up to rounding; a profile's name does not tell."""
     if mode not in ("L", "RGB"):
         return False
     levels = np.arange(0, 256, 15).astype(np.uint8)

@@ -26,7 +26,7 @@ _OTHER_ORDER = {
 
 
 class LowBytes:
-    """What decodes the low bytes of 16-bit RGB.
+    """Return the decoder of the low bytes of 16-bit RGB.
 
     Args:
         image: opened and not decoded yet.
@@ -85,7 +85,7 @@ def mend_planes(image: Image.Image, name: str) -> None:
 
 
 def is_deeper(image: Image.Image) -> bool:
-    """Whether an image that is not decoded yet has more than the 8 bits a sample that Pillow will hold."""
+    """Return true if an image, not decoded yet, has more than the 8 bits per sample that Pillow will hold."""
     if image.mode.startswith(("I", "F")):
         return False
     if isinstance(image, TiffImagePlugin.TiffImageFile):

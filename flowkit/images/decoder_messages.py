@@ -1,4 +1,4 @@
-"""What libtiff prints while it decodes: it goes on after errors that Pillow does not see."""
+"""Messages of libtiff while it decodes: it continues after errors that Pillow does not see."""
 
 from __future__ import annotations
 

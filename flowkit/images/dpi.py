@@ -12,11 +12,11 @@ Dpi = tuple[float, float] | None
 """Dots per inch across and down."""
 
 LEAST, MOST = 10.0, 25_400.0
-"""What is believed: no page was scanned more coarsely or finely, but scanners write 0, 1 and 65535."""
+"""Range of plausible dpi: scanners also write 0, 1 and 65535."""
 
 
 def resolution(image: Image.Image) -> tuple[Dpi, tuple[str, ...]]:
-    """What an open image says of its dpi, None where it says nothing or nothing that can be; and notes."""
+    """Return the dpi of an open image, None if missing or implausible, and notes."""
     # Where a file says nothing, Pillow answers 72 for some JPEGs and 1 for a TIFF: that ruins OCR.
     if image.format in ("JPEG", "MPO"):
         said = image.info.get("jfif_unit") in (1, 2) or ExifTags.Base.XResolution in exif(image)
@@ -40,7 +40,7 @@ def resolution(image: Image.Image) -> tuple[Dpi, tuple[str, ...]]:
 
 
 def scaled(dpi: Dpi, factor: int) -> Dpi:
-    """Of an image that was enlarged, its paper being as large as before."""
+    """Return the dpi of an enlarged image of the same paper."""
     return None if dpi is None else (dpi[0] * factor, dpi[1] * factor)
 
 

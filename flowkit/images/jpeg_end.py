@@ -43,7 +43,7 @@ def without_end(file: BinaryIO) -> Image.Image | None:
 
 
 def _is_one_scan(data: bytes) -> bool:
-    """Whether a JPEG begins with a sequential frame and a scan of all its components."""
+    """Return true if a JPEG begins with a sequential frame and a scan of all its components."""
     place, components = len(_START), 0
     try:
         while True:

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from flowkit.errors import FlowkitError, ImageError, OutputError
 
 DPI = 300
-"""What a page is drawn at that is not a scan."""
+"""Dpi at which a page is drawn that is not a scan."""
 
 _PROGRAM = Path(__file__).with_name("pdf_process.py")
 _UNFINISHED = "cannot be drawn: it takes too much memory or time, or crashes the program that draws it"
@@ -28,7 +28,7 @@ _MOST_OPEN = 64  # files at a time
 
 
 def count(path: Path) -> int:
-    """How many pages a PDF has. Raises ImageError where it cannot be read, or has none."""
+    """Return the number of pages of a PDF. Raises ImageError if it cannot be read, or has none."""
     with _asked(path) as (said, _):
         return int(said["pages"])
 
@@ -115,7 +115,7 @@ def check() -> None:
 
 @contextmanager
 def _asked(path: Path, *question: float) -> Iterator[tuple[dict[str, Any], BufferedReader]]:
-    """What the other program says of a file, and the stream of what follows."""
+    """Return the other program's answer about a file, and the stream of the rest."""
     _needed("pypdfium2")
     command = [sys.executable, "-P", str(_PROGRAM), str(path), *map(str, question)]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL) as process:

@@ -1,4 +1,4 @@
-"""What opens PDF files: a program of its own, for a file may make pdfium take any memory or time, or crash.
+"""A separate program that opens PDF files, since a file may make pdfium use up memory or time, or crash.
 
     python pdf_process.py FILE                      -> {"pages": n}
     python pdf_process.py FILE PAGE DPI MAX_PIXELS  -> {"pages": n, "width": w, "height": h, "dpi": d}, RGB
@@ -49,7 +49,7 @@ def main(path: str, *rest: str) -> None:
 
 
 def reason(said: str) -> str:
-    """What pdfium means."""
+    """Return the meaning of pdfium's error."""
     if "password" in said.lower():
         return "an encrypted PDF, which needs a password"
     return "a PDF that is damaged or has no pages" if "Success" in said else f"a damaged PDF ({said})"
@@ -87,7 +87,7 @@ def rgb(line: memoryview, channels: int) -> bytes:
 
 
 def images_of(sheet: Any) -> Iterator[tuple[int, int, float, float]]:
-    """Of each image on a page: width and height in pixels, and in points."""
+    """Return, for each image on a page, width and height in pixels and in points."""
     for image in sheet.get_objects(filter=(pdfium.raw.FPDF_PAGEOBJ_IMAGE,)):
         a, b, c, d = image.get_matrix().get()[:4]
         yield *image.get_px_size(), math.hypot(a, b), math.hypot(c, d)

@@ -84,7 +84,7 @@ def read(
 
 
 def count_pages(path: Path) -> int:
-    """How many pages a file holds: of a TIFF or a PDF all, of other images one.
+    """Return the number of pages of a file: of a TIFF or a PDF all, of other images one.
 
     Raises:
         ImageError: as `read`, or there are more than `MAX_PAGES`.
@@ -99,7 +99,7 @@ def count_pages(path: Path) -> int:
 
 
 def is_pdf(path: Path) -> bool:
-    """Whether a file is a PDF, whatever it is called. Raises ImageError where there is no file to read."""
+    """Return true if a file is a PDF, whatever its name. Raises ImageError if there is no file to read."""
     _check_file(path)
     try:
         with path.open("rb") as file:
@@ -175,7 +175,7 @@ def _decode(image: Image.Image, name: str, max_pixels: int, page: int | None) ->
 
 
 def _refusal(file: BinaryIO) -> str:
-    """What is to be said of a file that Pillow cannot open."""
+    """Return the error message for a file that Pillow cannot open."""
     file.seek(0)
     samples = samples_of_tiff(file)
     if samples is None:
@@ -221,7 +221,7 @@ def _pages(image: Image.Image) -> list[Page]:
 
 def _check_number(pages: int, name: str) -> None:
     if pages > MAX_PAGES:
-        raise ImageError(f"{name}: more than {MAX_PAGES:,} pages, which is taken for an attack")
+        raise ImageError(f"{name}: has more than {MAX_PAGES:,} pages; refused (limit MAX_PAGES)")
 
 
 def _notes(image: Image.Image, name: str) -> tuple[str, ...]:

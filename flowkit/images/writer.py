@@ -104,7 +104,7 @@ def write_picture(
 
 
 def holds_16_bits(path: str | PathLike[str], dimensions: int) -> bool:
-    """Whether a file of this name can hold 16 bits a sample of an image (H, W) or (H, W, 3)."""
+    """Return true if a file of this name can hold 16 bits a sample of an image (H, W) or (H, W, 3)."""
     return Path(path).suffix.lower() in ((".png", ".tif", ".tiff") if dimensions == 3 else _DEEP_GREY)
 
 

@@ -1,4 +1,4 @@
-"""Where compiled libraries lie, and how one is told from a wrong, stale or damaged one.
+"""The cache of compiled libraries, with protection from wrong, stale or damaged files.
 
 A file is called `affine_<kind>-<key>-<digest>.so`. The key says what it was made from, so that a changed
 source, flag or torch asks for another file; the digest is of the file itself, so that what a full disk or a
@@ -88,7 +88,7 @@ def _whole(path: Path, opened: int) -> bool:
 
 
 def damaged(name: str) -> bool:
-    """Whether there is a library of that name, but none that is whole."""
+    """Return true if there are libraries of that name, but only damaged ones."""
     return find(name) is None and any(folder().glob(f"{name}-*.so"))
 
 

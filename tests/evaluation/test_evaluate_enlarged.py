@@ -75,7 +75,7 @@ def test_scores_of_what_is_near_ink(doubling, lines, tmp_path, capsys):
     assert scores["text_psnr"] < scores["psnr"] - 0.5  # paper is easy
     Image.new("RGB", (60, 50), (160, 160, 160)).save(lines / "blank.png")
     assert main(command) == 2
-    assert "blank.png: --focus wants text, and binarize finds no ink" in capsys.readouterr().err
+    assert "blank.png: --focus ink needs text, but binarize finds no ink" in capsys.readouterr().err
 
 
 def test_images_that_were_trained_on_and_options_of_binarization_are_refused(

@@ -210,7 +210,7 @@ def test_options_that_argparse_refuses(options, message, capsys):
 
 def test_what_draws_no_samples_is_not_asked_for_any(drawn, capsys):
     assert main(["evaluate", "otsu", "--data", str(drawn), "--samples", "4"]) == 2
-    assert "--temperatures and --samples are for models, and otsu is none" in capsys.readouterr().err
+    assert "otsu is not a model: --temperatures and --samples do not apply" in capsys.readouterr().err
 
 
 def test_data_have_no_default_without_a_protocol(capsys, monkeypatch):

@@ -36,13 +36,13 @@ class Mirror:
     root: Path
 
     def path(self, url: str) -> Path:
-        """Of a URL. Raises FlowkitError where it cannot be taken apart."""
+        """Return the path that stands for a URL. Raises FlowkitError for a malformed URL."""
         protocol, rest = store.split(url)
         name, _, slashes = protocol.partition(":")
         return self.root / f"{name}-{len(slashes)}" / rest
 
     def holds(self, path: Path) -> bool:
-        """Whether a path stands for a URL."""
+        """Return true if a path stands for a URL."""
         return path.is_relative_to(self.root)
 
     def named(self, text: str) -> str:
@@ -55,7 +55,7 @@ class Mirror:
         return re.sub(inside, lambda found: f"{found[1]}:{'/' * int(found[2])}", text)
 
     def url(self, path: Path) -> str:
-        """Of one of the mirror's paths."""
+        """Return the URL of one of the mirror's paths."""
         return self.named(str(path))
 
 
@@ -121,7 +121,7 @@ class FetchedPages:
                     store.put(local.files[kind], self.mirror.url(place))
 
     def _keep(self, sheet: Sheet) -> Mirror:
-        """Where the source is, which is fetched where it is another one, or has changed."""
+        """Return the path of the source, fetched if it is another one or has changed."""
         url = self.mirror.url(sheet.source)
         key = url, store.entry(url)
         if self._key != key:

@@ -29,7 +29,7 @@ _BLOCK = 2**16  # bytes that are read at a time of a file that is not read as a 
 
 @dataclass(frozen=True)
 class Entry:
-    """What a store says of a file.
+    """A store's information about a file.
 
     Attributes:
         size: in bytes; 0 also where the store does not say.
@@ -43,7 +43,7 @@ class Entry:
 
 
 def is_url(text: str) -> bool:
-    """Whether a place is a URL.
+    """Return true if a place is a URL.
 
     >>> is_url("s3://archive/scans"), is_url("scans/1.png")
     (True, False)
@@ -98,7 +98,7 @@ def join(url: str, place: str) -> str:
 
 
 def entry(url: str) -> Entry | None:
-    """What there is at a URL; None: nothing. Raises ImageError where nobody can say."""
+    """Return what is at a URL, or None for nothing. Raises ImageError if the store cannot tell."""
     with _told(url, "cannot be read", ImageError):
         fs, place = _store(url)
         fs.invalidate_cache(place)
