@@ -113,11 +113,11 @@ def test_a_note_is_given(folder: Path, model: str, capsys: pytest.CaptureFixture
     assert capsys.readouterr().err == "flowkit: two.gif: holds 2 images, only the first is used\n"
 
 
-def bomb() -> bytes:
+def bomb(width: int = 30000, height: int = 20000) -> bytes:
     def chunk(kind: bytes, body: bytes) -> bytes:
         return struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
 
-    header = struct.pack(">IIBBBBB", 30000, 20000, 8, 0, 0, 0, 0)
+    header = struct.pack(">IIBBBBB", width, height, 8, 0, 0, 0, 0)
     return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(bytes(100_000)))
 
 
@@ -137,6 +137,11 @@ def bomb() -> bytes:
         (["text.png", "-o", "out.png"], "text.png: not an image that can be read"),
         (["cut.png", "-o", "out.png"], "cut.png: the image is damaged or cut short"),
         (["bomb.png", "-o", "out.png"], "bomb.png: 30000 x 20000 pixels, more than the limit of 200,000,000"),
+        (  # whose pixels are damaged, but nobody looks at them
+            ["large.png", "-o", "out.png", "--memory", "600MB"],
+            "large.png: a page of 9000 x 9000 pixels needs at least",
+        ),
+        (["large.png", "-o", "out.png"], "large.png: the image is damaged or cut short"),
         (
             ["page.png", "-o", "out.png", "--max-pixels", "99"],
             "page.png: 37 x 53 pixels, more than the limit",
@@ -175,6 +180,7 @@ def test_one_line_and_nothing_written(
     Path("text.png").write_text("not an image")
     Path("cut.png").write_bytes(Path("page.png").read_bytes()[:2000])
     Path("bomb.png").write_bytes(bomb())
+    Path("large.png").write_bytes(bomb(9000, 9000))
     Path("cut.safetensors").write_bytes(Path(model).read_bytes()[:-100])
     before = names(folder)
     if "--model" not in arguments:

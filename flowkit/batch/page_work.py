@@ -56,7 +56,8 @@ class TaskOnPages:
         return said
 
     def _done(self, sheet: Sheet, progress: Progress) -> Fields:
-        picture = read(sheet.source, page=sheet.page, max_pixels=self.task.max_pixels)
+        plan = self.task.plan(self.flow, sheet)
+        picture = read(sheet.source, page=sheet.page, max_pixels=self.task.max_pixels, plan=plan)
         for path in sheet.files.values():
             make_folder(path.parent)
         said = self.task.do(self.flow, picture, sheet, progress)

@@ -16,14 +16,15 @@ from flowkit.device import usable
 from flowkit.errors import FlowkitError, suggest
 from flowkit.flow import ConditionalFlow
 from flowkit.images.dpi import Dpi
+from flowkit.images.header import Plan
 from flowkit.images.picture import Picture
 from flowkit.images.writer import PHOTO_SUFFIXES, SUFFIXES, write_ink, write_picture
 from flowkit.pages.decision import Decision, check_sampling
-from flowkit.pages.ink import binarize, load_binary
+from flowkit.pages.ink import binarize, load_binary, plan_binary
 from flowkit.pages.options import SamplingOptions
 from flowkit.pages.page import Page
 from flowkit.pages.precision import check_precision
-from flowkit.pages.upscaling import levels_for, load_continuous, upscale
+from flowkit.pages.upscaling import levels_for, load_continuous, plan_continuous, upscale
 
 Progress = Callable[[int, int], None]
 """Called with the steps of a page that are done, and the steps in all."""
@@ -75,6 +76,10 @@ class Task(SamplingOptions, ABC):
     @abstractmethod
     def do(self, flow: ConditionalFlow, picture: Picture, sheet: Sheet, progress: Progress) -> Fields:
         """Compute a page and write its files, the result last; return what the report is to say of it."""
+
+    @abstractmethod
+    def plan(self, flow: ConditionalFlow, sheet: Sheet) -> Plan:
+        """Return what refuses a page that cannot fit into memory by its header, before it is decoded."""
 
     def check(self, maps: Collection[str], *, keep_samples: bool) -> None:
         """Refuse what cannot be written beside the pages.
@@ -145,6 +150,11 @@ class Binarize(Task):
             **self._precision(),
         }
 
+    def plan(self, flow: ConditionalFlow, sheet: Sheet) -> Plan:
+        """See `Task.plan`."""
+        drawn = check_sampling(self.decision, self.temperature, self.samples, self.seed)
+        return plan_binary(flow, drawn, memory=self.memory, keep_samples=bool(sheet.samples))
+
     def do(self, flow: ConditionalFlow, picture: Picture, sheet: Sheet, progress: Progress) -> Fields:
         """See `Task.do`."""
         page = binarize(
@@ -205,6 +215,11 @@ class Upscale(Task):
             **self._precision(),
             **({"ink_model_sha256": digest(locate(self.ink_model))} if self._needs_ink else {}),
         }
+
+    def plan(self, flow: ConditionalFlow, sheet: Sheet) -> Plan:
+        """See `Task.plan`."""
+        drawn = check_sampling(None, self.temperature, self.samples, self.seed)
+        return plan_continuous(flow, drawn, memory=self.memory, keep_samples=bool(sheet.samples))
 
     def do(self, flow: ConditionalFlow, picture: Picture, sheet: Sheet, progress: Progress) -> Fields:
         """See `Task.do`."""

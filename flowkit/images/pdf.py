@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from flowkit.errors import FlowkitError, ImageError, OutputError
+from flowkit.images.header import Header, Plan
 
 DPI = 300
 """Dpi at which a page is drawn that is not a scan."""
@@ -41,11 +42,11 @@ class Drawn(NamedTuple):
     pages: int
 
 
-def render(path: Path, page: int, *, dpi: float | None, max_pixels: int) -> Drawn:
+def render(path: Path, page: int, *, dpi: float | None, max_pixels: int, plan: Plan | None = None) -> Drawn:
     """Draw one page, counted from 0.
 
     A page that is mostly one image is drawn at that image's own resolution, others at 300 dpi, unless `dpi`
-    is given.
+    is given. `plan` is called before its pixels come to this process, see `flowkit.images.read`.
 
     Raises:
         ImageError: it cannot be read, takes far more memory or time than its size can explain, or it or an
@@ -60,7 +61,10 @@ def render(path: Path, page: int, *, dpi: float | None, max_pixels: int) -> Draw
                 f"{path}: page {page + 1}: {width} x {height} pixels, more than the limit of "
                 f"{max_pixels:,} (raise it with --max-pixels or max_pixels=)"
             )
-        pixels = np.empty((said["height"], said["width"], 3), np.uint8)
+        width, height = said["width"], said["height"]
+        if plan is not None:
+            plan(Header(width, height, 3 * width * height, 3 * width * height))
+        pixels = np.empty((height, width, 3), np.uint8)
         if stream.readinto(pixels.data.cast("B")) != pixels.nbytes:
             raise ImageError(f"{path}: page {page + 1} {_UNFINISHED}")
         return Drawn(pixels, said["dpi"], said["pages"])

@@ -17,6 +17,7 @@ from flowkit.errors import ImageError
 from flowkit.images import pdf
 from flowkit.images.decoding import decode
 from flowkit.images.guard import guarded
+from flowkit.images.header import Header, Plan, header_of
 from flowkit.images.picture import Picture, picture_of
 from flowkit.images.tiff_pages import PREVIEW, SUBFILE, Frame, Page, pages_of, samples_of_tiff
 
@@ -41,7 +42,12 @@ ImageLike = str | PathLike[str] | Image.Image | NDArray[Any] | torch.Tensor | Pi
 
 
 def read(
-    source: ImageLike, *, page: int | None = None, max_pixels: int = MAX_PIXELS, pdf_dpi: float | None = None
+    source: ImageLike,
+    *,
+    page: int | None = None,
+    max_pixels: int = MAX_PIXELS,
+    pdf_dpi: float | None = None,
+    plan: Plan | None = None,
 ) -> Picture:
     """Read a page from a file, a Pillow image, or an array or tensor of (H, W), (H, W, 3) or (3, H, W); one
     that has been read stays as it is.
@@ -54,6 +60,7 @@ def read(
         page: of a TIFF or PDF that holds several, counted from 0; by default the first, with a note.
         max_pixels: files that hold more are refused before they are decoded.
         pdf_dpi: what a PDF's page is drawn at; by default the resolution of its scan.
+        plan: called with the header of a page that is to be decoded; what it raises keeps it from that.
 
     Raises:
         ImageError: the file is missing, empty, damaged, no image, or has more than `max_pixels` pixels; or
@@ -65,7 +72,7 @@ def read(
     if isinstance(source, Picture):
         return source
     if isinstance(source, Image.Image):
-        return _decode(source, "image", max_pixels, page)
+        return _decode(source, "image", max_pixels, page, plan)
     if isinstance(source, torch.Tensor):
         array = source.detach().cpu().numpy()
         if array.ndim == 3:
@@ -75,12 +82,12 @@ def read(
         return picture_of(source)
     path = Path(source)
     if is_pdf(path):
-        drawn = pdf.render(path, page or 0, dpi=pdf_dpi, max_pixels=max_pixels)
+        drawn = pdf.render(path, page or 0, dpi=pdf_dpi, max_pixels=max_pixels, plan=plan)
         _check_number(drawn.pages, str(path))
         several = () if page is not None else _several(drawn.pages, "pages")
         return Picture(drawn.pixels, (drawn.dpi, drawn.dpi), several)
     with opened(path) as image:
-        return _decode(image, str(path), max_pixels, page)
+        return _decode(image, str(path), max_pixels, page, plan)
 
 
 def count_pages(path: Path) -> int:
@@ -150,7 +157,7 @@ def _check_file(path: Path) -> None:
         raise ImageError(f"{path}: cannot be read ({error.strerror or error})") from None
 
 
-def _decode(image: Image.Image, name: str, max_pixels: int, page: int | None) -> Picture:
+def _decode(image: Image.Image, name: str, max_pixels: int, page: int | None, plan: Plan | None) -> Picture:
     with guarded():
         if page is None:
             notes = _notes(image, name)
@@ -164,6 +171,8 @@ def _decode(image: Image.Image, name: str, max_pixels: int, page: int | None) ->
             f"{name}: {width} x {height} pixels, more than the limit of {max_pixels:,} "
             "(raise it with --max-pixels or max_pixels=)"
         )
+    if plan is not None:
+        plan(_header(image, name))
     try:
         return decode(image, name, max_pixels, notes)
     except ImageError:
@@ -171,6 +180,14 @@ def _decode(image: Image.Image, name: str, max_pixels: int, page: int | None) ->
     except MemoryError:
         raise ImageError(f"{name}: {width} x {height} pixels do not fit into memory") from None
     except Exception as error:  # whatever Pillow's decoders raise on damaged data
+        raise ImageError(f"{name}: the image is damaged or cut short ({error})") from None
+
+
+def _header(image: Image.Image, name: str) -> Header:
+    try:
+        with guarded():
+            return header_of(image)
+    except Exception as error:  # whatever Pillow's parsers raise on damaged blocks
         raise ImageError(f"{name}: the image is damaged or cut short ({error})") from None
 
 

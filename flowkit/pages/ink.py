@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import functools
 import math
 
 import numpy as np
 
 from flowkit.flow import ConditionalFlow
 from flowkit.images.dpi import scaled
+from flowkit.images.header import Header, Plan
 from flowkit.images.reader import MAX_PIXELS, ImageLike, read
 from flowkit.pages.decision import Decision, Sampling, check_sampling
 from flowkit.pages.likelihood import bits_per_dim, parts
-from flowkit.pages.memory import MEMORY
+from flowkit.pages.memory import MEMORY, check_header
 from flowkit.pages.models import Model, flow_for
 from flowkit.pages.page import Page
 from flowkit.pages.precision import Precision
@@ -67,14 +69,15 @@ def binarize(
         ValueError: an argument is out of its range, or many samples are wanted at temperature 0.
     """
     sampling = check_sampling(decision, temperature, samples, seed)
-    picture = read(image, max_pixels=max_pixels)
-    flow = load_binary(model)
-    kept = -(-samples // 8) if keep_samples else 0
-    bytes_per_pixel = 1 + (1 if sampling.samples < 256 else 2) + kept
-    pixels = math.prod(picture.size) * flow.scale**2
-    sampler = PageSampler(
-        flow, picture, seed=seed, memory=memory, results=pixels * bytes_per_pixel, precision=precision
-    )
+    loaded = functools.cache(lambda: load_binary(model))  # not before it is known that there is a page
+
+    def plan(header: Header) -> None:
+        plan_binary(loaded(), sampling, memory=memory, keep_samples=keep_samples)(header)
+
+    picture = read(image, max_pixels=max_pixels, plan=plan)
+    flow = loaded()
+    results = math.prod(picture.size) * _bytes_per_pixel(flow, sampling, keep_samples)
+    sampler = PageSampler(flow, picture, seed=seed, memory=memory, results=results, precision=precision)
     return draw(sampler, sampling, keep=keep_samples, likelihood=likelihood, progress=progress)
 
 
@@ -118,6 +121,18 @@ def draw(
         dpi=scaled(sampler.picture.dpi, sampler.model.scale),
         notes=sampler.picture.notes,
     )
+
+
+def plan_binary(flow: ConditionalFlow, sampling: Sampling, *, memory: int, keep_samples: bool) -> Plan:
+    """Return what refuses a page by its header, for `flowkit.images.reader.read`; see `check_header`."""
+    results = _bytes_per_pixel(flow, sampling, keep_samples)
+    return functools.partial(check_header, model=flow, results=results, memory=memory)
+
+
+def _bytes_per_pixel(flow: ConditionalFlow, sampling: Sampling, keep_samples: bool) -> int:
+    """Of results, for each pixel of the page."""
+    kept = -(-sampling.samples // 8) if keep_samples else 0
+    return flow.scale**2 * (1 + (1 if sampling.samples < 256 else 2) + kept)
 
 
 def load_binary(model: Model) -> ConditionalFlow:

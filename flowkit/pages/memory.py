@@ -17,8 +17,10 @@ from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_iter
 
+from flowkit.errors import MemoryLimitError
 from flowkit.flow import ConditionalFlow
 from flowkit.flow.fast_decode import Decoder
+from flowkit.images.header import Header
 from flowkit.pages.tiles import round_up
 
 MEMORY = 2_000_000_000
@@ -31,6 +33,34 @@ PROBE = 64  # side of the small window
 
 SLACK = 1.5
 """Factor for buffers of PyTorch's libraries, and for the allocator's gaps."""
+
+
+def check_header(header: Header, model: ConditionalFlow, *, results: float, memory: int) -> None:
+    """Refuse a page by its header: its pixels and results, or decoding it, need more than `memory`.
+
+    A page that passes may still be refused when it is cut into tiles; to decode it is within the limit.
+
+    Args:
+        header: of the page.
+        model: what it is for.
+        results: bytes for each of its pixels that the caller keeps.
+        memory: bytes that the process may need.
+
+    Raises:
+        MemoryLimitError: it does not fit.
+    """
+    kept = header.nbytes + results * header.width * header.height
+    least = PROCESS + weights_of(model) + max(header.decoding, kept)
+    if least > memory:
+        raise MemoryLimitError(
+            f"a page of {header.width} x {header.height} pixels needs at least {least / 1e6:,.0f} MB with "
+            f"this model, more than the limit of {memory / 1e6:,.0f} MB (raise it with --memory or memory=)"
+        )
+
+
+def weights_of(model: ConditionalFlow) -> int:
+    """Return the bytes of a model's weights."""
+    return sum(tensor.nbytes for tensor in model.state_dict().values())
 
 
 class Needs(NamedTuple):

@@ -19,7 +19,7 @@ from flowkit.flow.passes import to_latents
 from flowkit.images.picture import Picture
 from flowkit.layers.features import Features, PartlyCoarse
 from flowkit.layers.network import condition
-from flowkit.pages.memory import MEMORY, PROCESS, needs
+from flowkit.pages.memory import MEMORY, PROCESS, needs, weights_of
 from flowkit.pages.noise import PageNoise
 from flowkit.pages.page_features import PageFeatures, StreamedFeatures, WindowFeatures, band
 from flowkit.pages.precision import Precision, check_precision
@@ -114,8 +114,7 @@ class PageSampler:
         rows = band(width, self.model.encoder.multiple)
         with _inference(self.model):
             needed = needs(self.model, self.decoder, rows)
-        weights = sum(tensor.nbytes for tensor in self.model.state_dict().values())
-        fixed = PROCESS + weights + self.picture.pixels.nbytes + results
+        fixed = PROCESS + weights_of(self.model) + self.picture.pixels.nbytes + results
         on_cpu = self._like().device.type == "cpu"
         best = (STREAMED_WINDOW if on_cpu else WINDOW) // self.model.scale**2 if self.streamed else WINDOW
         least = 0

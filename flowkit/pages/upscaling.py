@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterator
 from dataclasses import dataclass
 from os import PathLike
@@ -15,12 +16,13 @@ from torch import Tensor
 
 from flowkit.flow import ConditionalFlow
 from flowkit.images.dpi import Dpi, scaled
+from flowkit.images.header import Header, Plan
 from flowkit.images.picture import Picture, luma
 from flowkit.images.reader import MAX_PIXELS, ImageLike, read
 from flowkit.images.writer import holds_16_bits, write_picture
 from flowkit.pages.decision import Sampling, check_sampling
 from flowkit.pages.focus import ink_mask
-from flowkit.pages.memory import MEMORY
+from flowkit.pages.memory import MEMORY, check_header
 from flowkit.pages.models import Model, flow_for
 from flowkit.pages.precision import Precision
 from flowkit.pages.progress import Progress, counted
@@ -105,8 +107,13 @@ def upscale(
         ValueError: an argument is out of its range, or many samples are wanted at temperature 0.
     """
     sampling = check_sampling(None, temperature, samples, seed)
-    picture = read(image, max_pixels=max_pixels)
-    flow = load_continuous(model)
+    loaded = functools.cache(lambda: load_continuous(model))  # not before it is known that there is a page
+
+    def plan(header: Header) -> None:
+        plan_continuous(loaded(), sampling, memory=memory, keep_samples=keep_samples)(header)
+
+    picture = read(image, max_pixels=max_pixels, plan=plan)
+    flow = loaded()
     height, width = (side * flow.scale for side in picture.size)
     bytes_per_pixel = picture.pixels.shape[2] * (1 + (samples if keep_samples else 0))
     bytes_per_pixel *= _depth(picture).itemsize
@@ -213,6 +220,17 @@ def _levels(values: Tensor, kind: np.dtype[Any]) -> Levels:
     top = float(np.iinfo(kind).max)
     levels: Levels = (top * values).round().permute(1, 2, 0).numpy().astype(kind)
     return levels
+
+
+def plan_continuous(flow: ConditionalFlow, sampling: Sampling, *, memory: int, keep_samples: bool) -> Plan:
+    """Return what refuses a page by its header, for `flowkit.images.reader.read`; see `check_header`."""
+
+    def plan(header: Header) -> None:
+        of_a_pixel = header.nbytes / (header.width * header.height)
+        images = 1 + (max(1, sampling.samples) if keep_samples else 0)
+        check_header(header, flow, results=flow.scale**2 * of_a_pixel * images, memory=memory)
+
+    return plan
 
 
 def load_continuous(model: Model) -> ConditionalFlow:

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from flowkit import ConditionalFlow
-from flowkit.errors import MemoryLimitError
-from flowkit.pages import binarize, read
+from flowkit.errors import ImageError, MemoryLimitError
+from flowkit.pages import binarize, read, upscale
 from flowkit.pages.memory import PROCESS, needs
 from flowkit.pages.sampler import PageSampler
 
@@ -53,6 +55,30 @@ def test_results_take_their_share(grey_flow: ConditionalFlow) -> None:
 def test_what_is_too_little_is_said(memory: int, grey_flow: ConditionalFlow) -> None:
     with pytest.raises(MemoryLimitError, match=r"1400 x 1500 pixels needs \d+ MB .* --memory or memory="):
         binarize(np.zeros((1500, 1400), np.uint8), model=grey_flow, memory=memory)
+
+
+def test_a_page_is_refused_by_its_header(
+    grey_flow: ConditionalFlow,
+    continuous_flow: ConditionalFlow,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    page = tmp_path / "page.png"
+    Image.new("L", (2000, 1500)).save(page)
+
+    def decode(*_: object) -> None:
+        raise AssertionError("it was decoded")
+
+    monkeypatch.setattr("flowkit.images.reader.decode", decode)
+    small = {"memory": PROCESS + ROOM}
+    large = {"memory": PROCESS + 200 * ROOM, "samples": 1000}
+    kept = {**large, "keep_samples": True}  # 1,000 samples are 125 bytes a pixel and more
+    for function, model in ((binarize, grey_flow), (upscale, continuous_flow)):
+        for options in (small, kept):
+            with pytest.raises(MemoryLimitError, match="2000 x 1500 pixels needs at least"):
+                function(page, model=model, **options)
+        with pytest.raises(ImageError, match="it was decoded"):
+            function(page, model=model, **large)
 
 
 SCRIPT = """
