@@ -55,14 +55,21 @@ class Losses(NamedTuple):
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options of the table."""
     add_recipes(parser)
-    parser.add_argument("--parts", nargs="+", choices=PARTS, default=PARTS, help="(%(default)s)")
+    parser.add_argument(
+        "--parts", nargs="+", choices=PARTS, default=PARTS, help="measurements to take (default: all)"
+    )
     for name, default, what in (
         ("samples", [1, 4, 16], "samples of one image"),
         ("batch", [4, 16], "pairs in a training step"),
         ("depths", [8, 16, 32, 64], "values of vars.steps, for memory"),
     ):
         parser.add_argument(
-            f"--{name}", nargs="+", type=count, default=default, metavar="N", help=f"{what} (%(default)s)"
+            f"--{name}",
+            nargs="+",
+            type=count,
+            default=default,
+            metavar="N",
+            help=f"{what} (default: {' '.join(map(str, default))})",
         )
     parser.set_defaults(rounds=5)
 

@@ -13,14 +13,20 @@ from flowkit.pages.precision import Precision
 def add_recipes(parser: argparse.ArgumentParser) -> None:
     """Add the options for recipes and changes to them."""
     parser.add_argument(
-        "recipes", nargs="*", default=["srflow_x4", "binarize"], metavar="RECIPE", help="(%(default)s)"
+        "recipes",
+        nargs="*",
+        default=["srflow_x4", "binarize"],
+        metavar="RECIPE",
+        help="recipes (default: srflow_x4 binarize)",
     )
-    parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="change the recipes")
+    parser.add_argument(
+        "--set", action="append", default=[], metavar="KEY=VALUE", help="change a value of the recipes"
+    )
     parser.add_argument(
         "--precision",
         choices=get_args(Precision),
         default="float32",
-        help="of what the image alone decides; what sees the latents stays float32 (%(default)s)",
+        help="precision of what depends on the image alone; the rest stays float32 (default: %(default)s)",
     )
 
 
@@ -45,8 +51,12 @@ def table_name(table: str, args: argparse.Namespace) -> str:
 
 def add_sizes(parser: argparse.ArgumentParser) -> None:
     """Add the options for one number of samples and one batch size."""
-    parser.add_argument("--samples", type=count, default=16, metavar="N", help="of one image (%(default)s)")
-    parser.add_argument("--batch", type=count, default=4, metavar="N", help="pairs in a step (%(default)s)")
+    parser.add_argument(
+        "--samples", type=count, default=16, metavar="N", help="samples of one image (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--batch", type=count, default=4, metavar="N", help="pairs in a step (default: %(default)s)"
+    )
 
 
 def count(text: str) -> int:

@@ -50,15 +50,28 @@ class Method(NamedTuple):
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the pages and methods."""
     parser.add_argument(
-        "--pages", nargs="+", default=PAGES, metavar="WxH", help="sizes in pixels (%(default)s)"
+        "--pages",
+        nargs="+",
+        default=PAGES,
+        metavar="WxH",
+        help=f"sizes in pixels (default: {' '.join(PAGES)})",
     )
     parser.add_argument(
         "--samples", nargs="*", type=int, default=SAMPLES, metavar="N",
-        help="also draw N samples (%(default)s)",
+        help="also draw N samples (default: 1 4 16)",
     )  # fmt: skip
-    parser.add_argument("--model", default="binarize", metavar="M", help="what binarizes (%(default)s)")
     parser.add_argument(
-        "--memory", type=int, default=MEMORY, metavar="BYTES", help="limit of each process (%(default)s)"
+        "--model",
+        default="binarize",
+        metavar="M",
+        help="a shipped model, or a checkpoint (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--memory",
+        type=int,
+        default=MEMORY,
+        metavar="BYTES",
+        help="memory limit of each process (default: %(default)s)",
     )
     parser.set_defaults(rounds=3)
 

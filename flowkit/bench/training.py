@@ -22,10 +22,21 @@ WARM_UP = 1  # steps that are not counted: workers start, memory is allocated
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options of the table."""
-    parser.add_argument("recipes", nargs="*", default=["binarize"], metavar="RECIPE", help="what to train")
-    parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="change the recipes")
     parser.add_argument(
-        "--workers", type=int, metavar="N", help="processes that prepare data (default: from the cores)"
+        "recipes",
+        nargs="*",
+        default=["binarize"],
+        metavar="RECIPE",
+        help="recipes to train (default: binarize)",
+    )
+    parser.add_argument(
+        "--set", action="append", default=[], metavar="KEY=VALUE", help="change a value of the recipes"
+    )
+    parser.add_argument(
+        "--workers",
+        type=int,
+        metavar="N",
+        help="processes that prepare data (default: by the number of cores)",
     )
 
 

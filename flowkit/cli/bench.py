@@ -39,9 +39,15 @@ def _add_arguments(name: str, parser: argparse.ArgumentParser) -> None:
     add_device(parser)
     add_threads(parser)
     parser.add_argument(
-        "--rounds", type=positive, default=15, metavar="N", help="times that each is measured (%(default)s)"
+        "--rounds",
+        type=positive,
+        default=15,
+        metavar="N",
+        help="measurements of each variant (default: %(default)s)",
     )
-    parser.add_argument("--out", "-o", metavar="DIR", help="also write <name>.json and <name>.md there")
+    parser.add_argument(
+        "--out", "-o", metavar="DIR", help="also write the table to DIR, as JSON and Markdown"
+    )
     module.add_arguments(parser)  # last, so that it can set other defaults
     # what a table measures in processes of its own, it does as this one does
     parser.set_defaults(run=run, table=module.run, as_a_verb=keep_freed_memory)

@@ -11,11 +11,15 @@ from flowkit.errors import FlowkitError, OutputError
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments of the verb."""
-    parser.add_argument("first", metavar="BEFORE", help="a model that ships with flowkit, or a checkpoint")
+    parser.add_argument("first", metavar="BEFORE", help="name of a shipped model, or a checkpoint")
     parser.add_argument("second", metavar="AFTER", help="a checkpoint of the same model, trained from it")
     parser.add_argument("out", metavar="OUT.safetensors", help="the checkpoint to write")
     parser.add_argument(
-        "--share", type=float, default=0.5, metavar="S", help="of AFTER, from 0 to 1 (%(default)s)"
+        "--share",
+        type=float,
+        default=0.5,
+        metavar="S",
+        help="weight of AFTER, from 0 to 1 (default: %(default)s)",
     )
     parser.set_defaults(run=run)
 

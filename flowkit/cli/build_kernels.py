@@ -20,7 +20,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--device", choices=KINDS, help="cuda builds both (default: cuda where this torch has it, else cpu)"
     )
-    parser.add_argument("--force", action="store_true", help="build anew what is there already")
+    parser.add_argument("--force", action="store_true", help="rebuild existing libraries")
     parser.set_defaults(run=run)
 
 

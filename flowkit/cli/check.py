@@ -13,7 +13,7 @@ from flowkit.recipe import build
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments of the verb."""
     parser.add_argument(
-        "recipes", nargs="+", metavar="RECIPE", help="a recipe file, or a shipped recipe's name"
+        "recipes", nargs="+", metavar="RECIPE", help="a recipe file, or the name of a shipped recipe"
     )
     add_set(parser)
     add_extends(parser)

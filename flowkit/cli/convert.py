@@ -16,7 +16,7 @@ STACKS = {4: [1, 8, 15, 22], 8: [1, 3, 5, 7]}
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments of the verb."""
-    parser.add_argument("program", choices=["srflow"], help="whose weights they are")
+    parser.add_argument("program", choices=["srflow"], help="the program that wrote the weights")
     parser.add_argument("source", metavar="IN", help="a .pth or .safetensors file")
     parser.add_argument("out", metavar="OUT.safetensors", help="the checkpoint to write")
     parser.add_argument("--scale", type=int, required=True, help="target pixels per image pixel")

@@ -27,16 +27,16 @@ Row = tuple[str, Compose]
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments of the verb."""
     parser.add_argument(
-        "page", nargs="?", default=DRAWN, help=f'an image, or "{DRAWN}" (default): a page that is drawn'
+        "page", nargs="?", default=DRAWN, help=f'an image, or "{DRAWN}" (default) for a drawn page'
     )
     which = parser.add_mutually_exclusive_group()
     which.add_argument("--preset", choices=sorted(PRESETS), help="a named list of degradations")
     which.add_argument(
         "--spec", metavar="FILE", help="a YAML file: degradations, a list of names and options"
     )
-    parser.add_argument("--out", "-o", required=True, metavar="SHEET.png", help="where to write the sheet")
-    parser.add_argument("--seed", type=natural, default=0, help="another seed, another sheet (default: 0)")
-    parser.add_argument("--columns", type=positive, default=6, help="tries of each row (default: 6)")
+    parser.add_argument("--out", "-o", required=True, metavar="SHEET.png", help="the picture to write")
+    parser.add_argument("--seed", type=natural, default=0, help="seed of the sheet (default: 0)")
+    parser.add_argument("--columns", type=positive, default=6, help="tries of each degradation (default: 6)")
     parser.add_argument("--tile", type=positive, default=192, help="side of each tile (default: 192 pixels)")
     add_import(parser)
     parser.set_defaults(run=run)

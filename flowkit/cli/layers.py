@@ -14,7 +14,7 @@ WIDTH = 100
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments of the verb."""
-    parser.add_argument("--kind", choices=registry.KINDS, help="this kind only")
+    parser.add_argument("--kind", choices=registry.KINDS, help="list this kind only")
     add_import(parser)
     parser.set_defaults(run=run)
 

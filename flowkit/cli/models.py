@@ -16,7 +16,7 @@ WIDTH = 100
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments of the verb."""
     parser.add_argument(
-        "name", nargs="?", help="a model: its card says what it was trained on, how, and how well it does"
+        "name", nargs="?", help="print the card of this model: training data, commands, scores"
     )
     parser.set_defaults(run=run)
 

@@ -10,7 +10,7 @@ from flowkit.recipe import read_recipe
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments of the verb."""
-    parser.add_argument("recipe", help="a recipe file, or the name of one that ships with flowkit")
+    parser.add_argument("recipe", help="a recipe file, or the name of a shipped recipe")
     add_set(parser)
     add_extends(parser)
     add_import(parser)

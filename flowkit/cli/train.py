@@ -18,7 +18,7 @@ from flowkit.training.state import MODEL
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments of the verb."""
-    parser.add_argument("recipe", help="a recipe file, or the name of one that ships with flowkit")
+    parser.add_argument("recipe", help="a recipe file, or the name of a shipped recipe")
     parser.add_argument(
         "--data",
         nargs="+",
