@@ -112,6 +112,9 @@ class CrossEntropy(Loss):
     s = +-1 is the pixel, and k v the log-odds of ink for Gaussians of the noise's mean m and variance c at
     either side of 0, k = 2 m / c. A pixel in its place, |v| = m, costs next to nothing, so that the loss
     pulls on wrong and doubtful pixels and leaves the others to the likelihood.
+
+    Raises:
+        ShapeError: the target is not binary.
     """
 
     def __init__(self, target: Target) -> None:
@@ -138,6 +141,9 @@ class Skeleton(Loss):
 
     P = sigmoid(4 v / m), m being the mean of the noise: 0.98 for ink in its place, and not as steep as the
     log-odds are, so that a gap that the model is sure of still has a gradient.
+
+    Raises:
+        ShapeError: the target is not binary.
     """
 
     STEPS = 12

@@ -90,6 +90,9 @@ def refuse(kind: str, name: str, why: str) -> None:
     """Declare that `name` will not be registered, and why; a request for it raises the reason.
 
     For names that a reader of another library's documentation would expect to find.
+
+    Raises:
+        RegistryError: it is registered.
     """
     if name in _of(kind):
         raise RegistryError(f'cannot refuse {kind} "{name}": it is registered')

@@ -33,6 +33,9 @@ class Target(nn.Module):
         channels: of y, and of v.
         nll_of: what a negative log-likelihood of this target measures, to be said with every figure.
         values: what `admits` lets through, in words.
+
+    Raises:
+        ShapeError: the channels are not positive.
     """
 
     kind = "target"

@@ -129,6 +129,29 @@ def test_modules_keep_out_of_each_others_private_parts():
     assert found == []
 
 
+MAKERS = ("__init__", "__post_init__")  # what they raise is said in the docstring of the class
+
+
+def unsaid(body: list[ast.stmt], owner: str = "") -> list[str]:
+    """Public functions that raise an error and whose docstring, or whose class's, does not say so."""
+    found = []
+    for node in body:
+        if isinstance(node, ast.ClassDef) and not is_private(node.name):
+            found += unsaid(node.body, ast.get_docstring(node) or "")
+        elif isinstance(node, ast.FunctionDef) and (node.name in MAKERS or node.name[0] != "_"):
+            said = (ast.get_docstring(node) or "") + owner * (node.name in MAKERS)
+            raised = [n.exc for n in ast.walk(node) if isinstance(n, ast.Raise) and n.exc]
+            errors = {name.id for error in raised for name in ast.walk(error) if isinstance(name, ast.Name)}
+            if errors - {"NotImplementedError"} and "Raise" not in said and not said.startswith("See `"):
+                found.append(f"{node.lineno}: {node.name}")
+    return found
+
+
+@pytest.mark.parametrize("module", [m for m in INSIDE if floor(m) != "cli"], ids=str)
+def test_public_functions_say_what_they_raise(module):
+    assert unsaid(ast.parse((PACKAGE / module).read_text()).body) == []
+
+
 @pytest.mark.parametrize("module", MODULES, ids=str)
 def test_files_can_be_read_in_one_go(module):
     assert len((PACKAGE / module).read_text().splitlines()) <= 320

@@ -68,6 +68,9 @@ class TrainingSet(Dataset[tuple[Tensor, Tensor]]):
     Attributes:
         fingerprints: see `flowkit.data.fingerprint`.
         validation: (name, image, target) of each, decoded when asked for.
+
+    Raises:
+        DataError: a zoom for images, or a patch that does not fit the task.
     """
 
     def __init__(

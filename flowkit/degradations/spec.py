@@ -24,7 +24,11 @@ Steps = Sequence["str | Mapping[str, Any]"]
 @register("one_of")
 @dataclass(frozen=True, kw_only=True)
 class OneOf(Degradation):
-    """One of several degradations, all equally likely; a name that is given twice is twice as likely."""
+    """One of several degradations, all equally likely; a name that is given twice is twice as likely.
+
+    Raises:
+        DataError: none is given, or an option is out of its limits.
+    """
 
     of: tuple[Degradation, ...]
 

@@ -65,7 +65,11 @@ class Encoder(nn.Module):
 
 
 def check_image_options(in_channels: int, scale: int) -> None:
-    """Refuse options that no encoder can have."""
+    """Refuse options that no encoder can have.
+
+    Raises:
+        ShapeError: the channels or the scale are not positive.
+    """
     if in_channels < 1:
         raise ShapeError(f"in_channels must be positive, got {in_channels}")
     if scale < 1:

@@ -26,6 +26,9 @@ class LocalContrast(nn.Module):
     Args:
         channels: of the image.
         windows: their sides w, in cells; odd.
+
+    Raises:
+        ShapeError: a window that is even, or less than 3 cells wide.
     """
 
     def __init__(self, channels: int, windows: Sequence[int]) -> None:

@@ -78,6 +78,9 @@ class RRDB(Encoder):
             2 for scale 1, and 1 for all others.
         enlarged: whether the features at stride 1 are the image itself, enlarged by bicubic interpolation,
             for the layer `subtract`; otherwise they are the trunk's, as at all other strides.
+
+    Raises:
+        ShapeError: an option is out of its limits, or `stack` names a block that is not there.
     """
 
     def __init__(
@@ -119,7 +122,11 @@ class RRDB(Encoder):
         self.reach = (2 + 15 * blocks) * self.unshuffle
 
     def provide(self, stride: int) -> Shape:
-        """Promise features at any octave of the trunk's stride; finer ones add one convolution per octave."""
+        """Promise features at any octave of the trunk's stride; finer ones add one convolution per octave.
+
+        Raises:
+            ShapeError: the stride is no octave of the trunk's.
+        """
         finest = self.stride // (self.stride & -self.stride)  # halved as often as it can be
         octaves, rest = divmod(stride, finest)
         if stride < 1 or rest or octaves & (octaves - 1):

@@ -55,6 +55,9 @@ class UNet(Encoder):
             beside the image, see `LocalContrast`.
         gain: what the image's contrast around mid-grey is multiplied by, outside of training. Patches that
             are trained on are pages that have lost contrast; below 1, a page looks more like them.
+
+    Raises:
+        ShapeError: an option is out of its limits.
     """
 
     def __init__(
@@ -97,7 +100,11 @@ class UNet(Encoder):
         self.reach = self._reach(blocks)
 
     def provide(self, stride: int) -> Shape:
-        """Promise features at strides 2, 4, 8, ... times the image's own."""
+        """Promise features at strides 2, 4, 8, ... times the image's own.
+
+        Raises:
+            ShapeError: the stride is none of these.
+        """
         possible = [self.scale * 2**level for level in range(1, len(self.widths) + 1)]
         if stride not in possible:
             raise self._refuse(stride, possible)

@@ -89,7 +89,11 @@ class ConditionalFlow(nn.Module):
         return ConditionalDistribution(self, image, self.encoder.features(image))
 
     def check_image(self, image: Tensor) -> None:
-        """Refuse an image that `forward` would refuse; raises as it does."""
+        """Refuse an image that `forward` would refuse; raises as it does.
+
+        Raises:
+            ShapeError: it has other channels, is empty, or has sides that are no multiples of `multiple`.
+        """
         like = next(self.parameters(), None)
         dtype, device = (None, None) if like is None else (like.dtype, like.device)
         check_tensor(image, "the image", dtype, device)

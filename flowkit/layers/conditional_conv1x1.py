@@ -37,6 +37,9 @@ class ConditionalConv1x1(FlowLayer):
     Attributes:
         whole_image: True: an output depends on features at any distance, which `reach` cannot say.
 
+    Raises:
+        ShapeError: `hidden` is not positive.
+
     >>> import torch
     >>> from flowkit.layers import ConditionalConv1x1, Shape
     >>> layer = ConditionalConv1x1(Shape(4, 2), Shape(8, 2), hidden=16)

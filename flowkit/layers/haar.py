@@ -44,7 +44,11 @@ class Haar(FlowLayer):
         self.out_shape = Shape(4 * shape.channels, 2 * shape.stride)
 
     def forward(self, inputs: Tensor, context: Any = None) -> tuple[Tensor, Tensor]:
-        """Transform pixels to bands."""
+        """Transform pixels to bands.
+
+        Raises:
+            ShapeError: H or W is odd.
+        """
         if inputs.shape[2] % 2 or inputs.shape[3] % 2:
             raise ShapeError(f"haar: H and W must be even, got {tuple(inputs.shape)}")
         pixels = (F.pixel_unshuffle(inputs, 2)[:, i::4] for i in range(4))

@@ -25,6 +25,9 @@ class Logit(FlowLayer):
         shape: of the input.
         eps: how far p stays away from 0 and 1.
 
+    Raises:
+        ShapeError: eps is below 0, or not less than 0.5.
+
     >>> import torch
     >>> from flowkit.layers import Logit, Shape
     >>> z, log_det = Logit(Shape(1, 1), eps=0)(torch.full((1, 1, 1, 2), 0.5))

@@ -43,6 +43,9 @@ class ConditionalNetwork(nn.Module):
         kernel: k of B and O.
         context_kernel: k of A.
         network: which of the two.
+
+    Raises:
+        ShapeError: `hidden` is not positive, or a kernel is even.
     """
 
     def __init__(

@@ -32,6 +32,9 @@ class SplineCoupling(Coupling):
         mask: how x1 and x2 are taken from the input, see `Partition`.
         flip: swap x1 and x2.
 
+    Raises:
+        ShapeError: less than 2 bins, or a bound that is not positive and finite.
+
     >>> import torch
     >>> from flowkit.layers import Shape, SplineCoupling
     >>> layer = SplineCoupling(Shape(4, 2), Shape(8, 2), bins=6, hidden=16)

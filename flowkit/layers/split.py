@@ -62,6 +62,9 @@ class Split(_Split):
             RealNVP (arXiv:1605.08803). For one that reads the image, see `conditional_split`.
         gain: shift and raw scale have learned gains, exp(3 g), as in SRFlow's code (whose scale is `exp`).
 
+    Raises:
+        ShapeError: one channel, or a gain on a standard prior.
+
     >>> import torch
     >>> from flowkit.layers import Shape, Split
     >>> layer = Split(Shape(12, 2))

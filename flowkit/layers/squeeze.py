@@ -19,6 +19,9 @@ class Squeeze(FlowLayer):
     Channel order (C, dy, dx), as `pixel_unshuffle`, nflows, normflows and SRFlow. Dinh et al., RealNVP
     (arXiv:1605.08803). H and W must be multiples of the factor f.
 
+    Raises:
+        ShapeError: the factor is less than 2.
+
     >>> import torch
     >>> from flowkit.layers import Shape, Squeeze
     >>> layer = Squeeze(Shape(3, 1))
@@ -36,7 +39,11 @@ class Squeeze(FlowLayer):
         self.out_shape = Shape(shape.channels * factor**2, shape.stride * factor)
 
     def forward(self, inputs: Tensor, context: Any = None) -> tuple[Tensor, Tensor]:
-        """Unshuffle f x f pixels into channels."""
+        """Unshuffle f x f pixels into channels.
+
+        Raises:
+            ShapeError: H or W is no multiple of the factor.
+        """
         if inputs.shape[2] % self.factor or inputs.shape[3] % self.factor:
             raise ShapeError(
                 f"squeeze: H and W must be multiples of {self.factor}, got {tuple(inputs.shape)}"

@@ -19,6 +19,9 @@ class Subtract(FlowLayer):
     `enlarged: true`), it leaves to the flow what interpolation misses, as VDSR does for regression (Kim et
     al., arXiv:1511.04587): before any training, the image at temperature 0 is the interpolated one.
 
+    Raises:
+        ShapeError: the features have other channels than the input.
+
     >>> import torch
     >>> from flowkit.layers import Shape, Subtract
     >>> layer = Subtract(Shape(1, 1), Shape(1, 1))

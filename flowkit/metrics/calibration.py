@@ -177,6 +177,9 @@ class RiskCoverage:
     def risk(self, coverage: float) -> float:
         """Return the share of wrong pixels among the surest `coverage` of all; coverage in (0, 1].
 
+        Raises:
+            DataError: the coverage is out of range.
+
         >>> curve = RiskCoverage(np.array([0.5, 1.0]), np.array([0.0, 0.1]))
         >>> curve.risk(0.5), round(curve.risk(0.75), 4), curve.risk(1)
         (0.0, 0.0667, 0.1)
@@ -209,6 +212,9 @@ class Interval:
     Args:
         samples: N.
         k: from 1, for the widest, to N // 2.
+
+    Raises:
+        DataError: k is out of range.
     """
 
     samples: int
@@ -241,6 +247,9 @@ def found_in_worst(doubt: Floats, errors: Counts, share: float = 0.1) -> float:
             sum min(p, 1 - p).
         errors: wrong pixels of every tile.
         share: of the tiles that are looked at, rounded up; of equally doubtful ones the first.
+
+    Raises:
+        DataError: doubts and errors are not of the same tiles, or the share is out of range.
 
     >>> found_in_worst(np.array([0.1, 7.0, 0.2, 0.3]), np.array([1, 8, 0, 1]), 0.25)
     0.8

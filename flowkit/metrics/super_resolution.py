@@ -71,6 +71,9 @@ def consistency(image: Image8, low: Image8, scale: int) -> float:
     """Return the PSNR of an image, reduced again, against its source, over all channels, in dB.
 
     Reduced as training data is, by antialiased bicubic interpolation (`flowkit.data`).
+
+    Raises:
+        DataError: the image is not `scale` times its source.
     """
     if image.shape[:2] != (scale * low.shape[0], scale * low.shape[1]) or image.ndim != low.ndim:
         raise DataError(f"expected {scale} times the size of {low.shape}, got {image.shape}")
@@ -81,6 +84,9 @@ def diversity(samples: NDArray[np.uint8]) -> float:
     """Return the standard deviation of a pixel over samples (N, H, W, ...), mean over pixels and channels.
 
     With N - 1 in the denominator; in grey levels, 0 for samples that are all the same.
+
+    Raises:
+        DataError: there are less than two samples.
 
     >>> diversity(np.array([[[10, 20]], [[12, 20]]], np.uint8)).__round__(3)
     0.707

@@ -42,6 +42,9 @@ def log_scale(raw: Tensor, scale: Scale = "soft", eps: float = 0.0) -> Tensor:
 
     `eps` > 0 is added to s, in the log domain.
 
+    Raises:
+        ValueError: no scale map has that name.
+
     >>> log_scale(torch.tensor([-1e4, 0.0, 2.0]))
     tensor([-1.9996,  0.0000,  1.0000])
     """

@@ -138,7 +138,11 @@ class FsspecStorage(Storage):
         return store.true_name(self._mirror().url(path)) if self.holds(path) else super().true_name(path)
 
     def check_folder(self, folder: Path) -> None:
-        """See `Storage.check_folder`: a file is put there, and removed."""
+        """See `Storage.check_folder`: a file is put there, and removed.
+
+        Raises:
+            OutputError: the folder cannot be written.
+        """
         if not self.holds(folder):
             super().check_folder(folder)
             return

@@ -41,6 +41,9 @@ class Drawn(Source):
         text_size: the least and the greatest em of the body text, in pixels.
         layouts: what pages look like, one of these at random, see `flowkit.synthetic.layouts`.
         clean: the share of pages that are clean prints, without degradations.
+
+    Raises:
+        DataError: an option is out of its limits, or the pages are less than a pixel at low resolution.
     """
 
     def __init__(

@@ -27,6 +27,9 @@ class Paired(Source):
         truths: ... and one of truths that are called alike; `_gt` at the end of a name does not count.
         manifest: a CSV or TSV file with an image and its truth in each line; paths start from its folder.
         threshold: truths may have grey pixels, of which those below it (1 to 255) are ink.
+
+    Raises:
+        DataError: no way of naming the pages was given, or more than one; a threshold out of range.
     """
 
     def __init__(

@@ -23,6 +23,9 @@ class SuperResolution(Source):
         low: a folder with the same images at low resolution, called alike, exactly 1/scale as high and wide.
         kernels: what low resolution is made by: every patch by one of them, drawn at random, and what is
             validated on by the first.
+
+    Raises:
+        DataError: the target is binary, or the kernels are none that are known.
     """
 
     def __init__(

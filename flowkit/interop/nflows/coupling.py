@@ -63,6 +63,9 @@ def coupling(transform: type[nn.Module], *, zero: bool = False) -> Callable[...,
     Args:
         transform: a coupling of `nflows.transforms`.
         zero: whether the network starts at zero. Not for splines: nflows inverts a straight piece as 0/0.
+
+    Raises:
+        ShapeError: from what is made, on less than two channels.
     """
 
     def make(

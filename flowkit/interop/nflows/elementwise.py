@@ -20,7 +20,11 @@ from flowkit.registry import register
 
 @register("nflows/squeeze")
 class Squeeze(NflowsLayer):
-    """Space to depth by an even factor (nflows cannot invert the odd ones); as `squeeze`."""
+    """Space to depth by an even factor (nflows cannot invert the odd ones); as `squeeze`.
+
+    Raises:
+        ShapeError: the factor is odd, or less than 2.
+    """
 
     example_options: ClassVar = {"size": (4, 6)}
 

@@ -14,14 +14,22 @@ class NflowsLayer(HostLayer):
     """An `nflows.transforms.Transform` as a layer; see `HostLayer`."""
 
     def forward(self, inputs: Tensor, context: Any = None) -> tuple[Tensor, Tensor]:
-        """Run the transform's forward."""
+        """Run the transform's forward.
+
+        Raises:
+            ValueError: values that the transform is not defined for.
+        """
         try:
             return self._through(self.host, inputs, context)
         except InputOutsideDomain:
             raise self._outside("forward", inputs) from None
 
     def inverse(self, inputs: Tensor, context: Any = None) -> tuple[Tensor, Tensor]:
-        """Run the transform's inverse."""
+        """Run the transform's inverse.
+
+        Raises:
+            ValueError: values that the transform's inverse is not defined for.
+        """
         try:
             return self._through(self.host.inverse, inputs, context)
         except InputOutsideDomain:
