@@ -72,3 +72,20 @@ def test_gaussian_noise_has_srflows_width_and_no_noise_is_none():
 def test_no_channels_are_refused():
     with pytest.raises(ShapeError, match="channels must be positive, got 0"):
         Binary(channels=0)
+
+
+@pytest.mark.parametrize("noise", ["normal", "uniform"])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_the_ends_of_the_noise_are_finite_and_on_their_side(noise, dtype):
+    """u of 0 is drawn once in 2^24 times in float32, and the largest u is 1 but for rounding."""
+    target = Binary(noise=noise)
+    ends = torch.tensor(
+        [0.0, 1e-12, 1 - torch.finfo(dtype).eps, 1.0 if noise == "normal" else 0.5], dtype=dtype
+    )
+    u = ends.view(1, 1, 1, 4).expand(2, 1, 1, 4)
+    y = torch.tensor([0.0, 1.0], dtype=dtype).view(2, 1, 1, 1).expand(2, 1, 1, 4)
+    v, log_q = target.dequantise(y, u)
+    assert v.isfinite().all()
+    assert log_q.isfinite().all()
+    assert torch.equal(target.restore(v), y)
+    assert (v.abs() > 0).all()

@@ -5,10 +5,12 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from pathlib import Path
 
+import pytest
 from places import Places
 
 from flowkit.batch.remote import store
 from flowkit.batch.remote.placeholders import Mirror
+from flowkit.errors import FlowkitError
 
 
 def test_what_a_store_says_of_a_file(place: Places) -> None:
@@ -39,3 +41,12 @@ def test_a_path_is_one_url(tmp_path: Path) -> None:
         assert mirror.named(f"{mirror.path(url)}: empty") == f"{url}: empty"
     assert mirror.path("s3://a/b/") == mirror.path("s3://a/b")
     assert mirror.named(f"{tmp_path}/1-2/3 and {tmp_path}") == f"{tmp_path}/1-2/3 and {tmp_path}"
+
+
+@pytest.mark.parametrize(
+    "url", ["s3://..", "s3://../a", "memory://.", "s3://a/../b", "s3://a/./b", "s3://a//b"]
+)
+def test_parts_that_lead_elsewhere_are_refused(url: str) -> None:
+    with pytest.raises(FlowkitError, match=r"has a part that is empty, \. or \.\., expected names"):
+        store.split(url)
+    assert store.split("s3://..a/b..") == ("s3://", "..a/b..")

@@ -272,3 +272,16 @@ def test_torchs_own_wrappers_take_it(perturb):
     doubled = TransformedDistribution(d, AffineTransform(torch.zeros(1, 8, 12).double(), 2.0, event_dim=3))
     torch.testing.assert_close(doubled.log_prob(2 * y), d.log_prob(y) - 96 * math.log(2))
     assert isinstance(d.p, ConditionalDistribution)
+
+
+def test_conditions_made_without_gradients_serve_none_that_wants_them(perturb):
+    model = flow("real", perturb)
+    image, y = images(), torch.rand(3, 1, 8, 12, dtype=torch.float64)
+    weights = [parameter for layer in model.layers for parameter in layer.parameters()]
+    expected = torch.autograd.grad(model(image).log_prob(y).sum(), weights)
+    with torch.no_grad():
+        p = model(image)
+        p.log_prob(y)
+    found = torch.autograd.grad(p.log_prob(y).sum(), weights)
+    torch.testing.assert_close(found, expected)
+    assert all(gradient.abs().sum() > 0 for gradient in found)

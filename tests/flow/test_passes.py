@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from flowkit.flow.passes import at_once, from_latents, invert
+from flowkit.flow.passes import at_once, from_latents, invert, to_latents
 from flowkit.layers import FlowLayer, Shape
 from flowkit.layers.network import condition
 from flowkit.registry import get, names
@@ -64,3 +64,21 @@ def test_a_processor_decodes_one_by_one_and_a_gpu_as_many_as_fit() -> None:
     assert at_once(160, 160, torch.device("cpu")) == 1
     assert at_once(160, 160, torch.device("cuda")) > 64
     assert at_once(10_000, 10_000, torch.device("cuda")) == 1
+
+
+class LowLogDet(FlowLayer):
+    """A layer whose log-det is 1, in the data's dtype."""
+
+    def __init__(self) -> None:
+        super().__init__(Shape(2, 1))
+
+    def forward(self, inputs: Tensor, context: Any = None) -> tuple[Tensor, Tensor]:
+        return inputs, inputs.new_ones(len(inputs))
+
+
+def test_log_dets_of_many_layers_are_summed_in_single() -> None:
+    v = torch.zeros(SAMPLES, 2, 3, 5, dtype=torch.bfloat16)  # which holds 256, and 257 no more
+    layers = [LowLogDet()] * 300
+    _, log_det = to_latents(layers, [None] * len(layers), v)
+    assert log_det.dtype == torch.float32
+    assert log_det.tolist() == [300] * SAMPLES

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import copy
+import threading
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 import torch
@@ -48,3 +50,28 @@ def test_a_constant_channel_and_a_single_value_are_safe():
     assert z.abs().max() == 0
     assert log_det.abs().max() == 0
     torch.testing.assert_close(layer.inverse(z)[0], x)
+
+
+def test_statistics_over_processes_are_those_of_all_their_samples(monkeypatch):
+    """Two processes as two threads; their parts of a batch have other means and deviations."""
+    parts = [batch(), 7 + 0.1 * batch(1)]
+    barrier, sums = threading.Barrier(2), {}
+
+    def all_reduce(tensor):
+        sums[threading.get_ident()] = tensor.clone()
+        barrier.wait(60)
+        total = sum(sums.values())
+        barrier.wait(60)
+        tensor.copy_(total)
+
+    layers = [ActNorm(Shape(3, 1)).double().train() for _ in parts]
+    with monkeypatch.context() as patch:
+        patch.setattr(torch.distributed, "is_initialized", lambda: True)
+        patch.setattr(torch.distributed, "get_world_size", lambda: 2)
+        patch.setattr(torch.distributed, "all_reduce", all_reduce)
+        with ThreadPoolExecutor(2) as threads:
+            list(threads.map(lambda layer, part: layer(part), layers, parts))
+    alone = ActNorm(Shape(3, 1)).double().train()
+    alone(torch.cat(parts))
+    for layer in layers:
+        torch.testing.assert_close(dict(layer.named_parameters()), dict(alone.named_parameters()))

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import math
+
 import pytest
 import torch
 
 from flowkit.errors import ShapeError
-from flowkit.layers import AdditiveCoupling, AffineCoupling, Shape, SplineCoupling
+from flowkit.layers import AdditiveCoupling, AffineCoupling, AffineInjector, Shape, SplineCoupling
 from flowkit.layers.base import make_example
 from flowkit.layers.masks import Partition
 from flowkit.testing import check_layer
@@ -110,3 +112,23 @@ def test_a_checkerboard_says_that_its_grid_is_two_cells():
 def test_one_channel_has_no_parts(mask):
     with pytest.raises(ShapeError, match="a coupling needs 2 channels or more, got 1"):
         AffineCoupling(Shape(1, 1), Shape(3, 1), mask=mask)
+
+
+@pytest.mark.parametrize("options", [{"mask": mask, "flip": flip} for mask, flip in MASKS])
+@pytest.mark.parametrize("cls", [AffineCoupling, AffineInjector])
+@pytest.mark.parametrize("network", ["residual", "srflow"])
+def test_eps_is_added_to_the_scale(cls, options, network):
+    """Networks start at zero: the scale is that of raw = 0, and eps beside it."""
+    options = {"hidden": 4, "scale": "sigmoid", "network": network} | (
+        options if cls is AffineCoupling else {}
+    )
+    plain, added = (cls(Shape(4, 1), Shape(3, 1), eps=eps, **options).double().eval() for eps in (0.0, 0.25))
+    x, u = (torch.rand(2, c, 4, 6, generator=generator(), dtype=torch.float64) + 1 for c in (4, 3))
+    (y, log_det), (z, other) = plain(x, u), added(x, u)
+    moved = y != x
+    scale = 1 / (1 + math.exp(-2))
+    torch.testing.assert_close(y[moved] / x[moved], torch.full((int(moved.sum()),), scale).double())
+    torch.testing.assert_close(z[moved] / x[moved], torch.full((int(moved.sum()),), scale + 0.25).double())
+    per_sample = moved[0].sum() * math.log((scale + 0.25) / scale)
+    torch.testing.assert_close(other - log_det, per_sample.double().expand(2))
+    torch.testing.assert_close(added.inverse(z, u), (x, -other))

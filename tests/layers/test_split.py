@@ -83,3 +83,13 @@ def test_wild_networks_give_finite_values_and_gradients(raw, prior):
 def test_one_channel_cannot_be_split(make):
     with pytest.raises(ShapeError, match="a split needs 2 channels or more, got 1"):
         make(Shape(1, 1))
+
+
+@pytest.mark.parametrize("prior", ["features", "both"])
+@pytest.mark.parametrize("kernel", [1, 3])
+def test_the_kernel_is_that_of_the_first_and_the_last_convolution(prior, kernel):
+    layer, _, _ = make_example(ConditionalSplit, generator(), hidden=4, prior=prior, kernel=kernel)
+    network = layer.network
+    first = [network.on_context] + ([network.on_latent] if prior == "both" else [])
+    assert {convolution.kernel_size for convolution in (*first, network.out)} == {(kernel, kernel)}
+    assert layer.reach == (0 if kernel == 1 else 2)

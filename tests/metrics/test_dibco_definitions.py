@@ -143,3 +143,19 @@ def test_changing_an_array_in_place_is_noticed():
     assert dibco.evaluate(pred, truth)["fps"] == 100
     truth[3:9, 3:6] = False
     assert dibco.evaluate(pred, truth)["fps"] < 100
+
+
+def test_a_single_pixel_of_paper_cut_off_at_the_edge_has_no_skeleton():
+    """Thinning leaves a component of paper its skeleton, or it is given one pixel; this one has neither."""
+    truth = np.array(
+        [
+            [1, 0, 0, 0, 0],
+            [0, 1, 1, 1, 1],
+            [0, 0, 0, 1, 0],
+            [0, 0, 1, 1, 1],
+            [1, 0, 0, 1, 1],
+        ],
+        bool,
+    )
+    _, precision = weights(truth)
+    assert precision[4].tolist() == [0, 1, 1, 0, 0]  # seeded, the pixel would have the weight 0.5

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from flowkit.layers import AffineCoupling, AffineInjector, Shape
-from flowkit.ops import SCALES, affine, log_scale
+from flowkit.ops import SCALES, affine, affine_packed, kernels, log_scale
 
 
 def test_the_formula_of_srflow():
@@ -61,3 +61,18 @@ def test_an_eps_that_is_no_addition_to_a_scale_is_refused_at_once(eps):
     ):
         with pytest.raises(ValueError, match="eps must be 0 or more and finite"):
             layer()
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+@pytest.mark.parametrize("inverse", [False, True])
+def test_log_dets_of_low_precision_are_summed_in_single(dtype, inverse):
+    """4,096 terms of 1/4: float16 would lose what is below 1/2 beyond 1,024, bfloat16 beyond 128."""
+    z = torch.ones(1, 1, 64, 64, dtype=dtype)
+    raw = torch.full_like(z, 0.25)
+    raw[..., 0] = 1 / 512  # small beside the sum
+    with kernels.without():
+        _, log_det = affine(z, torch.zeros_like(z), raw, scale="exp", inverse=inverse)
+        _, packed = affine_packed(z, torch.cat([torch.zeros_like(z), raw], 1), scale="exp", inverse=inverse)
+    assert log_det.dtype == packed.dtype == torch.float32
+    expected = raw.double().sum().item() * (-1 if inverse else 1)
+    assert log_det.item() == packed.item() == pytest.approx(expected, rel=1e-6)

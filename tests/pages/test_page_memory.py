@@ -14,6 +14,7 @@ from flowkit import ConditionalFlow
 from flowkit.errors import ImageError, MemoryLimitError
 from flowkit.pages import binarize, read, upscale
 from flowkit.pages.memory import PROCESS, needs
+from flowkit.pages.page_features import band
 from flowkit.pages.sampler import PageSampler
 
 ROOM = 1_000_000
@@ -109,3 +110,22 @@ def test_a_process_keeps_to_its_memory() -> None:
 
     limit = PROCESS + 60 * ROOM
     assert peak(limit) <= limit < peak(2000 * ROOM)
+
+
+def test_the_rows_that_a_stream_keeps_are_planned_for(
+    grey_flow: ConditionalFlow, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Those of the tallest tile and two bands: `test_page_features.py` counts as many in a stream."""
+    planned = []
+
+    class Recorded:
+        def of(self, *, window: int, together: int, kept: int, width: int) -> float:
+            planned.append((kept, width))
+            return 0
+
+    monkeypatch.setattr("flowkit.pages.sampler.needs", lambda *_: Recorded())
+    picture = read(np.zeros((1500, 1400), np.uint8))
+    sampler = PageSampler(grey_flow, picture, seed=0)
+    assert sampler.streamed
+    tallest = max(tile.rows.last - tile.rows.first for tile in sampler.tiles)
+    assert planned == [(tallest + 2 * band(1400, grey_flow.encoder.multiple), 1400)]

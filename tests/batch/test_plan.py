@@ -1,0 +1,47 @@
+"""The plan of a batch: names of results, and results that would be one file."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from flowkit.batch.plan import Document, Places, check, plan_document
+from flowkit.errors import OutputError
+
+
+def document(source: str, out: str, pages: int = 1, *, samples: int = 0) -> Document:
+    places = Places(Path(out), samples=Path("s.png") if samples else None)
+    return plan_document(Path(source), pages, places, samples=samples, parts=Path("parts"))
+
+
+@pytest.mark.parametrize(
+    ("pages", "first", "last"),
+    [(2, "001", "002"), (999, "001", "999"), (1000, "0001", "1000"), (12345, "00001", "12345")],
+)
+def test_numbers_of_pages_sort_as_the_pages(pages: int, first: str, last: str) -> None:
+    for out in ("book.png", "book.pdf"):
+        names = [sheet.out.stem.removeprefix("book-") for sheet in document("in.pdf", out, pages).sheets]
+        assert (names[0], names[-1]) == (first, last)
+        assert names == sorted(names)
+        assert len(set(names)) == pages
+
+
+@pytest.mark.parametrize(("samples", "last"), [(9, "09"), (99, "99"), (100, "100")])
+def test_numbers_of_samples_sort_as_the_samples(samples: int, last: str) -> None:
+    [sheet] = document("in.png", "out.png", samples=samples).sheets
+    names = [path.stem.removeprefix("s-") for path in sheet.samples]
+    assert names[-1] == last
+    assert names == sorted(names)
+
+
+@pytest.mark.parametrize("other", ["out/a.png", "out/A.png", "out/a.PNG", "OUT/a.png"])
+def test_results_that_one_file_system_or_another_takes_for_one_file(other: str) -> None:
+    check([document("1.tif", "out/a.png"), document("2.tif", "out/b.png")])
+    with pytest.raises(OutputError, match=r"1\.tif and 2\.tif would both be written to"):
+        check([document("1.tif", "out/a.png"), document("2.tif", other)])
+
+
+def test_names_that_fold_alike_in_another_alphabet() -> None:
+    with pytest.raises(OutputError, match="would both be written to"):
+        check([document("1.tif", "out/STRASSE.png"), document("2.tif", "out/straße.png")])
