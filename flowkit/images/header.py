@@ -20,7 +20,7 @@ _BUFFERS = 16_000_000  # bytes, of decoders and strips, whatever the size of the
 
 
 class Header(NamedTuple):
-    """What a file says of a page before it is decoded.
+    """Size and memory of a page, as its file gives them before it is decoded.
 
     Attributes:
         width: in pixels, when it has been turned upright.

@@ -130,7 +130,7 @@ def plan_binary(flow: ConditionalFlow, sampling: Sampling, *, memory: int, keep_
 
 
 def _bytes_per_pixel(flow: ConditionalFlow, sampling: Sampling, keep_samples: bool) -> int:
-    """Of results, for each pixel of the page."""
+    """Count the bytes of results for each pixel of the page."""
     kept = -(-sampling.samples // 8) if keep_samples else 0
     return flow.scale**2 * (1 + (1 if sampling.samples < 256 else 2) + kept)
 
