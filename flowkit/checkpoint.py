@@ -56,11 +56,11 @@ def trained_on(name_or_path: str | os.PathLike[str], *, last: bool = False) -> f
 
     Args:
         name_or_path: as for `load`.
-        last: only those of its last training, where the file tells these from those of the weights it began
-            with.
+        last: only those of its last training, if the file distinguishes them from those of its initial
+            weights.
 
     Returns:
-        the fingerprints; none if the file says nothing of its pages.
+        the fingerprints; none if the file lists none.
 
     Raises:
         CheckpointError: as `load`, or the list is damaged.
@@ -83,8 +83,8 @@ def save(model: ConditionalFlow, path: str | os.PathLike[str], *, dtype: torch.d
     Args:
         model: made by `build`.
         path: the file.
-        dtype: of the floating-point weights in the file, float16 for example, see `pack`; by default as they
-            are.
+        dtype: dtype of the floating-point weights in the file, such as float16, see `pack`; by default
+            unchanged.
 
     Raises:
         CheckpointError: `load` would refuse the file: no recipe describes the model, a weight is not finite,

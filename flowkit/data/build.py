@@ -37,19 +37,19 @@ def training_set(
     Args:
         sources: folders, data files, or mappings such as `{"type": "drawn", "pages": 20}`: see
             docs/reference/data.md.
-        task: what the model does: `Task.of(model)`.
+        task: the model's task: `Task.of(model)`.
         patch: side of a sample's target, in pixels.
-        seed: of the samples.
-        length: how many samples there are.
-        degrade: what is done to the images: see `TrainingSet`.
-        zoom: how much pieces are enlarged: see `TrainingSet`.
-        validation: a share of the pages, or sources of other pages. In place of what a data file says; if
-            none does, nothing is held back. A share is of each source's different pages, and chosen by their
-            pixels: the same are held back wherever they lie, whatever they are called, and in any order.
-        cache: most bytes of decoded pages that are kept in memory, shared by all workers; `CACHE` by default.
+        seed: seed of the samples.
+        length: number of samples.
+        degrade: degradations of the images; see `TrainingSet`.
+        zoom: range of enlargement of patches; see `TrainingSet`.
+        validation: a share of the pages, or sources of other pages; it overrides that of a data file. Without
+            either, nothing is held back. A share is taken of each source's different pages, and chosen by
+            their pixels, so that it does not depend on names, folders or order.
+        cache: most bytes of decoded pages to keep in memory, shared by all workers; `CACHE` by default.
 
     Raises:
-        DataError: all that is wrong with the sources and the pages, or the patch; a line each.
+        DataError: all problems of the sources, the pages and the patch, a line each.
     """
     task.check_patch(patch)
     said = describe(sources, task)

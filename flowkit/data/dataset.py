@@ -46,28 +46,28 @@ class Share:
 class TrainingSet(Dataset[tuple[Tensor, Tensor]]):
     """Patches of pages: image (C, p/s, p/s) and target (C', p, p), float32 in [0, 1]; ink is 1.
 
-    A source is drawn by its weight, one of its pages by the square root of the page's area, and a place on it
-    at random; patches that show ink are preferred; each is flipped and turned by quarter turns. All of it is
-    a function of the seed and the index: processes that prepare data, processes that train, and runs that are
-    resumed see the same samples without having to know of each other.
+    A source is chosen by its weight, one of its pages by the square root of the page's area, and a place on
+    it at random. Patches with ink are preferred. Each is flipped and turned by quarter turns. Everything is a
+    function of the seed and the index: all processes that prepare data or train, and resumed runs, see the
+    same samples without communication.
 
     Args:
-        task: what the patches are for.
-        pages: all of them.
-        shares: which belongs to which source.
+        task: the task of the model.
+        pages: all pages.
+        shares: the pages of each source.
         patch: side of the target, in pixels.
-        seed: of all choices.
-        length: how many samples there are.
-        degrade: what is done to images, float32 (h, w, 3) in [0, 1], called as a `Degradation` is. None: for
-            ink, the preset `light`; otherwise nothing.
-        zoom: pieces with ink are enlarged by a factor from this range, drawn evenly in its logarithm.
-        fingerprints: of the pages.
+        seed: seed of all choices.
+        length: number of samples.
+        degrade: function of images, float32 (h, w, 3) in [0, 1], called like a `Degradation`. None: the
+            preset `light` for ink, otherwise nothing.
+        zoom: range of the enlargement of patches with ink, drawn evenly in the logarithm.
+        fingerprints: fingerprints of the pages.
         validation: whole pages that are not trained on.
-        notes: of the reader of images, for the summary.
+        notes: notes of the reader of images, for the summary.
 
     Attributes:
         fingerprints: see `flowkit.data.fingerprint`.
-        validation: (name, image, target) of each, decoded when asked for.
+        validation: (name, image, target) of each page, decoded at each access.
 
     Raises:
         DataError: a zoom for images, or a patch that does not fit the task.

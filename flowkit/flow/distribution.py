@@ -43,12 +43,12 @@ class Flow(Protocol):
 class ConditionalDistribution:
     """p(y | x) for a batch of images x; all that depends on x alone has been computed.
 
-    Made by calling a `ConditionalFlow`. Sampling, scoring and coding share the conditions: a further sample
-    costs the latents' path only.
+    A call of a `ConditionalFlow` makes it. Sampling, scoring and coding share the conditions: a further
+    sample costs only the pass of the latents.
 
     Attributes:
         flow: the `ConditionalFlow` whose distribution it is.
-        images: how many there are, B.
+        images: their number, B.
         latent_shapes: (C, h, w) of every latent, in the order of `encode`.
         target_shape: (C, H, W).
     """
@@ -71,11 +71,11 @@ class ConditionalDistribution:
         """Draw z ~ N(0, temperature^2) and decode it: y of shape (n, B, C, H, W), without gradients.
 
         Temperature 0 gives the image of z = 0. With a generator the result is reproducible, and the first of
-        n samples are what fewer would have been; with one for each image, an image's samples do not depend on
-        the batch that it is in.
+        n samples are those of a smaller n. With one generator for each image, an image's samples do not
+        depend on its batch.
 
         Args:
-            n: samples of each image, or a `torch.Size` of them, which takes the place of n in the shape.
+            n: number of samples of each image, or a `torch.Size`, which replaces n in the shape.
             temperature: a number; a tensor (B,) with one for each image; or a list with one for each latent,
                 in the order of `latent_shapes`.
             generator: one, or a list of one for each image.

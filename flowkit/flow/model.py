@@ -22,31 +22,31 @@ from flowkit.targets import ROUNDING, Target
 class ConditionalFlow(nn.Module):
     """A bijection f(. ; x) from targets y to Gaussian latents z, for every image x (equation 3 of the paper).
 
-    Calling it with an image computes all that depends on the image alone, and returns p(y | x):
+    A call with an image computes all that depends on the image alone, and returns p(y | x):
 
         p = model(image)                            # (B, C, h, w), values in [0, 1]
         y = p.sample(16, temperature=0.7)           # (16, B, C', H, W)
         loss = -p.log_prob(y).mean()
 
     Args:
-        encoder: image -> features.
-        layers: data -> latent, in order; each takes what the one before puts out.
-        target: y <-> the continuous variable v that the layers map.
-        recipe: the resolved text that this flow was built from; checkpoints carry it.
-        recompute: whether training keeps little for the backward pass and computes the rest again there, so
-            that its memory does not grow with depth; by default, if the flow has 8 steps or more. Then p
-            computes conditions when they are needed, and its gradients cannot be differentiated again.
-            Under `torch.compile`, which weighs keeping against recomputing itself, it changes nothing.
+        encoder: from image to features.
+        layers: from data to latent; each takes the output of the one before.
+        target: maps y to the continuous variable v of the layers, and back.
+        recipe: the resolved text from which this flow was built; checkpoints contain it.
+        recompute: keep little for the backward pass of training and recompute the rest there, so that memory
+            does not grow with depth; the default from 8 steps on. Then p computes conditions when they are
+            needed, and its gradients cannot be differentiated again. It has no effect under `torch.compile`,
+            which makes this choice itself.
 
     Attributes:
         in_channels: channels of the image.
         scale: target pixels per image pixel.
         multiple: the image's height and width must be multiples of it.
-        grid: images shifted by multiples of it are treated alike; where tiles may start.
-        reach: image pixels further away than this cannot change a target pixel, in any direction of the flow,
-            unless `whole_image`: then some layer reads features at any distance.
-        path_grid: `grid` and
-        path_reach: `reach` of the layers alone, from features (which the encoder has made) to targets.
+        grid: a shift of the image by multiples of it shifts the result; tiles begin at multiples of it.
+        reach: the largest distance, in image pixels, at which a pixel can change a target pixel, in both
+            directions of the flow, unless `whole_image`: then a layer reads features at any distance.
+        path_grid: `grid` of the layers alone, from the encoder's features to targets.
+        path_reach: `reach` of the layers alone.
     """
 
     def __init__(

@@ -46,7 +46,7 @@ def render(path: Path, page: int, *, dpi: float | None, max_pixels: int, plan: P
     """Draw one page, counted from 0.
 
     A page that is mostly one image is drawn at that image's own resolution, others at 300 dpi, unless `dpi`
-    is given. `plan` is called before its pixels come to this process, see `flowkit.images.read`.
+    is given. `plan` is called before its pixels come to this process, see `flowkit.images.reader.read`.
 
     Raises:
         ImageError: it cannot be read, takes far more memory or time than its size can explain, or it or an

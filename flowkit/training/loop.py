@@ -48,22 +48,22 @@ def train(
     Under `torchrun`, every process calls this; the first one writes.
 
     Args:
-        recipe: what to build, and in its `train` section how to train it.
-        data: folders or data files (docs/reference/data.md): for binarization, of pages and their truths;
-            otherwise, of high-resolution images.
+        recipe: the model, and in its `train` section the options of training.
+        data: folders or data files (docs/reference/data.md) of pages and their truths, or for
+            super-resolution of high-resolution images.
         out: a new folder for the run.
-        validation: pages to validate on: a share of those of `data`, or folders and data files of others.
-        init: weights to start from: a flowkit checkpoint of the same model, or RRDB weights for the encoder.
-        resume: go on from the latest checkpoint there, to the same losses as if there had been no break; the
-            recipe's `train` section may have changed since.
-        device: where to compute.
-        workers: processes that prepare data, for each that trains; by default, from the number of cores.
-        tensorboard: write TensorBoard's files into the run's folder too.
-        quiet: no progress bar.
+        validation: validation pages: a share of those of `data`, or folders and data files of others.
+        init: initial weights: a flowkit checkpoint of the same model, or RRDB weights for the encoder.
+        resume: continue from the latest checkpoint, with the losses of an uninterrupted run; the recipe's
+            `train` section may have changed.
+        device: name of the device, such as `cpu` or `cuda:1`.
+        workers: processes that prepare data, for each that trains; by default by the number of cores.
+        tensorboard: also write TensorBoard's files into the run's folder.
+        quiet: show no progress bar.
 
     Raises:
         DataError, CheckpointError, OutputError, RecipeError: before the first step, if at all possible.
-        FlowkitError: the loss is not finite again and again.
+        FlowkitError: the loss is not finite in too many steps.
         KeyboardInterrupt: on SIGINT, after a checkpoint.
         SystemExit: with code 0 on SIGTERM, after a checkpoint.
     """
@@ -82,12 +82,12 @@ class Run:
     """A job in progress, with everything that its checkpoints hold.
 
     Args:
-        job: what to do.
-        out: where the run lives.
-        resume: whether to go on from the latest checkpoint there.
+        job: the training.
+        out: the run's folder.
+        resume: continue from the latest checkpoint there.
 
     Raises:
-        OutputError, CheckpointError: there is no room, or nothing to go on from.
+        OutputError, CheckpointError: there is no room, or no checkpoint to resume from.
     """
 
     def __init__(self, job: Job, out: Path, *, resume: bool = False) -> None:
