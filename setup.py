@@ -71,6 +71,7 @@ with tempfile.TemporaryDirectory() as scratch:
         package_dir={"": "."} if editable else {"flowkit.recipes": "recipes"},
         package_data={
             "flowkit": ["py.typed", "weights/*.*", "csrc/*.cpp", "csrc/*.cu", "csrc/*.h", "csrc/*.cuh"],
+            "flowkit.batch": ["*.j2"],
             "flowkit.recipes": ["*.yaml"],
         },
         **(compiled(DOORS[door], Path(scratch)) if DOORS[door] else {}),

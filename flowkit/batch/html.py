@@ -1,23 +1,24 @@
-"""`report.html`: the pages of a folder with small pictures, what a person should look at first on top."""
+"""`report.html`: the pages of a folder with pictures, what a person should look at first on top."""
 
 from __future__ import annotations
 
 import base64
-import html
 import io
 import os
 import urllib.parse
-from contextlib import AbstractContextManager
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from importlib import import_module, resources
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
-import numpy as np
 from PIL import Image, ImageDraw
 
-from flowkit.batch.record import Record
+from flowkit.batch.plan import RESULT
+from flowkit.batch.record import Record, WorstTile
 from flowkit.batch.report import Report
 from flowkit.errors import ImageError, printable
-from flowkit.files import replacing
+from flowkit.files import check_no_link, replacing
 from flowkit.images.reader import read
 from flowkit.images.writer import BOUND
 
@@ -26,39 +27,66 @@ NAME = "report.html"
 MOST_PICTURES = 200
 """Pages with pictures: more would make a file that no browser likes."""
 
-_SIDE = 280  # of a picture, in pixels
-_COLUMNS = ("review", "mean_entropy", "bits_per_dim", "ink", "seconds")
-_STYLE = """
-body { font: 15px/1.4 sans-serif; margin: 2em; color: #222; }
-table { border-collapse: collapse; }
-th, td { padding: .4em .8em; border-bottom: 1px solid #ddd; text-align: right; vertical-align: top; }
-th:nth-child(-n+2), td:nth-child(-n+2) { text-align: left; overflow-wrap: anywhere; }
-img { border: 1px solid #bbb; margin-right: .4em; vertical-align: top; }
-.failed td { background: #fdecea; }
-"""
+_TEMPLATE = "report.html.j2"
+_SIDE = 720  # of a picture, in pixels
+_COLUMNS = (
+    ("review", "review score", "how much of the ink is in doubt, 0 if all samples agree; pages go by it"),
+    ("mean_entropy", "mean entropy", "of P(ink), in bits per pixel, where samples were drawn"),
+    ("bits_per_dim", "bits per pixel", "of the result, by the model: an upper bound, with --likelihood"),
+    ("ink", "ink", "the share of pixels that are ink"),
+    ("seconds", "seconds", "that the page took"),
+)  # fmt: skip
+
+
+class Picture(NamedTuple):
+    """A small picture: what it shows, a link to the file, and a JPEG in base 64."""
+
+    kind: str
+    link: str | None
+    data: str
+
+
+class Row(NamedTuple):
+    """A page, a link to its result, and pictures of it."""
+
+    record: Record
+    link: str | None
+    pictures: list[Picture]
 
 
 def write(report: Report) -> Path:
     """Write the page for all that a report knows, into its folder; one file, which needs no other.
 
     Failures come first, then pages by review score, worst first, then those without one by bits per pixel.
-    The worst have pictures of the input and of the result, with the tiles framed that are most in doubt.
+    The worst have pictures of the input, of the result, with the tiles framed that are most in doubt, and of
+    the maps.
 
     Raises:
         OutputError: it cannot be written.
     """
     records = sorted((one for one in report.records.values() if one.status != "bound"), key=_order)
-    rows = [_row(record, report, pictured=index < MOST_PICTURES) for index, record in enumerate(records)]
-    failed = sum(record.status == "failed" for record in records)
-    heads = "".join(f"<th>{head.replace('_', ' ')}</th>" for head in ("page", "pictures", *_COLUMNS))
+    rows = []
+    for index, record in enumerate(records):
+        pictures = _pictures(record, report) if index < MOST_PICTURES and record.error is None else ()
+        there = record.error is None
+        rows.append(Row(record, _link(record.output) if there else None, list(pictures)))
+    jinja2: Any = import_module("jinja2")
+    environment = jinja2.Environment(
+        autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
+    )
+    environment.filters["shown"] = printable
+    template = environment.from_string(resources.files(__package__).joinpath(_TEMPLATE).read_text("utf-8"))
+    text = template.render(
+        rows=rows,
+        failed=sum(record.status == "failed" for record in records),
+        summary=_summary(records),
+        columns=_COLUMNS,
+        most=MOST_PICTURES,
+    )
     path = report.folder / NAME
+    check_no_link(path)
     with replacing(path) as draft:
-        draft.write_text(
-            f'<!DOCTYPE html>\n<html lang="en"><head><meta charset="utf-8"><title>Pages</title>'
-            f"<style>{_STYLE}</style></head><body>\n<h1>{len(records):,} pages, {failed:,} failed</h1>\n"
-            f"<table><tr>{heads}</tr>\n" + "\n".join(rows) + "\n</table></body></html>\n",
-            encoding="utf-8",
-        )
+        draft.write_text(text, encoding="utf-8")
     return path
 
 
@@ -68,59 +96,60 @@ def _order(record: Record) -> tuple[Any, ...]:
     return record.status != "failed", *worst_first, record.output, record.page or 0
 
 
-def _row(record: Record, report: Report, *, pictured: bool) -> str:
-    name = _text(record.input) + (f", page {record.page}" if record.page else "")
-    if record.status == "failed":
-        return (
-            f'<tr class="failed"><td>{name}</td><td colspan="{1 + len(_COLUMNS)}">'
-            f"{_text(record.error or '')}</td></tr>"
-        )
-    link = html.escape(urllib.parse.quote(os.fsencode(record.output)))
-    cells = [f'<a href="{link}">{name}</a>', _pictures(record, report) if pictured else ""]
-    figures = [getattr(record, key) for key in _COLUMNS]
-    cells += ["" if figure is None else f"{figure:.4g}" for figure in figures]
-    return "<tr>" + "".join(f"<td>{cell}</td>" for cell in cells) + "</tr>"
+def _summary(records: list[Record]) -> Iterator[tuple[str, str]]:
+    """What is alike for many pages, with the number of pages where there is more than one of a kind."""
+    yield "status", _counted(record.status for record in records)
+    yield "notes", f"{sum(len(record.notes) for record in records):,}"
+    yield "model", _counted(f"{one.model} (recipe {one.recipe})" for one in records if one.model is not None)
+    options = (record.settings for record in records if record.settings)
+    yield "options", _counted(", ".join(f"{k} {v}" for k, v in one.items()) for one in options)
+    yield "time of all pages", f"{sum(record.seconds or 0 for record in records) / 60:,.1f} minutes"
 
 
-def _pictures(record: Record, report: Report) -> str:
+def _counted(values: Iterable[str]) -> str:
+    return "; ".join(f"{value}: {count:,}" for value, count in Counter(values).most_common(5)) or "none"
+
+
+def _link(path: str) -> str | None:
+    """A relative link; None for a file in another store, which no browser opens."""
+    return None if "://" in path else urllib.parse.quote(os.fsencode(path))
+
+
+def _pictures(record: Record, report: Report) -> Iterator[Picture]:
     page = None if record.page is None else record.page - 1
-    output = report.folder / record.output
-    inner = page if output.suffix.lower() in BOUND else None
-    boxes = [tile.box for tile in record.worst_tiles if tile.score > 0]
+    inner = page if Path(record.output).suffix.lower() in BOUND else None
     size = record.width, record.height
-    sources = [(record.input, page), (str(output), inner)]
-    return "".join(_picture(report.storage.fetched(name), number, boxes, size) for name, number in sources)
+    sources: list[tuple[str, str, int | None, str | None]] = [
+        ("input", record.input, page, None),
+        (RESULT, str(report.folder / record.output), inner, _link(record.output)),
+    ]
+    for kind, file in record.files.items():
+        if kind != RESULT and not kind.startswith("sample"):
+            name = file.path if "://" in file.path else str(report.folder / file.path)
+            sources.append((kind, name, None, _link(file.path)))
+    for kind, name, number, link in sources:
+        data = _jpeg(report, name, number, record.worst_tiles, size)
+        if data is not None:
+            yield Picture(kind, link, data)
 
 
-def _picture(
-    fetched: AbstractContextManager[Path],
-    page: int | None,
-    boxes: list[tuple[int, int, int, int]],
-    size: tuple[Any, Any],
-) -> str:
+def _jpeg(
+    report: Report, name: str, page: int | None, tiles: tuple[WorstTile, ...], size: tuple[Any, Any]
+) -> str | None:
     try:
-        with fetched as path:
-            values = read(path, page=page).pixels
+        with report.storage.fetched(name) as path:
+            values = read(path, page=page).eight_bits()
     except ImageError:
-        return ""
-    if values.dtype == np.uint16:
-        values = (values // 257).astype(np.uint8)
+        return None
     image = Image.fromarray(values[..., 0] if values.shape[2] == 1 else values).convert("RGB")
     image.thumbnail((_SIDE, _SIDE), Image.Resampling.BOX)
     if all(size):
         across, down = image.width / size[0], image.height / size[1]
         draw = ImageDraw.Draw(image)
-        for left, top, right, bottom in boxes:
+        for left, top, right, bottom in (tile.box for tile in tiles if tile.score > 0):
             low = min(image.width, right * across) - 1, min(image.height, bottom * down) - 1
             corner = left * across, top * down
-            draw.rectangle((corner, tuple(map(max, corner, low))), outline=(220, 60, 20))
+            draw.rectangle((corner, tuple(map(max, corner, low))), outline=(220, 60, 20), width=2)
     data = io.BytesIO()
-    image.save(data, "JPEG", quality=80)
-    encoded = base64.b64encode(data.getvalue()).decode()
-    return (
-        f'<img alt="" width="{image.width}" height="{image.height}" src="data:image/jpeg;base64,{encoded}">'
-    )
-
-
-def _text(value: str) -> str:
-    return html.escape(printable(value))
+    image.save(data, "JPEG", quality=75)
+    return base64.b64encode(data.getvalue()).decode()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import io
 import os
+import re
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -217,15 +218,44 @@ def test_a_page_of_errors_that_nobody_foresaw(
 
 def test_a_web_page_shows_the_worst_first(folder: Path, binarize: Callable[..., int]) -> None:
     Path("scans/<b>.png").write_text("no image")
-    assert binarize("scans", "-o", "out", "--html", "--samples", "4", "--format", "tif") == 1
+    options = ["--html", "--samples", "4", "--format", "tif", "--uncertainty", "heat"]
+    assert binarize("scans", "-o", "out", *options) == 1
     text = Path("out/report.html").read_text()
     assert text.index("&lt;b&gt;.png") < text.index("data:image/jpeg;base64,")
-    assert text.count("<img") == 2 * PAGES
+    assert text.count("<img") == 3 * PAGES  # input, result, map
+    assert text.count('<a href="../heat/book-002.png">uncertainty</a>') == 1
     assert "http" not in text
+    assert "<script" not in text
+    assert '<meta name="viewport"' in text
+    for said in ("failed: 1", "recipe tiny", "task binarize", "samples 4", "minutes", "how much of the ink"):
+        assert said in text
+    enlarged = set(re.findall(r'id="(page-\d+-\d+)"', text))
+    assert enlarged == set(re.findall(r'class="picture" id="[^"]*" href="#([^"]*)"', text))
+    assert len(enlarged) == 3 * PAGES
     scores = sorted((r["review"] for r in report() if r["status"] == "done"), reverse=True)
     places = [text.index(f">{score:.4g}<") for score in scores]
     assert places == sorted(places)
-    assert (
-        binarize("scans", "-o", "out", "--html", "--samples", "4", "--format", "tif") == 1
-    )  # nothing but the bad one
-    assert Path("out/report.html").read_text().count("<img") == 2 * PAGES
+    assert binarize("scans", "-o", "out", *options) == 1  # nothing but the bad one
+    assert Path("out/report.html").read_text().count("<img") == 3 * PAGES
+
+
+def test_hostile_names_are_no_code_in_the_web_page(folder: Path, binarize: Callable[..., int]) -> None:
+    names = [
+        "javascript:alert(1).png",
+        "'onload='x.png",
+        '"><img src=x>.png',
+        "{{ 7 * 7 }}.png",
+        "<script>.png",
+    ]
+    Path("odd").mkdir()
+    for index, name in enumerate(names):
+        scan(index).save(Path("odd", name))
+    assert binarize("odd", "-o", "out", "--html") == 0
+    text = Path("out/report.html").read_text()
+    assert "<script" not in text
+    assert "<img src=x" not in text
+    assert ">49" not in text
+    assert text.count("<img") == 2 * len(names)
+    links = re.findall(r'href="([^"#]+)"', text)
+    assert len(links) == 2 * len(names)  # the page and its picture
+    assert not any(":" in link or "'" in link or "<" in link for link in links)
