@@ -49,4 +49,5 @@ def place(folder: Path, temporary: Path) -> Iterator[Callable[[str, str], Place]
     memory.pseudo_dirs[:] = [""]
     yield lambda base, name: Place(f"{base}{folder / 'far' if base == 'file://' else ''}/{name}")
     memory.store.clear()
-    assert list(temporary.iterdir()) == []
+    # PyTorch makes a folder of its own there when it is first used
+    assert [path for path in temporary.iterdir() if not path.name.startswith("torchinductor_")] == []

@@ -8,9 +8,10 @@ import signal
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
-from killing import import_deadly, kill_in
+from killing import import_deadly
 from places import Places
 from scans import scan, tree
 
@@ -52,20 +53,67 @@ def test_a_run_that_is_stopped_keeps_its_report(
     assert [r["output"] for r in out.report()] == ["1.png", "b/2.png", "b/c/3.png"]
 
 
-@pytest.mark.parametrize(
-    ("where", "call", "after"),
-    [
-        ("put", 8, False),
-        ("_rename", 8, False),
-        ("_rename", 9, True),
-        ("remove", 2, False),
-        ("remove", 2, True),
-    ],
-)
+WAITING = ".flowkit-parts/book.tif"  # the folder of pages that wait to be bound
+
+
+def die_at(patch: pytest.MonkeyPatch, name: str, ending: str, *, after: bool) -> None:
+    """SIGKILL where a function of the store is called for a place that ends so, before it or right after."""
+    inner = getattr(store, name)
+
+    def dying(*places: Any, **options: Any) -> Any:
+        meant = str(places[0 if name == "remove" else -1]).endswith(ending)
+        if meant and not after:
+            os.kill(os.getpid(), signal.SIGKILL)
+        result = inner(*places, **options)
+        if meant:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return result
+
+    patch.setattr(store, name, dying)
+
+
+def before_a_page_is_put(patch: pytest.MonkeyPatch) -> None:
+    die_at(patch, "put", f"{WAITING}/002.tif", after=False)
+
+
+def before_a_page_gets_its_name(patch: pytest.MonkeyPatch) -> None:
+    die_at(patch, "_rename", "/out/b/c/3.tif", after=False)
+
+
+def when_a_page_has_its_name(patch: pytest.MonkeyPatch) -> None:
+    die_at(patch, "_rename", "/out/b/2.tif", after=True)
+
+
+def before_a_document_gets_its_name(patch: pytest.MonkeyPatch) -> None:
+    die_at(patch, "_rename", "/out/book.tif", after=False)
+
+
+def when_a_document_has_its_name(patch: pytest.MonkeyPatch) -> None:
+    die_at(patch, "_rename", "/out/book.tif", after=True)
+
+
+def before_waiting_pages_are_removed(patch: pytest.MonkeyPatch) -> None:
+    die_at(patch, "remove", WAITING, after=False)
+
+
+def when_waiting_pages_are_removed(patch: pytest.MonkeyPatch) -> None:
+    die_at(patch, "remove", WAITING, after=True)
+
+
+MOMENTS = [
+    before_a_page_is_put,
+    before_a_page_gets_its_name,
+    when_a_page_has_its_name,
+    before_a_document_gets_its_name,
+    when_a_document_has_its_name,
+    before_waiting_pages_are_removed,
+    when_waiting_pages_are_removed,
+]
+
+
+@pytest.mark.parametrize("moment", MOMENTS, ids=lambda moment: moment.__name__)
 def test_killed_and_run_again(
-    where: str,
-    call: int,
-    after: bool,
+    moment: Callable[[pytest.MonkeyPatch], None],
     place: Places,
     temporary: Path,
     binarize: Callable[..., int],
@@ -78,7 +126,7 @@ def test_killed_and_run_again(
     child = os.fork()
     if not child:
         try:
-            kill_in(monkeypatch, f"flowkit.batch.remote.store.{where}", call, after)
+            moment(monkeypatch)
             binarize(scans.url, "-o", out.url, *options)
         finally:
             os._exit(1)
