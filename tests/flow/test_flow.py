@@ -102,10 +102,11 @@ def test_sampling_is_reproducible_and_grows(kind, perturb):
     assert not torch.equal(four[0], four[1])
 
 
+@pytest.mark.parametrize("images", [1, 2])
 @pytest.mark.parametrize("kind", KINDS)
-def test_samples_may_be_decoded_in_batches(kind, perturb, monkeypatch):
+def test_samples_may_be_decoded_in_batches(kind, images, perturb, monkeypatch):
     model = make(kind, perturb)
-    image, _ = pair(model, batch=1)
+    image, _ = pair(model, batch=images)
     alone = model(image).sample(5, generator=torch.Generator().manual_seed(5))
     monkeypatch.setattr("flowkit.flow.distribution.at_once", lambda *_: 2)
     together = model(image).sample(5, generator=torch.Generator().manual_seed(5))

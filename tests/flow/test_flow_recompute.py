@@ -184,3 +184,19 @@ def test_kept_bytes_do_not_grow_with_depth(perturb):
         return sum(t.untyped_storage().nbytes() for k, t in seen.items() if k not in weights)
 
     assert kept(64) <= 1.3 * kept(8)
+
+
+def test_the_last_layers_are_kept_first(monkeypatch):
+    """Behind a split they are small, so that more of them fit."""
+    flow = make(3)
+    image, v = pair()
+    features = flow.encoder.features(image)
+    readers = [layer for layer in flow.layers if layer.context is not None]
+    counts = []
+    for kept in (1, 8, 14, 100):
+        monkeypatch.setattr(recompute, "KEPT", kept)
+        noted = list(recompute._plan(flow.steps(), features, v).noted)
+        assert noted == readers[::-1][: len(noted)]
+        counts.append(len(noted))
+    assert counts == sorted(counts)
+    assert 0 < counts[2] < counts[-1] == len(readers)

@@ -29,17 +29,39 @@ def test_windows_add_up_to_the_page(name: str, request: pytest.FixtureRequest) -
     assert whole.bits_per_dim == pytest.approx(cut.bits_per_dim, rel=1e-9)
 
 
-def test_a_page_of_one_window_is_scored_by_the_flow(grey_flow: ConditionalFlow) -> None:
+@pytest.mark.parametrize(("height", "width"), [(24, 32), (21, 30)])
+def test_a_page_of_one_window_is_scored_by_the_flow(
+    height: int, width: int, grey_flow: ConditionalFlow
+) -> None:
+    """With its padding, whose ink is that of its edge."""
     model = copy.deepcopy(grey_flow).double()
-    picture = read(np.random.default_rng(0).random((24, 32)))
-    sampler = PageSampler(model, picture, seed=5)
-    ink = np.random.default_rng(1).random((24, 32)) < 0.5
-    noise = sampler.noise.window(0, len(model.latents), 1, range(24), range(32)).unsqueeze(0)
+    page, ink = np.random.default_rng(0).random((2, height, width))
+    missing = [(0, -n % model.multiple) for n in (height, width)]
+    sampler = PageSampler(model, read(page), seed=5)
+    picture = read(np.pad(page, missing, mode="edge"))
+    rows, cols = picture.size
+    noise = sampler.noise.window(0, len(model.latents), 1, range(rows), range(cols)).unsqueeze(0)
     with torch.no_grad():
-        p = model(picture.window(slice(0, 24), slice(0, 32), 1).double())
-        y = torch.from_numpy(ink)[None, None].double()
+        p = model(picture.window(slice(0, rows), slice(0, cols), 1).double())
+        y = torch.from_numpy(np.pad(ink < 0.5, missing, mode="edge"))[None, None].double()
         expected = p.bits_per_dim(y, generator=torch.special.ndtr(noise).double())
-    assert bits_per_dim(sampler, ink, lambda: None) == pytest.approx(float(expected), rel=1e-6)
+    assert bits_per_dim(sampler, ink < 0.5, lambda: None) == pytest.approx(float(expected), rel=1e-6)
+
+
+def test_noise_never_reaches_its_end(grey_flow: ConditionalFlow, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Uniform noise is below 1, however far out the normal numbers are that it is made of."""
+    sampler = PageSampler(grey_flow, read(np.zeros((24, 32), np.uint8)), seed=5)
+    monkeypatch.setattr(sampler.noise, "window", lambda *_: torch.full((1, 24, 32), 9.0))
+    seen = []
+    dequantise = grey_flow.target.dequantise
+
+    def watched(y: torch.Tensor, uniform: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        seen.append(float(uniform.max()))
+        return dequantise(y, uniform)
+
+    monkeypatch.setattr(grey_flow.target, "dequantise", watched)
+    bits_per_dim(sampler, np.zeros((24, 32), bool), lambda: None)
+    assert max(seen) < 1
 
 
 def test_a_better_page_is_likelier(grey_flow: ConditionalFlow) -> None:
