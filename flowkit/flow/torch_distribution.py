@@ -88,7 +88,7 @@ class TorchDistribution(Distribution):
         ends = shape[len(shape) - len(own) :]
         if len(ends) < len(own) or any(n not in (m, 1) for n, m in zip(own, ends, strict=True)):
             raise ValueError(f"cannot expand {tuple(own)} to {tuple(shape)}")
-        return TorchDistribution(self.p, shape)
+        return type(self)(self.p, shape)
 
     def _drawn(self, sample_shape: Sequence[int]) -> torch.Size:
         return torch.Size(sample_shape) + self._repeats

@@ -11,6 +11,7 @@ from torch.distributions import AffineTransform, Independent, TransformedDistrib
 from flowkit import ConditionalFlow, as_distribution, build
 from flowkit.errors import ShapeError
 from flowkit.flow import ConditionalDistribution
+from flowkit.flow.torch_distribution import TorchDistribution
 
 TARGETS = {
     "binary": {"type": "binary"},
@@ -251,6 +252,16 @@ def test_shapes_of_a_torch_distribution(target, count, perturb):
     else:
         with pytest.raises(NotImplementedError, match="p.rsample draws what is rounded"):
             d.rsample()
+
+
+def test_an_expanded_subclass_is_one(perturb):
+    """Pyro takes distributions with a mixin of its own, and expands them."""
+
+    class Mixed(TorchDistribution):
+        pass
+
+    d = torch_distribution("real", 3, perturb)
+    assert type(Mixed(d.p, d.batch_shape).expand((2, 3))) is Mixed
 
 
 def test_copies_of_one_image(perturb):
