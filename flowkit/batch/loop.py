@@ -105,7 +105,7 @@ def _steps(job: BatchJob, progress: Progress) -> Generator[Pending | Record, Non
         if job.html:
             check_no_link(plan.folder / html.NAME)
         with _report(plan, storage, verify=job.verify) as report:
-            pending = Pending(plan, report, settings, labels, overwrite=job.overwrite)
+            pending = Pending(plan, report, settings, labels, overwrite=job.overwrite, password=plan.password)
             yield pending
             yield from pending.records(work_through)
             if job.html:

@@ -14,6 +14,8 @@ from flowkit.batch.tasks import Fields, Progress, Task
 from flowkit.errors import FlowkitError, ImageError, OutputError
 from flowkit.files import make_folder
 from flowkit.flow import ConditionalFlow
+from flowkit.images.multipage import keep_frame
+from flowkit.images.password import password_from
 from flowkit.images.reader import read
 
 PageWork = Callable[[Sheet, Progress], Fields]
@@ -56,11 +58,21 @@ class TaskOnPages:
         return said
 
     def _done(self, sheet: Sheet, progress: Progress) -> Fields:
-        plan = self.task.plan(self.flow, sheet)
-        picture = read(sheet.source, page=sheet.page, max_pixels=self.task.max_pixels, plan=plan)
+        task = self.task
+        password = None if task.pdf_password is None else password_from(task.pdf_password)
+        picture = read(
+            sheet.source,
+            page=sheet.page,
+            max_pixels=task.max_pixels,
+            pdf_dpi=task.pdf_dpi,
+            pdf_password=password,
+            plan=task.plan(self.flow, sheet),
+        )
         for path in sheet.files.values():
             make_folder(path.parent)
-        said = self.task.do(self.flow, picture, sheet, progress)
+        said = task.do(self.flow, picture, sheet, progress)
+        if sheet.document is None:
+            said["notes"] += keep_frame(sheet.out, sheet.source, password)
         files = {
             kind: {"bytes": path.stat().st_size, "sha256": digest(path)} for kind, path in sheet.files.items()
         }

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -35,6 +36,7 @@ class Pending:
         settings: what results depend on, as it stands in the report.
         labels: more that is to stand there.
         overwrite: do everything anew.
+        password: of encrypted PDF files.
 
     Attributes:
         sheets: the pages that are left.
@@ -56,7 +58,9 @@ class Pending:
         labels: Mapping[str, Any],
         *,
         overwrite: bool,
+        password: str | None = None,
     ) -> None:
+        self.password = password
         self.storage = report.storage
         self.report = report
         self.problems = plan.problems
@@ -138,17 +142,31 @@ class Pending:
         assert document.out is not None
         try:
             self._check_no_links(document.out)
-            with self.storage.binding(document):
-                bind(document.out, [sheet.out for sheet in document.sheets])
+            with self.storage.binding(document), self._source(document) as source:
+                notes = bind(document.out, [sheet.out for sheet in document.sheets], source, self.password)
                 file = {"bytes": document.out.stat().st_size, "sha256": digest(document.out)}
         except (ImageError, OutputError) as error:
             return self.report.add_document(document, {**self.labels, **failure(str(error))})
         record = self.report.add_document(
-            document, {**self.labels, "settings": self.settings, "status": "bound", "files": {RESULT: file}}
+            document,
+            {
+                **self.labels,
+                "settings": self.settings,
+                "status": "bound",
+                "files": {RESULT: file},
+                "notes": notes,
+            },
         )
         del self.unbound[document.out]
         self.storage.forget(document)
         return record
+
+    def _source(self, document: Document) -> AbstractContextManager[Path | None]:
+        """The file that a document's pages are from, where more of it is kept than its pages."""
+        assert document.out is not None
+        if document.out.suffix.lower() != ".pdf":
+            return nullcontext()
+        return self.storage.fetched(str(document.sheets[0].source))
 
 
 def _remove_drafts(folders: set[Path]) -> None:

@@ -12,6 +12,7 @@ from flowkit.batch.job import BatchJob
 from flowkit.batch.plan import PARTS, Document, Places, check, parts_of, plan_document
 from flowkit.batch.storage import Storage
 from flowkit.errors import FlowkitError, OutputError
+from flowkit.images.password import password_from
 from flowkit.images.reader import check_there
 from flowkit.images.writer import check_output
 
@@ -28,6 +29,7 @@ class Plan(NamedTuple):
         report: the folder of the report; None where there is none.
         is_folder: whether `out` is a folder.
         problems: inputs that stand for no page at all, a line each.
+        password: of encrypted PDF files.
     """
 
     documents: list[Document]
@@ -35,6 +37,7 @@ class Plan(NamedTuple):
     report: Path | None
     is_folder: bool
     problems: list[str]
+    password: str | None = None
 
 
 def planned(job: BatchJob, storage: Storage) -> Plan:
@@ -67,13 +70,14 @@ def _into_files(job: BatchJob, storage: Storage, source: Path, places: Places) -
     if job.html:
         raise OutputError(f"--html needs a folder for the results, and {places.out} is a file")
     check_output(places.out, suffixes=job.task.suffixes)
+    password = _password(job)
     for path in places.maps.values():
         check_output(path, suffixes=MAPS)
     if places.samples is not None:
         check_output(places.samples, suffixes=job.task.suffixes)
     document = plan_document(
         source,
-        storage.page_counts([source])[source],
+        storage.page_counts([source], password)[source],
         places,
         samples=job.task.samples,
         parts=parts_of(places.out),
@@ -82,18 +86,19 @@ def _into_files(job: BatchJob, storage: Storage, source: Path, places: Places) -
     check([document], true_name=storage.true_name)
     for path in places.all:
         storage.check_folder(path.parent)
-    return Plan([document], places.out.parent, document.parts if document.out else None, False, [])
+    return Plan([document], places.out.parent, document.parts if document.out else None, False, [], password)
 
 
 def _into_folders(job: BatchJob, storage: Storage, inputs: list[str], folders: Places) -> Plan:
     for folder in folders.all:
         storage.check_folder(folder)
+    password = _password(job)
     found, problems = find(inputs, stdin=_listed, leave_out=folders.all, storage=storage)
     problems = [storage.named(problem) for problem in (*storage.problems, *problems)]
     if not any(is_there(file.source) for file in found):
         missing = [f"{storage.named(str(file.source))}: no such file" for file in found]
         raise FlowkitError("\n".join(problems + missing))
-    pages = storage.page_counts(file.source for file in found)
+    pages = storage.page_counts((file.source for file in found), password)
     documents = [
         plan_document(
             file.source,
@@ -106,7 +111,7 @@ def _into_folders(job: BatchJob, storage: Storage, inputs: list[str], folders: P
         for file in found
     ]
     check(documents, true_name=storage.true_name)
-    return Plan(documents, folders.out, folders.out, True, problems)
+    return Plan(documents, folders.out, folders.out, True, problems, password)
 
 
 def _is_folder(job: BatchJob, out: Path, inputs: list[str]) -> bool:
@@ -121,6 +126,10 @@ def _is_folder(job: BatchJob, out: Path, inputs: list[str]) -> bool:
     if job.format is not None and called_like_a_file:
         raise OutputError(f"{out}: --format is for folders; a file's format is its suffix")
     return job.format is not None
+
+
+def _password(job: BatchJob) -> str | None:
+    return None if job.task.pdf_password is None else password_from(job.task.pdf_password)
 
 
 def _listed() -> bytes:

@@ -53,9 +53,9 @@ class Storage:
         """Return a path, or a message with some in it, with files as their user named them."""
         return text
 
-    def page_counts(self, sources: Iterable[Path]) -> dict[Path, int]:
+    def page_counts(self, sources: Iterable[Path], pdf_password: str | None = None) -> dict[Path, int]:
         """Count the pages of every source; of one that cannot be read 1, whose reading fails and says why."""
-        return {source: self._count(source) for source in sources}
+        return {source: self._count(source, pdf_password) for source in sources}
 
     def true_name(self, path: Path) -> str:
         """Return one name for a file, however its path is written."""
@@ -109,9 +109,9 @@ class Storage:
                     break
                 folder.rmdir()  # until one that is not empty
 
-    def _count(self, source: Path) -> int:
+    def _count(self, source: Path, pdf_password: str | None) -> int:
         try:
-            return count_pages(source)
+            return count_pages(source, pdf_password)
         except ImageError:
             return 1
 

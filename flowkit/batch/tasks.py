@@ -15,10 +15,10 @@ from flowkit.checkpoint import locate
 from flowkit.device import usable
 from flowkit.errors import FlowkitError, suggest
 from flowkit.flow import ConditionalFlow
-from flowkit.images.dpi import Dpi
+from flowkit.images.dpi import LEAST, MOST, Dpi, scaled
 from flowkit.images.header import Plan
 from flowkit.images.picture import Picture
-from flowkit.images.writer import PHOTO_SUFFIXES, SUFFIXES, write_ink, write_picture
+from flowkit.images.writer import PHOTO_SUFFIXES, SUFFIXES, check_fits, write_ink, write_picture
 from flowkit.pages.decision import Decision, check_sampling
 from flowkit.pages.ink import binarize, load_binary, plan_binary
 from flowkit.pages.options import SamplingOptions
@@ -97,12 +97,21 @@ class Task(SamplingOptions, ABC):
 
     def _options(self) -> dict[str, Any]:
         """The options of a page that is read: keywords of `binarize` and `upscale`."""
-        names = {option.name for option in fields(SamplingOptions)} - {"max_pixels"}
-        return {name: getattr(self, name) for name in names}
+        of_files = {"max_pixels", "pdf_dpi", "pdf_password"}
+        return {o.name: getattr(self, o.name) for o in fields(SamplingOptions) if o.name not in of_files}
 
-    def _precision(self) -> dict[str, Any]:
+    def _shared_settings(self) -> dict[str, Any]:
         check_precision(self.precision, usable(self.device).type)
-        return {"precision": self.precision}
+        if self.pdf_dpi is not None and not LEAST <= self.pdf_dpi <= MOST:
+            raise ValueError(f"pdf_dpi must be from {LEAST:g} to {MOST:,.0f}, got {self.pdf_dpi:g}")
+        return {"precision": self.precision, "pdf_dpi": self.pdf_dpi}
+
+    @staticmethod
+    def _check_fits(flow: ConditionalFlow, picture: Picture, sheet: Sheet) -> None:
+        """Raise OutputError where a file cannot hold the result, before it is computed."""
+        height, width = (side * flow.scale for side in picture.size)
+        for path in (sheet.result, *sheet.samples):
+            check_fits(path, (height, width), scaled(picture.dpi, flow.scale))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -147,7 +156,7 @@ class Binarize(Task):
             "decision": {None: "mode", 0.5: "mean"}.get(drawn.threshold, drawn.threshold),
             "bits": self.bits,
             **({"likelihood": True} if self.likelihood else {}),  # a page that was scored serves without, too
-            **self._precision(),
+            **self._shared_settings(),
         }
 
     def plan(self, flow: ConditionalFlow, sheet: Sheet) -> Plan:
@@ -157,6 +166,7 @@ class Binarize(Task):
 
     def do(self, flow: ConditionalFlow, picture: Picture, sheet: Sheet, progress: Progress) -> Fields:
         """See `Task.do`."""
+        self._check_fits(flow, picture, sheet)
         page = binarize(
             picture,
             model=flow,
@@ -212,7 +222,7 @@ class Upscale(Task):
             "samples": self.samples,
             "focus": self.focus,
             "binarize": self.binarize,
-            **self._precision(),
+            **self._shared_settings(),
             **({"ink_model_sha256": digest(locate(self.ink_model))} if self._needs_ink else {}),
         }
 
@@ -223,6 +233,7 @@ class Upscale(Task):
 
     def do(self, flow: ConditionalFlow, picture: Picture, sheet: Sheet, progress: Progress) -> Fields:
         """See `Task.do`."""
+        self._check_fits(flow, picture, sheet)
         ink = _ink_model(self.ink_model, self.device) if self._needs_ink else None
         page = upscale(
             picture,

@@ -8,6 +8,8 @@ import re
 import torch
 
 from flowkit.errors import FlowkitError
+from flowkit.images.dpi import LEAST
+from flowkit.images.dpi import MOST as MOST_DPI
 from flowkit.recipe import import_modules
 
 MOST = 2**31 - 1  # what C libraries behind these options can count
@@ -80,6 +82,14 @@ def positive(text: str) -> int:
 def natural(text: str) -> int:
     """Read a whole number from 0."""
     return _whole(text, 0)
+
+
+def dpi(text: str) -> float:
+    """Dots per inch."""
+    value = float(text)
+    if not LEAST <= value <= MOST_DPI:
+        raise argparse.ArgumentTypeError(f"expected {LEAST:g} to {MOST_DPI:,.0f}, got {text}")
+    return value
 
 
 def _whole(text: str, least: int) -> int:

@@ -7,7 +7,7 @@ from typing import Any, get_args
 
 from flowkit.batch import BatchJob, Task, html, run
 from flowkit.batch.report import REPORT
-from flowkit.cli.options import add_device, add_import, add_threads, natural, positive, prepare, size
+from flowkit.cli.options import add_device, add_import, add_threads, dpi, natural, positive, prepare, size
 from flowkit.cli.progress import Display
 from flowkit.images.reader import MAX_PIXELS
 from flowkit.pages.memory import MEMORY
@@ -54,6 +54,16 @@ def add_run(parser: argparse.ArgumentParser) -> None:
         help="refuse images with more pixels (default: %(default)s)",
     )  # fmt: skip
     parser.add_argument(
+        "--pdf-dpi", type=dpi, metavar="DPI",
+        help="draw pages of PDF files at so many dots per inch (default: those of their sharpest image, and "
+        "300 or more where there is text)",
+    )  # fmt: skip
+    parser.add_argument(
+        "--pdf-password", metavar="PLACE",
+        help="where to read the password of encrypted PDF files: file:PATH (its first line), or env:NAME (an "
+        "environment variable)",
+    )  # fmt: skip
+    parser.add_argument(
         "--precision", choices=get_args(Precision), default="float32",
         help="precision of the encoder; bfloat16 is faster on processors that support it, with nearly the "
         "same result (default: float32)",
@@ -91,7 +101,8 @@ def add_run(parser: argparse.ArgumentParser) -> None:
 def shared(args: argparse.Namespace) -> dict[str, Any]:
     """Return the options of a `Task` that both verbs have."""
     memory = MEMORY if args.memory is None else args.memory // (args.jobs if args.engine == "local" else 1)
-    names = ("model", "temperature", "samples", "seed", "max_pixels", "precision", "device")
+    names = ["model", "temperature", "samples", "seed", "max_pixels", "precision", "device"]
+    names += ["pdf_dpi", "pdf_password"]
     return {name: getattr(args, name) for name in names} | {"memory": memory}
 
 

@@ -66,6 +66,7 @@ class Display:
         self.total = self.before = 0
         self.failures: list[str] = []
         self.began = self.told = monotonic()
+        self._noted: set[tuple[str, str]] = set()
 
     def __enter__(self) -> Display:
         return self
@@ -110,7 +111,9 @@ class Display:
                 self._say(record.error)
             return
         for note in record.notes:
-            self._say(f"{record.name}: {note}")
+            if (record.input, note) not in self._noted:  # of a document of a thousand pages, one is enough
+                self._noted.add((record.input, note))
+                self._say(f"{record.name}: {note}")
         if record.status == "done":
             is_part = record.files["result"].path != record.output  # of a document
             page = f" page {record.page}:" if is_part else ""

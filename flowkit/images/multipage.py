@@ -2,29 +2,65 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
+from flowkit.errors import ImageError
 from flowkit.files import make_folder, replacing
 from flowkit.images import pdf
+from flowkit.images.reader import is_pdf
 from flowkit.images.tiff_writer import TiffWriter, page_of
 
+_NO_FRAME = "its title, author, outline and page labels cannot be read, and are not kept"
 _MOST_TIFF = 4_000_000_000  # bytes; offsets in a classic TIFF are 32 bits
 
 
-def bind(out: Path, parts: Sequence[Path]) -> None:
+def bind(
+    out: Path, parts: Sequence[Path], source: Path | None = None, password: str | None = None
+) -> tuple[str, ...]:
     """Write a document of pages that are files of its own format, their pixels as they are.
+
+    Args:
+        out: the document.
+        parts: its pages.
+        source: the file that the pages were made from, in their order: if both are PDF, the title, author,
+            outline and page labels are kept.
+        password: of the source.
+
+    Returns:
+        Notes.
 
     Raises:
         ImageError: a TIFF among the pages is damaged.
         OutputError: it cannot be written; nothing half-written is left.
     """
     make_folder(out.parent)
-    with replacing(out) as draft:
-        if out.suffix.lower() == ".pdf":
-            pdf.bind(draft, parts, str(out))
-        else:
+    if out.suffix.lower() != ".pdf":
+        with replacing(out) as draft:
             _bind_tiff(draft, parts, str(out))
+        return ()
+    frame = None if source is None or not is_pdf(source) else _frame(source, password)
+    with replacing(out) as draft:
+        pdf.bind(draft, parts, str(out), frame)
+    return (_NO_FRAME,) if frame == {} else ()
+
+
+def keep_frame(out: Path, source: Path, password: str | None = None) -> tuple[str, ...]:
+    """Give a PDF of one page the title, author, outline and page label of the PDF that it was made from.
+
+    See `bind`.
+    """
+    if out.suffix.lower() != ".pdf" or not is_pdf(source):
+        return ()
+    return bind(out, [out], source, password)
+
+
+def _frame(source: Path, password: str | None) -> Mapping[str, Any]:
+    try:
+        return pdf.frame(source, password)
+    except ImageError:  # its pages could be drawn
+        return {}
 
 
 def _bind_tiff(draft: Path, parts: Sequence[Path], name: str) -> None:

@@ -8,7 +8,7 @@ import json
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from io import BufferedReader
 from pathlib import Path
@@ -19,47 +19,81 @@ from numpy.typing import NDArray
 
 from flowkit.errors import FlowkitError, ImageError, OutputError
 from flowkit.images.header import Header, Plan
+from flowkit.images.pdf_frame import put_frame
 
 DPI = 300
-"""Dpi at which a page is drawn that is not a scan."""
+"""Dots per inch of a page whose image does not say."""
 
-_PROGRAM = Path(__file__).with_name("pdf_process.py")
+POINTS = 72
+"""Points per inch."""
+
+# -P: a module of the working folder shall not take the place of one of these; the last is this package
+_PROGRAM = (
+    f"import sys; sys.path.append({str(Path(__file__).parents[2])!r}); "
+    "from flowkit.images.pdf_process import main; main()"
+)
 _UNFINISHED = "cannot be drawn: it takes too much memory or time, or crashes the program that draws it"
 _MOST_OPEN = 64  # files at a time
 
 
-def count(path: Path) -> int:
+def count(path: Path, password: str | None = None) -> int:
     """Return the number of pages of a PDF. Raises ImageError if it cannot be read, or has none."""
-    with _asked(path) as (said, _):
+    with _asked(path, password) as (said, _):
         return int(said["pages"])
 
 
+def frame(path: Path, password: str | None = None) -> dict[str, Any]:
+    """Return the title, author, outline and page labels of a PDF, see `flowkit.images.pdf_document.frame_of`.
+
+    It is empty where only pdfium can read the file. Raises ImageError where the file cannot be read at all.
+    """
+    with _asked(path, password, frame=True) as (said, _):
+        return dict(said["frame"])
+
+
 class Drawn(NamedTuple):
-    """A page as pixels, (H, W, 3), the dpi it was drawn at, and how many pages its file has."""
+    """A page that was drawn.
+
+    Attributes:
+        pixels: (H, W, 3).
+        dpi: dots per inch across and down.
+        pages: of its file.
+        text: whether there is text on it, which the pixels do not keep.
+    """
 
     pixels: NDArray[np.uint8]
-    dpi: float
+    dpi: tuple[float, float]
     pages: int
+    text: bool
 
 
-def render(path: Path, page: int, *, dpi: float | None, max_pixels: int, plan: Plan | None = None) -> Drawn:
+def render(
+    path: Path,
+    page: int,
+    *,
+    dpi: float | None,
+    max_pixels: int,
+    password: str | None = None,
+    plan: Plan | None = None,
+) -> Drawn:
     """Draw one page, counted from 0.
 
-    A page that is mostly one image is drawn at that image's own resolution, others at 300 dpi, unless `dpi`
-    is given. `plan` is called before its pixels come to this process, see `flowkit.images.reader.read`.
+    By default it is drawn at the resolution that `flowkit.images.pdf_resolution.resolution` chooses. `plan`
+    is called before its pixels come to this process, see `flowkit.images.read`.
 
     Raises:
         ImageError: it cannot be read, takes far more memory or time than its size can explain, or it or an
             image in it has more than `max_pixels` pixels.
     """
-    with _asked(path, page, dpi or 0, max_pixels) as (said, stream):
+    with _asked(path, password, page=page, dpi=dpi, max_pixels=max_pixels) as (said, stream):
         if page >= said["pages"]:
             raise ImageError(f"{path}: has {said['pages']} pages, page {page + 1} was asked for")
         if "too_large" in said:
             width, height = said["too_large"]
             raise ImageError(
                 f"{path}: page {page + 1}: {width} x {height} pixels, more than the limit of "
-                f"{max_pixels:,} (raise it with --max-pixels or max_pixels=)"
+                f"{max_pixels:,} (raise it with --max-pixels or max_pixels=, or draw it at fewer dots with "
+                "--pdf-dpi or pdf_dpi=)"
             )
         width, height = said["width"], said["height"]
         if plan is not None:
@@ -67,28 +101,41 @@ def render(path: Path, page: int, *, dpi: float | None, max_pixels: int, plan: P
         pixels = np.empty((height, width, 3), np.uint8)
         if stream.readinto(pixels.data.cast("B")) != pixels.nbytes:
             raise ImageError(f"{path}: page {page + 1} {_UNFINISHED}")
-        return Drawn(pixels, said["dpi"], said["pages"])
+        across, down = said["dpi"]
+        return Drawn(pixels, (across, down), said["pages"], said["text"])
 
 
-def join(parts: Sequence[bytes], place: Path, name: str) -> None:
-    """Write image files as the pages of one PDF, their pixels as they are: bilevel ones in CCITT Group 4.
+def write_page(place: Path, image: bytes, dpi: tuple[float, float], name: str) -> None:
+    """Write an image file as a PDF of one page, its pixels as they are: bilevel ones in CCITT Group 4.
 
-    `name` is what errors call the file.
+    A page of more than 200 inches a side gets a UserUnit. `name` is what errors call the file.
 
     Raises:
-        OutputError: an image cannot be the page of a PDF.
+        OutputError: the image cannot be the page of a PDF.
     """
     img2pdf = _needed("img2pdf")
     try:
         with place.open("wb") as file:
-            # its own writer: the same pixels are the same file, without a date or a random id
-            img2pdf.convert(list(parts), outputstream=file, nodate=True, engine=img2pdf.Engine.internal)
+            img2pdf.convert(
+                [image],
+                outputstream=file,
+                layout_fun=img2pdf.get_fixed_dpi_layout_fun(dpi),  # by itself it rounds dpi
+                # its own writer: the same pixels are the same file, without a date or a random id
+                nodate=True,
+                engine=img2pdf.Engine.internal,
+            )
     except (ValueError, img2pdf.PdfTooLargeError, img2pdf.ImageOpenError) as error:
         raise OutputError(f"{name}: cannot be written ({error})") from None
 
 
-def bind(place: Path, parts: Sequence[Path], name: str) -> None:
-    """Write the pages of PDF files as one, in their order. `name` is what errors call the file.
+def bind(place: Path, parts: Sequence[Path], name: str, frame: Mapping[str, Any] | None = None) -> None:
+    """Write the pages of PDF files as one, in their order.
+
+    Args:
+        place: the file to write.
+        parts: the files.
+        name: what errors call the file.
+        frame: what is put around the pages, see `frame`.
 
     Raises:
         OutputError: a part is damaged.
@@ -100,13 +147,15 @@ def bind(place: Path, parts: Sequence[Path], name: str) -> None:
             bound = [Path(folder, f"{index}.pdf") for index in range(len(groups))]
             for path, group in zip(bound, groups, strict=True):
                 bind(path, group, name)
-            bind(place, bound, name)
+            bind(place, bound, name, frame)
         return
     with contextlib.ExitStack() as stack:
         document = stack.enter_context(pikepdf.new())
         try:
             for part in parts:
                 document.pages.extend(stack.enter_context(pikepdf.open(part)).pages)
+            if frame:
+                put_frame(document, frame)
             document.save(place, deterministic_id=True)
         except pikepdf.PdfError as error:
             raise OutputError(f"{name}: cannot be written ({error})") from None
@@ -118,15 +167,24 @@ def check() -> None:
 
 
 @contextmanager
-def _asked(path: Path, *question: float) -> Iterator[tuple[dict[str, Any], BufferedReader]]:
+def _asked(
+    path: Path, password: str | None, **question: Any
+) -> Iterator[tuple[dict[str, Any], BufferedReader]]:
     """Return the other program's answer about a file, and the stream of the rest."""
     _needed("pypdfium2")
-    command = [sys.executable, "-P", str(_PROGRAM), str(path), *map(str, question)]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL) as process:
+    _needed("pikepdf")
+    command = [sys.executable, "-P", "-c", _PROGRAM]
+    pipe = subprocess.PIPE
+    with subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=subprocess.DEVNULL) as process:
+        assert process.stdin is not None
         assert process.stdout is not None
         try:
-            line = process.stdout.readline()
-            said = json.loads(line) if line.endswith(b"\n") else {"error": f"a PDF that {_UNFINISHED}"}
+            # a command line can be seen by other users, and would show them the password
+            line = json.dumps({"path": str(path), "password": password, **question})
+            with contextlib.suppress(BrokenPipeError), process.stdin:
+                process.stdin.write(line.encode() + b"\n")
+            answer = process.stdout.readline()
+            said = json.loads(answer) if answer.endswith(b"\n") else {"error": f"a PDF that {_UNFINISHED}"}
             if "error" in said:
                 raise ImageError(f"{path}: {said['error']}")
             yield said, cast(BufferedReader, process.stdout)

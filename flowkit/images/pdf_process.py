@@ -1,105 +1,119 @@
 """A separate program that opens PDF files, since a file may make pdfium use up memory or time, or crash.
 
-    python pdf_process.py FILE                      -> {"pages": n}
-    python pdf_process.py FILE PAGE DPI MAX_PIXELS  -> {"pages": n, "width": w, "height": h, "dpi": d}, RGB
+It is asked by one line of JSON on standard input, and answers by one on standard output:
 
-Where that cannot be: {"error": why}, or {"pages": n, "too_large": [w, h]}; where a limit was met, nothing. It
-imports nothing of flowkit, so that it starts at once.
+    {"path": p, "password": s}    -> {"pages": n}
+    {..., "frame": true}          -> {"pages": n, "frame": see `frame_of`}
+    {..., "page": i, "dpi": d or null, "max_pixels": m}
+        -> {"pages": n, "width": w, "height": h, "dpi": [x, y], "text": bool}, and w x h pixels of RGB
+
+Where that cannot be: {"error": why}, or {"pages": n, "too_large": [w, h]}; where a limit was met, nothing.
 """
 
 from __future__ import annotations
 
 import json
-import math
 import signal
 import sys
-from collections.abc import Iterator
 from contextlib import suppress
 from typing import Any
 
 import pypdfium2 as pdfium
 
-DPI = 300
-MOST_DPI = 1200
-POINTS = 72  # per inch
+from flowkit.images.pdf_resolution import POINTS, content_of, keep_in_pixels, resolution
 
 MEMORY = 768 * 2**20  # bytes: the program, and what parsing may take
 SECONDS = 20  # of processor time, for the same
 PIXELS_A_SECOND = 2_000_000  # what decoding and drawing take at least
 BYTES_A_PIXEL = 12
 
+LOCKED = "an encrypted PDF, which needs a password (--pdf-password, or pdf_password=)"
 
-def main(path: str, *rest: str) -> None:
-    """Answer on standard output."""
+
+def main() -> None:
+    """Read the question, and answer it."""
+    with suppress(AttributeError, ValueError):
+        signal.signal(signal.SIGPIPE, signal.SIG_DFL)
+    question = json.loads(sys.stdin.buffer.readline())
     limit(0)
     try:
-        document = pdfium.PdfDocument(path)
+        document = pdfium.PdfDocument(question["path"], password=question["password"])
+        document.init_forms()  # so that the values of fields are drawn
         if not len(document):
             answer(error="a PDF without pages")
-        elif not rest:
-            answer(pages=len(document))
+        elif "frame" in question:
+            answer(pages=len(document), frame=frame(question))
+        elif question.get("page", len(document)) < len(document):
+            draw(document, question)
         else:
-            page, dpi, max_pixels = int(rest[0]), float(rest[1]), int(rest[2])
-            if page < len(document):
-                render(document, page, dpi, max_pixels)
-            else:
-                answer(pages=len(document))
+            answer(pages=len(document))
     except pdfium.PdfiumError as error:
-        answer(error=reason(str(error)))
+        answer(error=reason(str(error), question["password"]))
 
 
-def reason(said: str) -> str:
+def reason(said: str, password: str | None) -> str:
     """Return the meaning of pdfium's error."""
     if "password" in said.lower():
-        return "an encrypted PDF, which needs a password"
+        return LOCKED if password is None else "an encrypted PDF, and its password is another one"
     return "a PDF that is damaged or has no pages" if "Success" in said else f"a damaged PDF ({said})"
 
 
-def render(document: Any, page: int, dpi: float, max_pixels: int) -> None:
-    """Draw one page, at the resolution of its scan if `dpi` is 0; refuse what is too large."""
-    sheet = document[page]
-    images = list(images_of(sheet))
-    across, down = sheet.get_width(), sheet.get_height()
-    dpi = dpi or native(images, across * down) or DPI
-    scale = dpi / POINTS * (1 - 1e-6)  # pdfium rounds up, and 10.8 points are 10.8000002 to it
-    size = math.ceil(across * scale), math.ceil(down * scale)
+def draw(document: Any, question: dict[str, Any]) -> None:
+    """Draw one page; refuse what is too large."""
+    page = document[question["page"]]
+    masks, unit = beside_pdfium(question)
+    content = content_of(page, masks, unit)
+    dpi = 2 * (question["dpi"],) if question["dpi"] else resolution(content)
+    sides = page.get_width(), page.get_height()
+    width, height = (max(1, round(side * unit * d / POINTS)) for side, d in zip(sides, dpi, strict=True))
     # what pdfium would have to decode counts as well as what it would draw
-    sizes = [size, *(image[:2] for image in images)]
-    for width, height in sizes:
-        if width * height > max_pixels:
-            answer(pages=len(document), too_large=[width, height])
+    sizes = [(width, height), *content.sizes]
+    for size in sizes:
+        if size[0] * size[1] > question["max_pixels"]:
+            answer(pages=len(document), too_large=size)
             return
-    limit(max(width * height for width, height in sizes))
-    bitmap = sheet.render(scale=scale, rev_byteorder=True, prefer_bgrx=False)
-    answer(pages=len(document), width=bitmap.width, height=bitmap.height, dpi=dpi)
-    view, row = memoryview(bitmap.buffer).cast("B"), bitmap.width * bitmap.n_channels
-    for y in range(bitmap.height):
-        line = view[y * bitmap.stride : y * bitmap.stride + row]
-        sys.stdout.buffer.write(line if bitmap.n_channels == 3 else rgb(line, bitmap.n_channels))
+    keep_in_pixels(content, *dpi)
+    limit(max(size[0] * size[1] for size in sizes))
+    bitmap = pdfium.PdfBitmap.new_native(width, height, pdfium.raw.FPDFBitmap_BGR, rev_byteorder=True)
+    bitmap.fill_rect((255, 255, 255, 255), 0, 0, width, height)
+    # not `page.render`, which rounds the sides up: an image that fills the page keeps its own pixels
+    flags = pdfium.raw.FPDF_ANNOT | pdfium.raw.FPDF_REVERSE_BYTE_ORDER
+    place = bitmap.raw, page.raw, 0, 0, width, height, 0, flags
+    pdfium.raw.FPDF_RenderPageBitmap(*place)
+    if document.formenv:
+        pdfium.raw.FPDF_FFLDraw(document.formenv.raw, *place)
+    said = [round(d, 3) for d in dpi]  # beyond that it is rounding of pdfium
+    answer(pages=len(document), width=width, height=height, dpi=said, text=content.text)
+    view = memoryview(bitmap.buffer).cast("B")
+    for y in range(height):
+        sys.stdout.buffer.write(view[y * bitmap.stride : y * bitmap.stride + 3 * width])
 
 
-def rgb(line: memoryview, channels: int) -> bytes:
-    """Pixels of grey, or with a fourth byte, as three bytes each."""
-    out = bytearray(len(line) // channels * 3)
-    for channel in range(3):
-        out[channel::3] = line[min(channel, channels - 1) :: channels]
-    return bytes(out)
+def beside_pdfium(question: dict[str, Any]) -> tuple[dict[Any, Any], float]:
+    """Return the masks of a page's images, and its UserUnit; none, and 1, where pdfium alone can read it."""
+    import pikepdf  # as long to start as all the rest, and of no use to count pages
+
+    from flowkit.images.pdf_document import masks_of, unit_of
+
+    try:
+        with pikepdf.open(question["path"], password=question["password"] or "") as document:
+            page = document.pages[question["page"]].obj
+            return masks_of(page), unit_of(page)
+    except (pikepdf.PdfError, IndexError, RuntimeError, ValueError, TypeError, KeyError):
+        return {}, 1.0
 
 
-def images_of(sheet: Any) -> Iterator[tuple[int, int, float, float]]:
-    """Return, for each image on a page, width and height in pixels and in points."""
-    for image in sheet.get_objects(filter=(pdfium.raw.FPDF_PAGEOBJ_IMAGE,)):
-        a, b, c, d = image.get_matrix().get()[:4]
-        yield *image.get_px_size(), math.hypot(a, b), math.hypot(c, d)
+def frame(question: dict[str, Any]) -> dict[str, Any]:
+    """Return what frames the pages; nothing where only pdfium can read the file."""
+    import pikepdf
 
+    from flowkit.images.pdf_document import frame_of
 
-def native(images: list[tuple[int, int, float, float]], area: float) -> float | None:
-    """The dpi of a page that is mostly one image."""
-    large = [i for i in images if i[2] * i[3] > area / 2]
-    if not large:
-        return None
-    sharpest = max(max(width / across, height / down) for width, height, across, down in large) * POINTS
-    return min(float(round(sharpest)), MOST_DPI) if sharpest >= POINTS else None
+    try:
+        with pikepdf.open(question["path"], password=question["password"] or "") as document:
+            return frame_of(document)
+    except (pikepdf.PdfError, RuntimeError, ValueError):
+        return {}
 
 
 def limit(pixels: int) -> None:
@@ -116,11 +130,5 @@ def limit(pixels: int) -> None:
 
 
 def answer(**said: Any) -> None:
-    """One line of JSON."""
+    """Write one line of JSON."""
     sys.stdout.buffer.write(json.dumps(said).encode() + b"\n")
-
-
-if __name__ == "__main__":
-    with suppress(AttributeError, ValueError):
-        signal.signal(signal.SIGPIPE, signal.SIG_DFL)
-    main(*sys.argv[1:])

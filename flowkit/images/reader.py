@@ -35,6 +35,8 @@ SUFFIXES = frozenset(
 RASTER_SUFFIXES = SUFFIXES - {".pdf"}
 """The same without PDF, whose pages are drawn."""
 
+_TEXT = "the text in it is not kept as text"
+
 # A list, because Pillow would also try formats that run other programs (EPS) or that no scanner writes.
 _FORMATS = ("PNG", "JPEG", "TIFF", "BMP", "PPM", "WEBP", "GIF", "JPEG2000")
 
@@ -47,6 +49,7 @@ def read(
     page: int | None = None,
     max_pixels: int = MAX_PIXELS,
     pdf_dpi: float | None = None,
+    pdf_password: str | None = None,
     plan: Plan | None = None,
 ) -> Picture:
     """Read a page from a file, a Pillow image, or an array or tensor of (H, W), (H, W, 3) or (3, H, W); one
@@ -59,7 +62,9 @@ def read(
         source: as above.
         page: of a TIFF or PDF that holds several, counted from 0; by default the first, with a note.
         max_pixels: files that hold more are refused before they are decoded.
-        pdf_dpi: what a PDF's page is drawn at; by default the resolution of its scan.
+        pdf_dpi: dots per inch that a PDF's page is drawn at; by default those of its sharpest image, and 300
+            or more where there is text (see `flowkit.images.pdf_resolution`).
+        pdf_password: of an encrypted PDF.
         plan: called with the header of a page that is to be decoded; what it raises keeps it from that.
 
     Raises:
@@ -82,22 +87,24 @@ def read(
         return picture_of(source)
     path = Path(source)
     if is_pdf(path):
-        drawn = pdf.render(path, page or 0, dpi=pdf_dpi, max_pixels=max_pixels, plan=plan)
+        drawn = pdf.render(
+            path, page or 0, dpi=pdf_dpi, max_pixels=max_pixels, password=pdf_password, plan=plan
+        )
         _check_number(drawn.pages, str(path))
-        several = () if page is not None else _several(drawn.pages, "pages")
-        return Picture(drawn.pixels, (drawn.dpi, drawn.dpi), several)
+        notes = () if page is not None else _several(drawn.pages, "pages")
+        return Picture(drawn.pixels, drawn.dpi, notes + ((_TEXT,) if drawn.text else ()))
     with opened(path) as image:
         return _decode(image, str(path), max_pixels, page, plan)
 
 
-def count_pages(path: Path) -> int:
+def count_pages(path: Path, pdf_password: str | None = None) -> int:
     """Return the number of pages of a file: of a TIFF or a PDF all, of other images one.
 
     Raises:
         ImageError: as `read`, or there are more than `MAX_PAGES`.
     """
     if is_pdf(path):
-        pages = pdf.count(path)
+        pages = pdf.count(path, pdf_password)
     else:
         with opened(path) as image, guarded():
             pages = len(_pages(image))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import math
 import tempfile
 from os import PathLike
 from pathlib import Path
@@ -18,8 +19,6 @@ from flowkit.images import pdf
 from flowkit.images.dpi import Dpi, as_exif, in_jpeg2000
 from flowkit.images.writer16 import write_png16, write_tiff16
 
-_WEBP_SIDE = 16_383
-
 SUFFIXES = (".png", ".tif", ".tiff", ".pdf", ".webp", ".jp2")
 """Formats that keep every pixel as it is: JPEG is not among them, it would put grey around every letter."""
 
@@ -31,7 +30,9 @@ BOUND = (".tif", ".tiff", ".pdf")
 
 _DEEP_GREY = (".png", ".tif", ".tiff", ".jp2")
 _JPEG_QUALITY = 95
-_JPEG_SIDE = 65_500
+_SIDES = {".webp": ("WebP", 16_383), ".jpg": ("JPEG", 65_500), ".jpeg": ("JPEG", 65_500)}
+_SHEET = (pdf.DPI, pdf.DPI)  # a sheet of paper must have a size
+_LEAST_POINTS = 3  # more than 14,400 are had by a UserUnit
 
 
 def check_output(path: str | PathLike[str], *, suffixes: tuple[str, ...] = SUFFIXES) -> None:
@@ -50,6 +51,30 @@ def check_output(path: str | PathLike[str], *, suffixes: tuple[str, ...] = SUFFI
     if path.suffix.lower() == ".pdf":
         pdf.check()
     check_folder(path.parent)
+
+
+def check_fits(path: str | PathLike[str], size: tuple[int, int], dpi: Dpi = None) -> None:
+    """Find out whether a file of this name can hold an image, before it is made.
+
+    Args:
+        path: its name.
+        size: height and width in pixels.
+        dpi: of the image.
+
+    Raises:
+        OutputError: it has too many pixels a side, or is too small for a page of a PDF.
+    """
+    height, width = size
+    suffix = Path(path).suffix.lower()
+    kind, most = _SIDES.get(suffix, ("", math.inf))
+    if max(size) > most:
+        raise OutputError(f"{path}: {width} x {height} pixels, {kind} holds {most} a side")
+    if suffix == ".pdf":
+        across, down = dpi or _SHEET
+        points = pdf.POINTS * width / across, pdf.POINTS * height / down
+        if min(points) < _LEAST_POINTS:
+            found = f"{points[0]:g} x {points[1]:g} points"
+            raise OutputError(f"{path}: {found}, a page of a PDF has {_LEAST_POINTS} or more a side")
 
 
 def check_folder(folder: str | PathLike[str]) -> None:
@@ -126,6 +151,7 @@ def _save(
     suffixes: tuple[str, ...] = SUFFIXES,
 ) -> None:
     check_output(path, suffixes=suffixes)
+    check_fits(path, (image.height, image.width), dpi)
     suffix = Path(path).suffix.lower()
     options: dict[str, Any] = {} if dpi is None else {"dpi": dpi}
     tiff = {"format": "TIFF", "compression": tiff_compression}
@@ -133,16 +159,12 @@ def _save(
         if suffix == ".png":
             image.save(draft, format="PNG", **options)
         elif suffix == ".pdf":
-            dpi = dpi or (pdf.DPI, pdf.DPI)  # a sheet of paper must have a size
-            _check_sheet(path, image, dpi)
             sheet = io.BytesIO()
-            image.save(sheet, **tiff, dpi=dpi)
-            pdf.join([sheet.getvalue()], draft, str(path))
+            image.save(sheet, **tiff)
+            pdf.write_page(draft, sheet.getvalue(), dpi or _SHEET, str(path))
         elif suffix in (".jpg", ".jpeg"):
-            _check_side(path, image, "JPEG", _JPEG_SIDE)
             image.save(draft, format="JPEG", quality=_JPEG_QUALITY, subsampling=0, **options)
         elif suffix == ".webp":
-            _check_side(path, image, "WebP", _WEBP_SIDE)
             block = {} if dpi is None else {"exif": as_exif(dpi)}
             _plain(image).save(draft, format="WEBP", lossless=True, **block)
         elif suffix == ".jp2":
@@ -151,19 +173,6 @@ def _save(
                 draft.write_bytes(in_jpeg2000(draft.read_bytes(), dpi))
         else:
             image.save(draft, **tiff, **options)
-
-
-def _check_side(path: str | PathLike[str], image: Image.Image, kind: str, most: int) -> None:
-    if max(image.size) > most:
-        raise OutputError(f"{path}: {image.width} x {image.height} pixels, {kind} holds {most} a side")
-
-
-def _check_sheet(path: str | PathLike[str], image: Image.Image, dpi: tuple[float, float]) -> None:
-    points = [72 * side / density for side, density in zip(image.size, dpi, strict=True)]
-    if min(points) < 3 or max(points) > 14_400:
-        raise OutputError(
-            f"{path}: {points[0]:g} x {points[1]:g} points, a page of a PDF has 3 to 14,400 a side"
-        )
 
 
 def _plain(image: Image.Image) -> Image.Image:

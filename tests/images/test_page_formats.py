@@ -23,14 +23,13 @@ INK = np.random.default_rng(0).random((53, 37)) < 0.3
 @pytest.mark.parametrize("suffix", SUFFIXES)
 @pytest.mark.parametrize("dpi", [(300.0, 300.0), (400.0, 400.0), (123.5, 123.5), (2400.0, 2400.0)])
 def test_ink_and_dpi_come_back(suffix: str, dpi: tuple[float, float], tmp_path: Path) -> None:
-    if suffix == ".pdf" and dpi[0] not in (300, 400):
-        pytest.skip("a PDF is drawn at whole dpi, up to 1200")
     path = tmp_path / f"page{suffix}"
-    write_ink(path, INK, dpi)
+    ink = np.tile(INK, (2, 3))  # so many pixels that a page of a PDF is not too small
+    write_ink(path, ink, dpi)
     assert [p.name for p in tmp_path.iterdir()] == [path.name]
     picture = read(path)
-    assert picture.dpi == pytest.approx(dpi, abs=0.02)
-    assert np.array_equal(picture.pixels[..., 0] < 128, INK)
+    assert picture.dpi == pytest.approx(dpi, rel=1e-3)
+    assert np.array_equal(picture.pixels[..., 0] < 128, ink)
     assert picture.notes == ()
 
 
@@ -169,7 +168,7 @@ def test_absurd_dpi_is_not_believed(dpi: float, tmp_path: Path) -> None:
 
 
 def test_a_page_that_a_pdf_cannot_hold(tmp_path: Path) -> None:
-    with pytest.raises(OutputError, match=r"page\.pdf: 0\.96 x 0\.96 points, .* 3 to 14,400 a side"):
+    with pytest.raises(OutputError, match=r"page\.pdf: 0\.96 x 0\.96 points, .* 3 or more a side"):
         write_ink(tmp_path / "page.pdf", np.zeros((4, 4), bool), (300, 300))
     assert list(tmp_path.iterdir()) == []
 

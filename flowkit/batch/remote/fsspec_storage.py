@@ -122,7 +122,7 @@ class FsspecStorage(Storage):
             _make_of_size(path, found)
         return path
 
-    def page_counts(self, sources: Iterable[Path]) -> dict[Path, int]:
+    def page_counts(self, sources: Iterable[Path], pdf_password: str | None = None) -> dict[Path, int]:
         """See `Storage.page_counts`; a file at a URL is not looked into if it is called like one page."""
         sources = list(sources)
         counts = {path: 1 for path in sources if self.holds(path) and not _may_hold_several(path)}
@@ -130,7 +130,7 @@ class FsspecStorage(Storage):
         counts |= self._count_tiffs([path for path in far if path.suffix.lower() != ".pdf"])
         for path in sources:
             if path not in counts:
-                counts[path] = self._count(path)
+                counts[path] = self._count(path, pdf_password)
         return counts
 
     def true_name(self, path: Path) -> str:
@@ -231,12 +231,12 @@ class FsspecStorage(Storage):
             with suppress(OutputError):  # they are in nobody's way
                 store.remove(mirror.url(document.parts), root=mirror.url(document.folder))
 
-    def _count(self, source: Path) -> int:
+    def _count(self, source: Path, pdf_password: str | None) -> int:
         if not self.holds(source):
-            return super()._count(source)
+            return super()._count(source, pdf_password)
         try:
             with self.fetched(str(source)) as local:
-                return super()._count(local)
+                return super()._count(local, pdf_password)
         except ImageError:
             return 1
 
