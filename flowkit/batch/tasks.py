@@ -43,10 +43,14 @@ class Task(SamplingOptions, ABC):
         model: a model that ships with flowkit, or a checkpoint.
         device: where the models are.
         memory: bytes that one process may need at its highest.
+        pdf_dpi: dots per inch that pages of PDF files are drawn at; None: those of their images, see `read`.
+        pdf_password: where the password of encrypted PDF files is to be read, "file:PATH" or "env:NAME".
     """
 
     model: str
     device: str = "cpu"
+    pdf_dpi: float | None = None
+    pdf_password: str | None = None
 
     maps: ClassVar[tuple[str, ...]] = ()
     """Kinds of files that can be written beside a page."""
@@ -97,8 +101,8 @@ class Task(SamplingOptions, ABC):
 
     def _options(self) -> dict[str, Any]:
         """The options of a page that is read: keywords of `binarize` and `upscale`."""
-        of_files = {"max_pixels", "pdf_dpi", "pdf_password"}
-        return {o.name: getattr(self, o.name) for o in fields(SamplingOptions) if o.name not in of_files}
+        names = {option.name for option in fields(SamplingOptions)} - {"max_pixels"}
+        return {name: getattr(self, name) for name in names}
 
     def _shared_settings(self) -> dict[str, Any]:
         check_precision(self.precision, usable(self.device).type)

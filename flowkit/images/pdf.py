@@ -79,7 +79,7 @@ def render(
     """Draw one page, counted from 0.
 
     By default it is drawn at the resolution that `flowkit.images.pdf_resolution.resolution` chooses. `plan`
-    is called before its pixels come to this process, see `flowkit.images.read`.
+    is called before its pixels come to this process, see `flowkit.images.reader.read`.
 
     Raises:
         ImageError: it cannot be read, takes far more memory or time than its size can explain, or it or an

@@ -1,4 +1,4 @@
-"""What pikepdf reads of a PDF and pdfium does not: masks, UserUnit, title, author, outline and page labels.
+"""Masks, UserUnit, title, author, outline and page labels of a PDF, which pdfium does not read.
 
 It is imported by the program that opens PDF files, and needs pikepdf alone.
 """
@@ -14,7 +14,7 @@ import pikepdf
 from flowkit.images.pdf_resolution import Masks, Size
 
 INFO = ("Title", "Author", "Subject", "Keywords")
-"""What is kept of the information on a document."""
+"""Keys of the information on a document that is kept."""
 
 _MOST_OBJECTS = 10_000
 _DEEPEST = 32

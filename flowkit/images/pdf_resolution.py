@@ -59,7 +59,7 @@ class Masks(NamedTuple):
 
 @dataclass
 class Content:
-    """What is on a page.
+    """The content of a page.
 
     Attributes:
         images: with their masks.
@@ -205,7 +205,7 @@ class _Walk:
             self.content.drawn = False  # what is painted before it cannot be seen
 
     def _is_drawn(self, path: Any, matrix: Matrix) -> bool:
-        """Whether a path paints anything but the ground of the page."""
+        """Return whether a path paints anything but the ground of the page."""
         fill, stroke = ctypes.c_int(), ctypes.c_int()
         pdfium.FPDFPath_GetDrawMode(path, fill, stroke)
         if stroke.value or not fill.value:
@@ -218,7 +218,7 @@ class _Walk:
         return self._share(_product((right - left, 0, 0, top - bottom, left, bottom), matrix)) < _MOSTLY
 
     def _share(self, matrix: Matrix) -> float:
-        """How much of the page the unit square covers."""
+        """The share of the page under the unit square."""
         a, b, c, d, e, f = matrix
         left, bottom, right, top = self.box
         x, y = (e, e + a, e + c, e + a + c), (f, f + b, f + d, f + b + d)
@@ -228,7 +228,7 @@ class _Walk:
 
     @staticmethod
     def _has_annotations(page: Any) -> bool:
-        """Whether there are annotations to be seen, such as stamps and fields of forms."""
+        """Return whether there are annotations to be seen, such as stamps and fields of forms."""
         hidden = pdfium.FPDF_ANNOT_FLAG_HIDDEN | pdfium.FPDF_ANNOT_FLAG_NOVIEW
         for index in range(pdfium.FPDFPage_GetAnnotCount(page)):
             note = pdfium.FPDFPage_GetAnnot(page, index)

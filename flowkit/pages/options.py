@@ -19,8 +19,6 @@ class SamplingOptions:
         seed: of the latents, 0 or more.
         memory: bytes that a process may need at its highest.
         max_pixels: files that hold more are refused before they are decoded.
-        pdf_dpi: dots per inch that pages of PDF files are drawn at; None: those of their images, see `read`.
-        pdf_password: where the password of encrypted PDF files is to be read, "file:PATH" or "env:NAME".
         precision: of the encoders.
     """
 
@@ -29,6 +27,4 @@ class SamplingOptions:
     seed: int = 0
     memory: int = MEMORY
     max_pixels: int = MAX_PIXELS
-    pdf_dpi: float | None = None
-    pdf_password: str | None = None
     precision: Precision = "float32"

@@ -14,7 +14,7 @@ from PIL import Image
 from flowkit.errors import MemoryLimitError
 from flowkit.images import reader
 from flowkit.images.header import Header, header_of
-from flowkit.images.pdf import join
+from flowkit.images.pdf import write_page
 from flowkit.images.reader import opened, read
 
 GREY = np.kron(np.random.default_rng(0).integers(0, 256, (10, 12)), np.ones((20, 20))).astype(np.uint8)
@@ -81,7 +81,7 @@ def test_a_header_leaves_what_is_read_as_it_is(tmp_path: Path) -> None:
 def test_a_pdf_is_refused_before_its_pixels_come(tmp_path: Path) -> None:
     pytest.importorskip("pypdfium2", reason="needs the extra pdf")
     path = tmp_path / "page.pdf"
-    join([save(tmp_path, "grey.jpg", GREY, b"").read_bytes()], path, str(path))
+    write_page(path, save(tmp_path, "grey.jpg", GREY, b"").read_bytes(), (300, 300), str(path))
     page = read(path)
 
     def refuse(header: Header) -> None:
