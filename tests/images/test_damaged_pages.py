@@ -289,10 +289,10 @@ def peak_of(whose: int) -> int:
 def test_a_tiff_of_too_many_pages(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert MAX_PAGES == 10_000
     monkeypatch.setattr("flowkit.images.reader.MAX_PAGES", 2)
-    with pytest.raises(ImageError, match=r"pages\.tif: more than 2 pages"):
+    with pytest.raises(ImageError, match=r"pages\.tif: has more than 2 pages"):
         (tmp_path / "pages.tif").write_bytes(FILES["pages.tif"])
         count_pages(tmp_path / "pages.tif")
-    with pytest.raises(ImageError, match=r"pages\.tif: more than 2 pages"):
+    with pytest.raises(ImageError, match=r"pages\.tif: has more than 2 pages"):
         read(tmp_path / "pages.tif")
 
 
