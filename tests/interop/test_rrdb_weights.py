@@ -181,6 +181,12 @@ def without(scheme, start):
         (lambda: {**make_state(), "RRDB_trunk.999999.RDB1.conv1.weight": torch.zeros(1)}, "RRDB_trunk"),
         (lambda: {**make_state(), "trunk_conv.bias": torch.zeros(5)}, 'bias" is (5,), expected (6,)'),
         (lambda: {**make_state(), "conv_first.weight": torch.zeros(6)}, "conv_first.weight"),
+        (
+            lambda: {**make_state(), "trunk_conv.bias": torch.full((6,), torch.nan)},
+            "6 of 6 values that are not",
+        ),
+        (lambda: {**make_state(), "trunk_conv.bias": torch.ones(6).cfloat()}, "is torch.complex64, expected"),
+        (lambda: {**make_state(), "trunk_conv.bias": torch.ones(6).int()}, "is torch.int32, expected"),
         (lambda: {**make_state(), "conv_last.bias": 3}, '"conv_last.bias" is a int, expected a tensor'),
         (lambda: {"params_ema": {}}, "holds no weights"),
         (lambda: make_state(ups=0, inputs=12), "its image head makes the image smaller"),

@@ -146,6 +146,10 @@ def reshaped(name, *shape):
     return lambda state: {**state, name: torch.zeros(shape)}
 
 
+def changed(name, change):
+    return lambda state: {**state, name: change(state[name])}
+
+
 def also(name):
     return lambda state: {**state, name: torch.zeros(1)}
 
@@ -179,6 +183,17 @@ def also(name):
         (dict, {"stack": [2, 0]}, "stack must be blocks in rising order, got [2, 0]"),
         (dict, {"scale": 8}, "these are of a network for scale 4, not 8"),
         (dict, {"scale": 3}, "scale must be 1, 2, 4, 8, ..., got 3"),
+        (changed(f"{FLOW}2.invconv.weight", lambda w: w / 0), {}, "144 of 144 values that are not finite"),
+        (
+            changed(f"{FLOW}2.actnorm.logs", torch.Tensor.long),
+            {},
+            'logs" is torch.int64, expected torch.float32',
+        ),
+        (
+            changed("RRDB.trunk_conv.bias", lambda w: w + torch.inf),
+            {},
+            'bias" has 6 of 6 values that are not',
+        ),
         (lambda state: {**state, "x": 3}, {}, '"x" is a int, expected a tensor'),
         (lambda state: {}, {}, "holds no weights"),
     ],

@@ -14,7 +14,7 @@ from PIL import Image
 from running import losses, steps
 
 from flowkit import load, read_recipe
-from flowkit.checkpoint import read_checkpoint
+from flowkit.checkpoint import read_checkpoint, write_checkpoint
 from flowkit.data.fingerprint import fingerprint
 from flowkit.errors import CheckpointError, FlowkitError, OutputError, RecipeError
 from flowkit.training import loop, preflight, train
@@ -155,6 +155,19 @@ def test_a_checkpoint_of_something_else_is_not_resumed(run):
     for path in checkpoints(first.out):
         (first.out / MODEL).replace(path)
     with pytest.raises(CheckpointError, match="not a training checkpoint of this recipe"):
+        run(resume=True)
+
+
+@pytest.mark.parametrize("start", ["raw/", "model/", "optimizer/"])
+def test_a_checkpoint_that_is_not_finite_is_not_resumed(run, start):
+    first = run()
+    first.go()
+    for path in checkpoints(first.out):
+        tensors, metadata = read_checkpoint(path)
+        name = next(key for key in tensors if key.startswith(start) and tensors[key].dim() > 1)
+        tensors[name].view(-1)[0] = math.nan
+        write_checkpoint(path, tensors, metadata)
+    with pytest.raises(CheckpointError, match=r"has 1 of \d+ values that are not finite"):
         run(resume=True)
 
 
