@@ -42,7 +42,7 @@ def mean(model: str, by: str, temperature: float | None, name: str = "") -> dict
 
 def together(by: str) -> dict[str, float]:
     """What is found of all of the test pages together, by the model or by the classifier beside it."""
-    [part] = [part for part in evaluation("binarize")["parts"] if part["title"].startswith("Calibration")]
+    [part] = [part for part in evaluation("binarize-fix")["parts"] if part["title"].startswith("Calibration")]
     [found] = [row for row in part["rows"] if row["set"] == "all" and row["by"].startswith(by)]
     return found
 
@@ -64,7 +64,7 @@ def card_row(model: str, by: str, shown: str) -> str:
 
 COLLECTION, PERFORMANCE = "docs/guides/binarize_a_collection.md", "docs/background/performance.md"
 SUPER_RESOLVE = "docs/guides/super_resolve.md"
-CARD, LESSONS = "flowkit/weights/binarize.md", "docs/background/lessons.md"
+CARD, LESSONS = "flowkit/weights/binarize-fix.md", "docs/background/lessons.md"
 SENTENCES = [
     ("README.md", "{f[2011]:.1f} on DIBCO 2011, {f[2014]:.1f} on DIBCO 2014 and {f[2018]:.1f} on DIBCO 2018"),
     ("README.md", "assigns the true page {flow[page NLL]:.3f} nats per pixel"),
@@ -109,14 +109,16 @@ def values() -> dict[str, Any]:
     models = bench("bench-cpu/model-cpu", "what", "variant")
     on_cuda = bench("bench-gpu/model-cuda", "what", "variant")
     years = (2011, 2013, 2014, 2016, 2017, 2018)
-    ink = {year: mean("binarize", "binarize", 0.0, str(year)) for year in years}
-    classifier = {year: mean("binarize", "runs/head/model.safetensors", None, str(year)) for year in years}
+    ink = {year: mean("binarize-fix", "binarize-fix", 0.0, str(year)) for year in years}
+    classifier = {
+        year: mean("binarize-fix", "runs/head/model.safetensors", None, str(year)) for year in years
+    }
     return {
         "f": {year: scores["f_measure"] for year, scores in ink.items()},
         "by_head": {year: scores["f_measure"] for year, scores in classifier.items()},
         "stained": ink[2018],
         "faint": ink[2016],
-        "flow": together("binarize"),
+        "flow": together("binarize-fix"),
         "head": together("runs/head"),
         "ours": models["16 samples", "flowkit"]["s"],
         "naive": models["16 samples", "naive"]["s"],
