@@ -73,6 +73,7 @@ class Record:
         height: likewise.
         dpi: dots per inch across and down; None where the input does not say.
         ink: the share of pixels that are ink.
+        scales: page pixels per pixel that the model of ink saw, the page's main scale first.
         review: the review score of the page, where samples were drawn.
         worst_tiles: the parts of the page with the highest scores, likewise.
         mean_entropy: of P(ink), in bits per pixel, likewise.
@@ -98,6 +99,7 @@ class Record:
     height: int | None = None
     dpi: tuple[float, float] | None = None
     ink: float | None = None
+    scales: tuple[float, ...] = ()
     review: float | None = None
     worst_tiles: tuple[WorstTile, ...] = ()
     mean_entropy: float | None = None

@@ -23,8 +23,10 @@ from flowkit.pages.decision import Decision, check_sampling
 from flowkit.pages.ink import binarize, load_binary, plan_binary
 from flowkit.pages.options import SamplingOptions
 from flowkit.pages.page import Page
+from flowkit.pages.polarity import Invert, check_invert
 from flowkit.pages.precision import check_precision
 from flowkit.pages.upscaling import levels_for, load_continuous, plan_continuous, upscale
+from flowkit.pages.working_scale import Scale, check_scale
 
 Progress = Callable[[int, int], None]
 """Called with the steps of a page that are done, and the steps in all."""
@@ -130,6 +132,8 @@ class Binarize(Task):
     decision: Decision | None = None
     bits: int = 8
     likelihood: bool = False
+    scale: Scale = "auto"
+    invert: Invert = "auto"
 
     maps: ClassVar[tuple[str, ...]] = ("probability", "uncertainty")
 
@@ -159,6 +163,8 @@ class Binarize(Task):
             "samples": self.samples,
             "decision": {None: "mode", 0.5: "mean"}.get(drawn.threshold, drawn.threshold),
             "bits": self.bits,
+            "scale": check_scale(self.scale),
+            "invert": check_invert(self.invert),
             **({"likelihood": True} if self.likelihood else {}),  # a page that was scored serves without, too
             **self._shared_settings(),
         }
@@ -176,6 +182,8 @@ class Binarize(Task):
             model=flow,
             decision=self.decision,
             likelihood=self.likelihood,
+            scale=self.scale,
+            invert=self.invert,
             keep_samples=bool(sheet.samples),
             progress=progress,
             **self._options(),
@@ -187,7 +195,12 @@ class Binarize(Task):
         for index, path in enumerate(sheet.samples):
             write_ink(path, page.sample(index), page.dpi)
         page.save(sheet.out)
-        return {**_size(page.binary.shape, page.dpi), **_doubt(page), "notes": page.notes}
+        return {
+            **_size(page.binary.shape, page.dpi),
+            **_doubt(page),
+            "scales": page.scales,
+            "notes": page.notes,
+        }
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -259,7 +272,8 @@ class Upscale(Task):
         large = Picture(page.image.reshape(*page.image.shape[:2], -1), page.dpi)
         found = binarize(large, model=ink, memory=self.memory, precision=self.precision)
         found.save(sheet.out)
-        return {**said, "ink": float(found.binary.mean())}
+        notes = tuple(dict.fromkeys((*page.notes, *found.notes)))
+        return {**said, "ink": float(found.binary.mean()), "scales": found.scales, "notes": notes}
 
     def located(self) -> Task:
         """See `Task.located`."""

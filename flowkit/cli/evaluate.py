@@ -63,6 +63,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--seed", type=natural, default=0, metavar="S", help="seed of the samples (default: %(default)s)"
     )
     parser.add_argument(
+        "--scales", type=_listed(_scale), default=(1.0,), metavar="S,...",
+        help="score every page at these multiples of its resolution, too: 0.5,1,2 (default: 1)",
+    )  # fmt: skip
+    parser.add_argument(
         "--head", metavar="FILE",
         help="also score a classifier: a checkpoint of the same recipe, trained by cross-entropy",
     )  # fmt: skip
@@ -157,6 +161,16 @@ def _listed(read: Callable[[str], T]) -> Callable[[str], list[T]]:
 
     listed.__name__ = f"list of {read.__name__}s"  # argparse names a converter that refuses the text
     return listed
+
+
+def _scale(text: str) -> float:
+    value = float(text)
+    if not 0.05 <= value <= 20:
+        raise argparse.ArgumentTypeError(f"expected a scale within 0.05 to 20, got {text}")
+    return value
+
+
+_scale.__name__ = "scale"
 
 
 def _temperature(text: str) -> float:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
+from PIL import Image
 
 from flowkit.data.find import report
 from flowkit.data.page_files import read_ink, read_page, size_of
@@ -29,6 +30,21 @@ class Page:
     name: str
     picture: Picture
     ink: NDArray[np.bool_] | None = None
+
+    def at(self, scale: float) -> Page:
+        """Return the page as a scan of `scale` times the resolution, by bicubic interpolation.
+
+        A pixel that ink covers by half is ink.
+        """
+        if scale == 1:
+            return self
+        size = [max(1, round(n * scale)) for n in reversed(self.picture.size)]
+        pixels = np.asarray(Image.fromarray(self.image).resize(size, Image.Resampling.BICUBIC))
+        ink = None
+        if self.ink is not None:
+            cover = Image.fromarray(self.ink.astype(np.uint8) * np.uint8(255))
+            ink = np.asarray(cover.resize(size, Image.Resampling.BICUBIC)) >= 128
+        return Page(self.name, Picture(pixels, notes=self.picture.notes), ink)
 
     @cached_property
     def image(self) -> NDArray[np.uint8]:

@@ -78,8 +78,6 @@ PRESETS: dict[str, list[Any]] = {
     "scans": [
         {"type": "other_paper", "probability": 0.4},
         {"type": "picture", "probability": 0.05},
-        {"type": "ruled_lines", "probability": 0.04},
-        {"type": "photographed_paper", "folder": "papers/lshdib_paper", "probability": 0.08},
         {"type": "photographed_paper", "folder": "papers/doccreator_paper", "probability": 0.08},
         {"type": "photographed_stains", "folder": "papers/doccreator_stains", "probability": 0.12},
         {

@@ -17,10 +17,11 @@ from flowkit.data.tasks import reduce
 from flowkit.errors import DataError
 from flowkit.evaluation.baselines import Binarizer
 from flowkit.evaluation.results import Entry
-from flowkit.evaluation.sampling import draw, negative_log_density
+from flowkit.evaluation.sampling import negative_log_density
 from flowkit.flow import ConditionalFlow
 from flowkit.images.picture import Picture
 from flowkit.metrics.calibration import smoothed
+from flowkit.pages import binarize
 
 Ink = NDArray[np.bool_]
 Sets = Mapping[str, Sequence[tuple[Path, Path]]]
@@ -107,7 +108,7 @@ class Model:
         """Return one outcome for each entry; needs a byte for every pixel of every sample."""
         height, width = page.image.shape[:2]
         picture = self._picture(page)
-        drawn = draw(self.flow, picture, self.most, self.seed)
+        drawn = {t: self._drawn(picture, t, n)[:, :height, :width] for t, n in self.most.items()}
         nats = None
         if any(entry.temperature == 1 and entry.samples != 1 for entry in self.entries):
             assert page.ink is not None
@@ -115,13 +116,25 @@ class Model:
         for entry in self.entries:
             assert entry.temperature is not None and entry.samples is not None
             n = entry.samples
-            samples = drawn[entry.temperature][:n, 0, :height, :width]
+            samples = drawn[entry.temperature][:n]
             votes = samples.sum(0, dtype=np.int32)
             if n == 1:
                 yield Outcome(entry, samples[0])
             else:
                 density = nats if entry.temperature == 1 else None
                 yield Outcome(entry, 2 * votes >= n, smoothed(votes, n), samples, density)
+
+    def _drawn(self, picture: Picture, temperature: float, count: int) -> NDArray[np.bool_]:
+        """As many samples of a page, (N, H, W)."""
+        page = binarize(
+            picture,
+            model=self.flow,
+            temperature=temperature or None,
+            samples=count,
+            seed=self.seed,
+            keep_samples=count > 1,
+        )
+        return page.binary[None] if page.samples is None else page.samples
 
     def _picture(self, page: Page) -> Picture:
         scale = self.flow.scale

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
@@ -74,19 +75,23 @@ class InkEvaluation:
         self.read: list[str] = []
 
     def jobs(self) -> list[Job]:
-        """Return these, as `Evaluation` describes."""
+        """Return the pages of all sets, at all scales; see `Evaluation`."""
         jobs = []
         for one in self.rounds:
-            for set_name, pairs in one.sets.items():
+            for (set_name, pairs), scale in itertools.product(one.sets.items(), self.wanted.scales):
                 names = page_names(image for image, _ in pairs)
+                label = set_name if scale == 1 else f"{set_name} x{scale:g}"
                 for pair in pairs:
-                    name = names[pair[0]]
-                    jobs.append(Job(set_name, name, partial(self._score, one, set_name, name, pair)))
+                    score = partial(self._score, one, label, names[pair[0]], pair, scale)
+                    jobs.append(Job(label, names[pair[0]], score))
         return jobs
 
-    def _score(self, one: Round, set_name: str, name: str, pair: tuple[Path, Path]) -> list[Row]:
-        """All contestants; what the first one's first entry gets wrong is looked at tile by tile."""
+    def _score(
+        self, one: Round, set_name: str, name: str, pair: tuple[Path, Path], scale: float
+    ) -> list[Row]:
+        """Score all contestants; what the first entry gets wrong is looked at tile by tile."""
         [page] = load_pages([pair])
+        page = page.at(scale)
         assert page.ink is not None
         self.read += [f"{set_name}/{name}: {note}." for note in page.picture.notes]
         truth = dibco.Truth(page.ink)

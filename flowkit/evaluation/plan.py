@@ -44,6 +44,7 @@ class Wanted:
         temperatures: by default 0, and 1 if there are several samples.
         samples: by default 1.
         seed: of the samples.
+        scales: resolutions that pages are scored at, as multiples of their own.
         head: a checkpoint.
         head_data: folders with the pages that its temperature is fitted on.
         focus: "ink" for scores of what is near ink as well, of a model that super-resolves.
@@ -57,6 +58,7 @@ class Wanted:
     temperatures: Sequence[float] | None = None
     samples: Sequence[int] | None = None
     seed: int = 0
+    scales: Sequence[float] = (1.0,)
     head: str | None = None
     head_data: Sequence[str] | None = None
     focus: Literal["ink"] | None = None

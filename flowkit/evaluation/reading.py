@@ -13,7 +13,7 @@ from flowkit.data import load_pages
 from flowkit.data.find import Paths, find_images, report
 from flowkit.data.fingerprint import fingerprint
 from flowkit.data.page_files import grey_of
-from flowkit.errors import DataError
+from flowkit.errors import DataError, FlowkitError
 from flowkit.evaluation.ink import refusals
 from flowkit.evaluation.plan import Round, Wanted, rounds
 from flowkit.evaluation.report import Findings, Part
@@ -77,6 +77,8 @@ class Reading:
     scores = ("cer",)
 
     def __init__(self, wanted: Wanted, reader: Reader, allow_train: bool = False) -> None:
+        if tuple(wanted.scales) != (1.0,):
+            raise FlowkitError("--scales is for scores against a truth of ink, and --ocr has none")
         self.wanted = wanted
         self.reader = reader
         self.rounds = rounds(wanted, find_texts)

@@ -11,8 +11,11 @@ from numpy.typing import NDArray
 
 from flowkit.flow import ConditionalFlow
 from flowkit.images.picture import Picture
-from flowkit.pages.likelihood import bits_per_dim
+from flowkit.pages.likelihood import bits_of_views
+from flowkit.pages.phases import views
 from flowkit.pages.sampler import PageSampler
+from flowkit.pages.strokes import strokes
+from flowkit.pages.working_scale import working_scales
 from flowkit.targets import Binary
 
 
@@ -42,5 +45,8 @@ def draw(
 
 def negative_log_density(flow: ConditionalFlow, picture: Picture, ink: NDArray[np.bool_], seed: int) -> float:
     """Return -log p(ink | page) in nats, of all pixels together: an upper bound, by noise of this seed."""
-    bits = bits_per_dim(PageSampler(flow, picture, seed=seed), ink, lambda: None)
+    scale = working_scales(strokes(picture)).scales[0] if flow.scale == 1 else 1
+    found = views(picture, scale)
+    samplers = [PageSampler(flow, view.picture, seed=seed) for view in found]
+    bits = bits_of_views(samplers, [(view.rows, view.cols) for view in found], ink, lambda: None)
     return bits * math.log(2) * ink.size

@@ -66,6 +66,8 @@ class SuperResolution:
                 raise FlowkitError(f"--{name} is for binarization, and {wanted.model} has no ink")
         if not wanted.data:
             raise FlowkitError("--data is missing")
+        if tuple(wanted.scales) != (1.0,):
+            raise FlowkitError("--scales is for models of ink, and this one super-resolves")
         self.wanted = wanted
         self.flow = load(wanted.model)
         self.task = Task.of(self.flow)

@@ -3,22 +3,27 @@
 from __future__ import annotations
 
 import functools
-import math
-
-import numpy as np
+from collections.abc import Callable, Sequence
 
 from flowkit.flow import ConditionalFlow
 from flowkit.images.dpi import scaled
 from flowkit.images.header import Header, Plan
 from flowkit.images.reader import MAX_PIXELS, ImageLike, read
+from flowkit.pages import safety_net
 from flowkit.pages.decision import Decision, Sampling, check_sampling
-from flowkit.pages.likelihood import bits_per_dim, parts
+from flowkit.pages.likelihood import bits_of_views
+from flowkit.pages.likelihood import parts as windows
 from flowkit.pages.memory import MEMORY, check_header
 from flowkit.pages.models import Model, flow_for
 from flowkit.pages.page import Page
+from flowkit.pages.phases import View, regions, views
+from flowkit.pages.polarity import Invert, check_invert, dark_on_light
 from flowkit.pages.precision import Precision
 from flowkit.pages.progress import Progress, counted
+from flowkit.pages.results import Results
 from flowkit.pages.sampler import PageSampler
+from flowkit.pages.strokes import Strokes, strokes
+from flowkit.pages.working_scale import Scale, WorkingScales, check_scale, working_scales
 from flowkit.targets import Binary
 
 
@@ -36,6 +41,8 @@ def binarize(
     keep_samples: bool = False,
     likelihood: bool = False,
     precision: Precision = "float32",
+    scale: Scale = "auto",
+    invert: Invert = "auto",
 ) -> Page:
     """Tell ink from paper, on a page of any size.
 
@@ -59,6 +66,11 @@ def binarize(
         keep_samples: keep the samples themselves, at a bit per pixel and sample.
         likelihood: also score the result, see `Page.bits_per_dim`; takes about as long as all the rest.
         precision: of the encoder: `bfloat16` is quicker on devices that compute in it, and nearly the same.
+        scale: page pixels per pixel that the model sees: 0.5, or 1 to 16. `auto`: from the width of the
+            page's strokes, in several parts where they differ much, see `flowkit.pages.working_scale`. The
+            result has the page's own pixels. Views of the page at a scale share their latents, so that
+            samples differ by strokes and not by pixels.
+        invert: whether the page is turned into its negative first; `auto`: where it is light on dark.
 
     Raises:
         FlowkitError: the device does not compute in this precision.
@@ -69,57 +81,61 @@ def binarize(
         ValueError: an argument is out of its range, or many samples are wanted at temperature 0.
     """
     sampling = check_sampling(decision, temperature, samples, seed)
+    check_scale(scale)
+    check_invert(invert)
     loaded = functools.cache(lambda: load_binary(model))  # not before it is known that there is a page
 
     def plan(header: Header) -> None:
         plan_binary(loaded(), sampling, memory=memory, keep_samples=keep_samples)(header)
 
-    picture = read(image, max_pixels=max_pixels, plan=plan)
+    picture = dark_on_light(read(image, max_pixels=max_pixels, plan=plan), invert)
     flow = loaded()
-    results = math.prod(picture.size) * _bytes_per_pixel(flow, sampling, keep_samples)
-    sampler = PageSampler(flow, picture, seed=seed, memory=memory, results=results, precision=precision)
-    return draw(sampler, sampling, keep=keep_samples, likelihood=likelihood, progress=progress)
+    found = strokes(picture)
+    scales = _scales(flow, scale, found)
+    parts = regions(picture, scales)
+    size = picture.size[0] * flow.scale, picture.size[1] * flow.scale
+    results = Results.blank(size, sampling, keep=keep_samples)
+    beside = results.nbytes + found.nbytes
+    if scales.scales != (1,):  # the page as it was read, and of one part the smooth copy and the results
+        beside += 2 * picture.pixels.nbytes + (results.nbytes if len(parts) > 1 else 0)
+    if min(scales.scales) < 1:  # and they are of the page enlarged
+        beside += 3 * picture.pixels.nbytes + 5 * results.nbytes
 
+    def samplers(views: Sequence[View]) -> list[PageSampler]:
+        return [
+            PageSampler(flow, view.picture, seed=seed, memory=memory, results=beside, precision=precision)
+            for view in views
+        ]
 
-def draw(
-    sampler: PageSampler,
-    sampling: Sampling,
-    *,
-    keep: bool = False,
-    likelihood: bool = False,
-    progress: Progress | None = None,
-) -> Page:
-    """Binarize a page that has been read and cut into tiles."""
-    size, count = sampler.size, sampling.samples
-    binary = np.zeros(size, bool)
-    votes = np.zeros(size, np.uint8 if count < 256 else np.uint16) if count else None
-    kept = np.zeros((-(-count // 8), *size), np.uint8) if keep and count else None
-    scored = len(parts(sampler.tiles)) if likelihood else 0
-    step = counted(progress, len(sampler.tiles) * sampling.images + scored)
-    images: list[int | None] = [*([None] if sampling.threshold is None else []), *range(count)]
-    for tile in sampler.tiles:
-        pieces = sampler.draw(tile, images, sampling.temperature)
-        for sample, (rows, cols, y) in zip(images, pieces, strict=True):
-            ink = (y[0] > 0.5).numpy()
-            if sample is None:
-                binary[rows, cols] = ink
-            else:
-                assert votes is not None
-                votes[rows, cols] += ink
-                if kept is not None:
-                    kept[sample // 8, rows, cols] |= ink.astype(np.uint8) << (sample % 8)
-            step()
-    if sampling.threshold is not None:
-        assert votes is not None
-        np.greater_equal(votes, sampling.needed(), out=binary)
+    cut = [samplers(part.views) for part in parts]
+    scored: Sequence[View] = ()
+    if likelihood:
+        scored = parts[0].views if len(parts) == 1 else views(picture, scales.scales[0])
+    scorers = samplers(scored)
+    steps = sum(len(sampler.tiles) for row in cut for sampler in row) * sampling.images
+    steps += sum(len(windows(sampler.tiles)) for sampler in scorers)
+    step = counted(progress, steps)
+    for part, row in zip(parts, cut, strict=True):
+        whole = part.mask is None and part.scale >= 1
+        own = results if whole else Results.blank(part.size(flow.scale), sampling, keep=keep_samples)
+        for view, sampler in zip(part.views, row, strict=True):
+            draw_samples(sampler, sampling, own.every(view.rows, view.cols), step)
+        row.clear()  # and the features that its samplers hold
+        if part.scale < 1:
+            own = own.halved()
+        if not whole:
+            results.take(own, part.rows, part.cols, True if part.mask is None else part.mask)
+    binary = results.decided(sampling)
+    places = [(view.rows, view.cols) for view in scored]
     return Page(
         binary=binary,
         sampling=sampling,
-        votes=votes if count > 1 else None,
-        kept=kept,
-        bits_per_dim=bits_per_dim(sampler, binary, step) if likelihood else None,
-        dpi=scaled(sampler.picture.dpi, sampler.model.scale),
-        notes=sampler.picture.notes,
+        votes=results.votes if sampling.samples > 1 else None,
+        kept=results.kept,
+        bits_per_dim=bits_of_views(scorers, places, binary, step) if likelihood else None,
+        dpi=scaled(picture.dpi, flow.scale),
+        notes=(*picture.notes, *(safety_net.notes(found, binary) if flow.scale == 1 else ())),
+        scales=scales.scales,
     )
 
 
@@ -133,6 +149,27 @@ def _bytes_per_pixel(flow: ConditionalFlow, sampling: Sampling, keep_samples: bo
     """Count the bytes of results for each pixel of the page."""
     kept = -(-sampling.samples // 8) if keep_samples else 0
     return flow.scale**2 * (1 + (1 if sampling.samples < 256 else 2) + kept)
+
+
+def _scales(flow: ConditionalFlow, scale: Scale, found: Strokes) -> WorkingScales:
+    """The scales that are asked for, or that the page's strokes suggest."""
+    if scale != "auto":
+        return WorkingScales((scale,))
+    # a model that enlarges was trained on small pages: their strokes are no measure for it
+    return working_scales(found) if flow.scale == 1 else WorkingScales((1,))
+
+
+def draw_samples(sampler: PageSampler, sampling: Sampling, into: Results, step: Callable[[], None]) -> None:
+    """Draw the image of z = 0, where it decides, and the samples, and add them to the results."""
+    images: list[int | None] = [
+        *([None] if sampling.threshold is None else []),
+        *range(sampling.samples),
+    ]
+    for tile in sampler.tiles:
+        pieces = sampler.draw(tile, images, sampling.temperature)
+        for sample, (rows, cols, y) in zip(images, pieces, strict=True):
+            into.add(sample, rows, cols, (y[0] > 0.5).numpy())
+            step()
 
 
 def load_binary(model: Model) -> ConditionalFlow:

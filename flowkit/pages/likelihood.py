@@ -54,6 +54,23 @@ def bits_per_dim(sampler: PageSampler, ink: NDArray[np.bool_], step: Callable[[]
     return -nats / (math.log(2) * height * width)
 
 
+def bits_of_views(
+    samplers: Sequence[PageSampler],
+    places: Sequence[tuple[slice, slice]],
+    ink: NDArray[np.bool_],
+    step: Callable[[], None],
+) -> float:
+    """Average `bits_per_dim` over views of a page, each of which fills its rows and columns of `ink`.
+
+    A view that is the page enlarged has each pixel of `ink` several times; the bits of all are its own.
+    """
+    times = max(1, samplers[0].size[0] // ink.shape[0])
+    large = ink.repeat(times, axis=0).repeat(times, axis=1) if times > 1 else ink
+    pixels = [math.prod(sampler.padded) for sampler in samplers]
+    bits = [bits_per_dim(one, large[place], step) for one, place in zip(samplers, places, strict=True)]
+    return float(times**2 * np.average(bits, weights=pixels))
+
+
 def _signed(spans: Sequence[Span]) -> list[tuple[Span, int]]:
     windows = [(span, 1) for span in spans]
     overlaps = [

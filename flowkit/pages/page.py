@@ -32,9 +32,12 @@ class Page:
         votes: (H, W), by how many of the samples a pixel is ink; None if there were fewer than two.
         kept: (ceil(N / 8), H, W) uint8, the samples themselves, a bit for each; None if they were not kept.
         bits_per_dim: -log2 p(binary | page) per pixel, an upper bound, if it was asked for. Low where the
-            model finds its answer obvious.
+            model finds its answer obvious. At a working scale of k it is the mean over the k x k views of the
+            page, taken as independent of each other; at 1/2 the bits of the page enlarged twice; of several
+            scales, that of the first.
         dpi: dots per inch across and down, or None where the image did not say.
-        notes: what its user should know about the reading of the image, one sentence each.
+        notes: what its user should know about the page, one sentence each.
+        scales: page pixels per pixel that the model saw, the page's main scale first.
     """
 
     binary: NDArray[np.bool_]
@@ -44,6 +47,7 @@ class Page:
     bits_per_dim: float | None = None
     dpi: Dpi = None
     notes: tuple[str, ...] = ()
+    scales: tuple[float, ...] = (1,)
 
     @property
     def probability(self) -> NDArray[np.float32] | None:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import copy
+import functools
 from pathlib import Path
 
 import numpy as np
@@ -8,13 +9,17 @@ import pytest
 import torch
 from numpy.typing import NDArray
 from PIL import Image
+from tiled import draw
 
 from flowkit.errors import CheckpointError, ImageError
 from flowkit.flow import ConditionalFlow
-from flowkit.pages import Page, binarize, read
+from flowkit.pages import Page, read
+from flowkit.pages import binarize as binarize_at
 from flowkit.pages.decision import check_sampling
-from flowkit.pages.ink import draw
 from flowkit.pages.sampler import PageSampler
+
+# pages of noise have no strokes to find a scale by
+binarize = functools.partial(binarize_at, scale=1)
 
 
 def scan(height: int, width: int, channels: int = 3) -> NDArray[np.uint8]:
@@ -156,9 +161,12 @@ def test_kinds_of_image_agree(tmp_path: Path, colour_flow: ConditionalFlow) -> N
 
 def test_progress_counts_every_step(grey_flow: ConditionalFlow) -> None:
     seen: list[tuple[int, int]] = []
-    sampler = PageSampler(grey_flow, read(scan(40, 72)), seed=0, core=40)
-    draw(sampler, check_sampling(samples=3), progress=lambda *step: seen.append(step))
-    assert seen == [(i, 6) for i in range(7)]
+    binarize(scan(40, 72), model=grey_flow, samples=3, progress=lambda *step: seen.append(step))
+    assert seen == [(i, 3) for i in range(4)]
+    seen.clear()
+    page = scan(40, 72)
+    binarize_at(page, model=grey_flow, scale=2, likelihood=True, progress=lambda *step: seen.append(step))
+    assert seen == [(i, 8) for i in range(9)]  # four views, decided and scored
 
 
 def test_a_model_in_training_is_used_as_trained_and_left_as_it_was(grey_flow: ConditionalFlow) -> None:

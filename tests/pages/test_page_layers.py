@@ -7,12 +7,12 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 import torch
+from tiled import draw
 from torch import nn
 
 from flowkit import ConditionalFlow, build
 from flowkit.pages import read
 from flowkit.pages.decision import check_sampling
-from flowkit.pages.ink import draw
 from flowkit.pages.sampler import PageSampler
 
 

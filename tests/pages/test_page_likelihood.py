@@ -8,11 +8,11 @@ import math
 import numpy as np
 import pytest
 import torch
+from tiled import draw
 
 from flowkit import ConditionalFlow
 from flowkit.pages import binarize, read
 from flowkit.pages.decision import check_sampling
-from flowkit.pages.ink import draw
 from flowkit.pages.likelihood import bits_per_dim, parts
 from flowkit.pages.sampler import PageSampler
 from flowkit.pages.tiles import tiles
@@ -66,7 +66,7 @@ def test_noise_never_reaches_its_end(grey_flow: ConditionalFlow, monkeypatch: py
 
 def test_a_better_page_is_likelier(grey_flow: ConditionalFlow) -> None:
     image = np.random.default_rng(0).integers(0, 256, (40, 41), dtype=np.uint8)
-    page = binarize(image, model=grey_flow, likelihood=True)
+    page = binarize(image, model=grey_flow, likelihood=True, scale=1)
     sampler = PageSampler(grey_flow, read(image), seed=0)
     against = bits_per_dim(sampler, ~page.binary, lambda: None)
     assert math.isfinite(page.bits_per_dim)

@@ -87,5 +87,5 @@ def test_pages_of_another_precision_are_not_done(
     for options in ([], ["--precision", "bfloat16"], ["--precision", "bfloat16"]):
         assert main([*verb, *options]) == 0
     lines = (tmp_path / "out" / "report.jsonl").read_text().splitlines()
-    assert [json.loads(line).get("precision") for line in lines] == [None, "bfloat16"]
+    assert [json.loads(line)["settings"].get("precision") for line in lines] == ["float32", "bfloat16"]
     assert "1 of 1 pages are done already" in capsys.readouterr().err

@@ -1,0 +1,159 @@
+"""Views of a page at a working scale, which together cover every pixel of it.
+
+At a scale of k a page is smoothed by a box of k x k pixels, and each of the k x k pages of every k-th pixel
+is decided by itself. Interleaved again they are a decision for every pixel of the page, with contours as
+sharp as its own: a model that knows strokes of 4 pixels draws those of 12. As many pixels are computed as the
+page has.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+from scipy import ndimage
+
+from flowkit.images.picture import Picture
+from flowkit.pages.strokes import CELL
+from flowkit.pages.working_scale import ENLARGED, WorkingScales
+
+CONTEXT = 64
+"""Pixels at the working scale that a part of a page is given around it: more than a line of text."""
+
+_WHOLE = 0.5  # of a page; parts that cover more are taken as the whole page
+
+
+class View(NamedTuple):
+    """A picture for the model, and where its pixels belong on the part of the page."""
+
+    picture: Picture
+    rows: slice
+    cols: slice
+
+
+class Region(NamedTuple):
+    """A part of a page that is decided at one scale.
+
+    Attributes:
+        scale: page pixels per pixel of a view.
+        rows: of the page, with context.
+        cols: likewise.
+        mask: (rows, cols) bool, the pixels whose scale it is; None for all.
+        views: of this part of the page.
+    """
+
+    scale: float
+    rows: slice
+    cols: slice
+    mask: NDArray[np.bool_] | None
+    views: tuple[View, ...]
+
+    def size(self, scale: int) -> tuple[int, int]:
+        """Height and width of what a model of this scale makes of the views, interleaved."""
+        times = scale * (2 if self.scale == ENLARGED else 1)
+        return times * (self.rows.stop - self.rows.start), times * (self.cols.stop - self.cols.start)
+
+
+def regions(picture: Picture, scales: WorkingScales) -> list[Region]:
+    """Cut a page into parts of one scale each; a page of one scale is one part."""
+    height, width = picture.size
+    everything = slice(0, height), slice(0, width)
+    if scales.labels is None:
+        [scale] = scales.scales
+        return [Region(scale, *everything, None, views(picture, scale))]
+    found = []
+    for which, scale in enumerate(scales.scales):
+        cells = scales.labels == which
+        for rows, cols in _boxes(cells, (height, width)):
+            mask = _pixels(cells, rows, cols)
+            around = round(CONTEXT * scale)
+            wide = [
+                slice(max(0, span.start - around), min(length, span.stop + around))
+                for span, length in zip((rows, cols), (height, width), strict=True)
+            ]
+            own = np.zeros([span.stop - span.start for span in wide], bool)
+            own[
+                rows.start - wide[0].start : rows.stop - wide[0].start,
+                cols.start - wide[1].start : cols.stop - wide[1].start,
+            ] = mask
+            part = replace(picture, pixels=picture.pixels[wide[0], wide[1]])
+            found.append(Region(scale, wide[0], wide[1], own, views(part, scale)))
+    return found
+
+
+def views(picture: Picture, scale: float) -> tuple[View, ...]:
+    """Return a page's k x k views at a scale of k, which share the memory of one smooth copy.
+
+    At a scale of 1/2 there is one view, the page enlarged twice by bicubic interpolation.
+    """
+    if scale == ENLARGED:
+        picture = replace(picture, pixels=enlarged(picture.pixels))
+    if scale <= 1:
+        return (View(picture, slice(None), slice(None)),)
+    step = min(int(scale), *picture.size)
+    smooth = smoothed(picture.pixels, step)
+    return tuple(
+        View(
+            replace(picture, pixels=smooth[top::step, left::step]),
+            slice(top, None, step),
+            slice(left, None, step),
+        )
+        for top in range(step)
+        for left in range(step)
+    )
+
+
+def smoothed(pixels: NDArray[Any], side: int) -> NDArray[Any]:
+    """Average (H, W, C) over boxes of `side` x `side` pixels around each pixel.
+
+    A box of an even side has no pixel in its middle: it is taken half a pixel to either side, with half
+    weights at its ends, so that nothing moves.
+    """
+    weights = np.ones(side + 1 - side % 2, np.float32)
+    if side % 2 == 0:
+        weights[[0, -1]] = 0.5
+    weights /= weights.sum()
+    out = np.empty_like(pixels)
+    for channel in range(pixels.shape[2]):
+        values = ndimage.correlate1d(pixels[..., channel].astype(np.float32), weights, 0, mode="nearest")
+        values = ndimage.correlate1d(values, weights, 1, mode="nearest")
+        out[..., channel] = np.rint(values) if pixels.dtype.kind == "u" else values
+    return out
+
+
+def enlarged(pixels: NDArray[Any]) -> NDArray[Any]:
+    """Enlarge (H, W, C) twice, by bicubic interpolation."""
+    height, width, channels = pixels.shape
+    top = 1.0 if pixels.dtype.kind == "f" else float(np.iinfo(pixels.dtype).max)
+    out = np.empty((2 * height, 2 * width, channels), pixels.dtype)
+    for channel in range(channels):
+        plane = Image.fromarray(pixels[..., channel].astype(np.float32))
+        large = np.clip(np.asarray(plane.resize((2 * width, 2 * height), Image.Resampling.BICUBIC)), 0, top)
+        out[..., channel] = np.rint(large) if pixels.dtype.kind == "u" else large
+    return out
+
+
+def _boxes(cells: NDArray[np.bool_], size: tuple[int, int]) -> list[tuple[slice, slice]]:
+    """Rectangles of the page that hold all these cells; the whole page where they cover most of it."""
+    labelled, _ = ndimage.label(cells, np.ones((3, 3)))
+    found = ndimage.find_objects(labelled)
+    area = sum((rows.stop - rows.start) * (cols.stop - cols.start) for rows, cols in found)
+    if area > _WHOLE * cells.size:
+        return [(slice(0, size[0]), slice(0, size[1]))]
+    return [
+        (
+            slice(CELL * rows.start, min(size[0], CELL * rows.stop)),
+            slice(CELL * cols.start, min(size[1], CELL * cols.stop)),
+        )
+        for rows, cols in found
+    ]
+
+
+def _pixels(cells: NDArray[np.bool_], rows: slice, cols: slice) -> NDArray[np.bool_]:
+    """The cells of a rectangle as pixels."""
+    part = cells[rows.start // CELL : -(-rows.stop // CELL), cols.start // CELL : -(-cols.stop // CELL)]
+    large = part.repeat(CELL, axis=0).repeat(CELL, axis=1)
+    return np.asarray(large[: rows.stop - rows.start, : cols.stop - cols.start])

@@ -1,0 +1,73 @@
+"""A second look at a binarized page: strokes that a person would see, and that the result lacks.
+
+The classical stroke widths of the page (`flowkit.pages.strokes`) are set beside the result. Strokes are lost
+where pixels nearly as dark as the page's ink have no ink of the result near them.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import ndimage
+
+from flowkit.pages.strokes import CELL, WIDTHS, Strokes
+
+WIDEST = 64
+"""Width in pixels of what may be a stroke; what is wider is a border, a stain or a picture."""
+
+SHARE = 0.06
+"""Share of the strokes that may be lost without a note: specks, stains, the other side of the leaf."""
+
+_LEAST = 60.0  # pixels; less is no word
+_FEW = 6  # pixels of a cell; fewer are the ends of a stroke in the cell beside it
+_INK = 0.5  # of the page; more of it is no writing
+
+
+def lost_strokes(found: Strokes, binary: NDArray[np.bool_]) -> NDArray[np.float32]:
+    """Count the pixels of strokes that the result lacks in each cell, (rows, columns)."""
+    return _lost(found, binary)[0]
+
+
+def notes(found: Strokes, binary: NDArray[np.bool_]) -> tuple[str, ...]:
+    """Say what the result lacks, where most of it is, and whether the result can be writing at all."""
+    said = []
+    lost, strokes = _lost(found, binary)
+    total = float(strokes.sum())
+    if lost.sum() > max(_LEAST, SHARE * total):
+        left, top, right, bottom = _box(lost, binary.shape)
+        said.append(
+            f"{100 * lost.sum() / total:.0f} % of the dark strokes of the page are not in the result, most "
+            f"of them within ({left}, {top}, {right}, {bottom}); a picture, or lost text: look at it"
+        )
+    if (share := float(binary.mean())) > _INK:
+        said.append(
+            f"{100 * share:.0f} % of the result is ink: a picture, a dark ground, or a page inside out"
+        )
+    return tuple(said)
+
+
+def _lost(found: Strokes, binary: NDArray[np.bool_]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Pixels of strokes in each cell: lost ones, and all."""
+    narrow = found.counts[WIDTHS <= WIDEST].sum(0, dtype=np.uint16)
+    wide = found.counts[WIDTHS > WIDEST].sum(0, dtype=np.uint16)
+    strokes = np.where((found.strong >= _FEW) & (narrow > wide), found.strong, 0).astype(np.float32)
+    rows, columns = strokes.shape
+    padded = np.zeros((rows * CELL, columns * CELL), bool)
+    padded[: binary.shape[0], : binary.shape[1]] = binary
+    ink = padded.reshape(rows, CELL, columns, CELL).any((1, 3))
+    near = ndimage.binary_dilation(ink, np.ones((3, 3), bool))
+    return np.where(near, 0, strokes), strokes
+
+
+def _box(lost: NDArray[np.float32], size: tuple[int, ...]) -> tuple[int, int, int, int]:
+    """Left, top, right and bottom of the connected cells that lack most, gaps of a word being bridged."""
+    labels, _ = ndimage.label(ndimage.binary_dilation(lost > 0, np.ones((5, 9), bool)))
+    sums = np.bincount(labels.ravel(), weights=lost.ravel())
+    sums[0] = 0
+    rows, cols = ndimage.find_objects((labels == sums.argmax()).astype(np.uint8))[0]
+    return (
+        CELL * cols.start,
+        CELL * rows.start,
+        min(size[1], CELL * cols.stop),
+        min(size[0], CELL * rows.stop),
+    )

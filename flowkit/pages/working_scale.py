@@ -1,0 +1,146 @@
+"""The working scale of a page: the reduction at which its strokes are as wide as those of training pages.
+
+A page may have several, a title of large letters above small print. Every place then takes the scale of the
+stroke that is nearest to it.
+"""
+
+from __future__ import annotations
+
+from typing import Literal, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import ndimage
+
+from flowkit.pages.strokes import CELL, WIDTHS, Strokes
+
+Scale = float | Literal["auto"]
+"""Page pixels per pixel that the model sees, or `auto`: found from the page."""
+
+ENLARGED = 0.5
+"""The one scale below 1: the page is enlarged twice, and four pixels decide on each of its own."""
+
+MOST = 16
+NATURAL = 7.0
+"""Width of the strokes that a page is brought to, in pixels; those of the training pages are 3 to 9 wide."""
+
+NARROWEST, WIDEST = 1.7, 20.0
+"""Widths at the working scale that the model still reads as they are: no further scale for them."""
+
+_ROUND = 0.35  # a factor of 1.65 is still 1: a page at its own scale keeps every pixel's detail
+_SMALL = 0.15, 0.75  # of the page's strokes are a pixel wide, and two at most: too small for the model
+_CLEAR = 48  # grey levels of ink; below, single pixels are the paper's noise
+_THIN_SHARE = 0.02  # of the page's strokes; fewer thin ones are noise
+_DARK = 0.7  # of the ink's depth; paler wide shapes are stains and shadows
+_WIDE_SHARE = 0.2  # of the ink's area that wide strokes must have: a title, and no blot
+_NEAR = 0.5  # of its width: how far a wide stroke's surroundings are its own
+
+
+class WorkingScales(NamedTuple):
+    """The scales of a page.
+
+    Attributes:
+        scales: page pixels per pixel that the model sees; the page's main one first.
+        labels: (rows, columns) uint8, which of them each cell of `CELL` x `CELL` pixels takes; None for one.
+    """
+
+    scales: tuple[float, ...]
+    labels: NDArray[np.uint8] | None = None
+
+
+def check_scale(scale: Scale) -> Scale:
+    """Refuse what is no scale.
+
+    Raises:
+        ValueError: it is neither `auto`, nor 0.5, nor a whole number from 1 to `MOST`.
+
+    >>> check_scale(2), check_scale(0.5), check_scale("auto")
+    (2, 0.5, 'auto')
+    """
+    if scale in ("auto", ENLARGED) or (isinstance(scale, int) and 1 <= scale <= MOST):
+        return scale
+    raise ValueError(f"scale must be auto, 0.5 or a whole number from 1 to {MOST}, got {scale}")
+
+
+def working_scales(found: Strokes) -> WorkingScales:
+    """Choose the scales of a page from its strokes; 1 for a page without any."""
+    lengths = found.lengths
+    total = lengths.sum()
+    if total < 1:
+        return WorkingScales((1,))
+    dark = found.depth >= _DARK * found.contrast
+    areas = np.array([counts[dark].sum(dtype=np.int64) for counts in found.counts])
+    scales: list[float] = []
+    served = np.zeros(len(WIDTHS), bool)
+    while len(scales) < 4:
+        if not scales:
+            wanted = np.ones(len(WIDTHS), bool)
+        else:
+            thin = ~served & (min(scales) * NARROWEST > WIDTHS)
+            wide = ~served & (max(scales) * WIDEST < WIDTHS)
+            if lengths[thin].sum() > _THIN_SHARE * total:
+                wanted = thin
+            elif areas[wide].sum() > _WIDE_SHARE * areas.sum():
+                wanted = wide
+            else:
+                break
+        scale: float = _scale_for(_median(np.where(wanted, lengths, 0)))
+        if scale == 1 and not scales and _is_small(found):
+            scale = ENLARGED
+        if scale in scales:
+            break
+        scales.append(scale)
+        served |= (scale * NARROWEST <= WIDTHS) & (scale * WIDEST >= WIDTHS)
+        if min(scales) <= 1:
+            served |= WIDTHS < NARROWEST
+    if len(scales) == 1:
+        return WorkingScales(tuple(scales))
+    return WorkingScales(tuple(scales), _labels(found, dark, scales))
+
+
+def _scale_for(width: float) -> int:
+    """The scale at which strokes of this width look natural.
+
+    >>> [_scale_for(width) for width in (2, 11, 13, 19, 35)]
+    [1, 1, 2, 3, 5]
+    """
+    return min(MOST, max(1, int(width / NATURAL + _ROUND)))
+
+
+def _is_small(found: Strokes) -> bool:
+    """Tell whether the strokes are so thin that the model reads them better on the page enlarged."""
+    lengths = found.lengths
+    single, both = lengths[0], lengths[:2].sum()
+    total = lengths.sum()
+    return found.contrast > _CLEAR and single >= _SMALL[0] * total and both >= _SMALL[1] * total
+
+
+def _median(lengths: NDArray[np.float64]) -> float:
+    return float(WIDTHS[np.searchsorted(np.cumsum(lengths), lengths.sum() / 2)])
+
+
+def _labels(found: Strokes, dark: NDArray[np.bool_], scales: list[float]) -> NDArray[np.uint8]:
+    """Give each cell the scale of its own strokes, or of the nearest ones."""
+    # a width belongs to the scale at which it is nearest to natural
+    misfit = np.abs(np.log(WIDTHS[:, None] / np.array(scales) / NATURAL))
+    of_width = misfit.argmin(1)
+    main = scales[0]
+    areas = np.zeros((len(scales), *dark.shape), np.float32)
+    for counts, which in zip(found.counts, of_width, strict=True):
+        areas[which] += np.where(dark, counts, 0) if scales[which] > main else counts
+    known = areas.max(0) >= CELL * CELL / 16
+    labels = areas.argmax(0)
+    for which in np.argsort(scales)[1:]:
+        if scales[which] <= main:
+            continue
+        # serifs and tips of wide strokes are thin: what is close to a wide stroke is part of it
+        width = WIDTHS[of_width == which].mean()
+        near = ndimage.binary_dilation(
+            (labels == which) & known, iterations=max(1, round(_NEAR * width / CELL))
+        )
+        labels[near] = which
+        known |= near
+    if not known.any():
+        return np.zeros(dark.shape, np.uint8)
+    rows, columns = ndimage.distance_transform_edt(~known, return_distances=False, return_indices=True)
+    return np.asarray(labels[rows, columns], np.uint8)
