@@ -50,7 +50,7 @@ def main() -> None:
     print(f"{'image':24} {'bits per pixel':>14} {'ink %':>6}")
     try:
         for name, image in images.items():
-            page = binarize(image, model=model, likelihood=True)
+            page = binarize(image, model=model, likelihood=True, scale=1)
             print(f"{name:24} {page.bits_per_dim:14.3f} {100 * page.binary.mean():6.1f}")
     except (FlowkitError, OSError) as error:
         parser.error(str(error))

@@ -76,8 +76,8 @@ def test_any_page_in_any_format(suffix: str, page: Image.Image, ink_checkpoint: 
     write_picture(scans / "drawn-pdf.pdf", np.asarray(page), (DPI, DPI))
     names.append("drawn-pdf")
     options = ["--format", suffix[1:], "--model", str(ink_checkpoint)]
-    assert main(["binarize", str(scans), "-o", str(out), *options]) == 0
-    expected = binarize(page, model=ink_checkpoint).binary
+    assert main(["binarize", str(scans), "-o", str(out), "--scale", "1", *options]) == 0
+    expected = binarize(page, model=ink_checkpoint, scale=1).binary
     assert 0.1 < expected.mean() < 0.9
     assert sorted(path.stem for path in out.glob(f"*{suffix}")) == sorted(names)
     for name in names:

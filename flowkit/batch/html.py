@@ -97,7 +97,7 @@ def _order(record: Record) -> tuple[Any, ...]:
 
 
 def _summary(records: list[Record]) -> Iterator[tuple[str, str]]:
-    """What is alike for many pages, with the number of pages where there is more than one of a kind."""
+    """Sum up the pages, with the number of pages where there is more than one of a kind."""
     yield "status", _counted(record.status for record in records)
     yield "notes", f"{sum(len(record.notes) for record in records):,}"
     yield "model", _counted(f"{one.model} (recipe {one.recipe})" for one in records if one.model is not None)

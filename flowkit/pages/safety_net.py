@@ -18,6 +18,7 @@ WIDEST = 64
 SHARE = 0.06
 """Share of the strokes that may be lost without a note: specks, stains, the other side of the leaf."""
 
+_SMALLEST = 10_000  # pixels; a snippet has too few strokes to tell what they are
 _LEAST = 60.0  # pixels; less is no word
 _FEW = 6  # pixels of a cell; fewer are the ends of a stroke in the cell beside it
 _INK = 0.5  # of the page; more of it is no writing
@@ -30,6 +31,8 @@ def lost_strokes(found: Strokes, binary: NDArray[np.bool_]) -> NDArray[np.float3
 
 def notes(found: Strokes, binary: NDArray[np.bool_]) -> tuple[str, ...]:
     """Say what the result lacks, where most of it is, and whether the result can be writing at all."""
+    if binary.size < _SMALLEST:
+        return ()
     said = []
     lost, strokes = _lost(found, binary)
     total = float(strokes.sum())
