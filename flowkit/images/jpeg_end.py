@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import re
 import struct
 from typing import BinaryIO
 
@@ -13,8 +14,10 @@ from flowkit.images.guard import guarded
 NOTE = "the file lacks its end marker, and nothing else"
 
 _START, _END = b"\xff\xd8", b"\xff\xd9"
-_FRAMES, _SCAN, _ALONE = (0xC0, 0xC1), 0xDA, (0x01, *range(0xD0, 0xD8))  # markers: sequential frames, ...
-_NO_FRAMES = (0xC4, 0xC8, 0xCC)  # markers among those of frames that begin none
+_SEQUENTIAL, _PROGRESSIVE, _SCAN = (0xC0, 0xC1), 0xC2, 0xDA  # markers
+_OTHER_FRAMES = (0xC3, *range(0xC5, 0xC8), *range(0xC9, 0xCC), *range(0xCD, 0xD0))
+_MARKER = re.compile(rb"\xff+[^\x00\xff\xd0-\xd7]")  # the others are data, and restarts within it
+_ALL = frozenset(range(64))  # coefficients of a block
 _PADDING = (b"", 64 * b"\x00", 64 * b"\x55", 64 * b"\xaa")
 
 
@@ -22,12 +25,11 @@ def without_end(file: BinaryIO) -> Image.Image | None:
     """Decode a JPEG that Pillow finds cut short; None unless all pixels are there.
 
     A decoder that runs out of data makes some up. So the file is decoded with several endings of nonsense: if
-    no pixel depends on them, none is missing. Only for sequential JPEGs of one scan: of others, whole scans
-    could be missing.
+    no pixel depends on them, none is missing. What could be missing beyond that is whole scans.
     """
     file.seek(0)
     data = file.read()
-    if not _is_one_scan(data):
+    if not _has_all_scans(data):
         return None
     data = data.removesuffix(b"\xff")  # half of the marker
     first, pixels = None, b""
@@ -42,26 +44,25 @@ def without_end(file: BinaryIO) -> Image.Image | None:
     return first
 
 
-def _is_one_scan(data: bytes) -> bool:
-    """Return true if a JPEG begins with a sequential frame and a scan of all its components."""
-    place, components = len(_START), 0
+def _has_all_scans(data: bytes) -> bool:
+    """Return whether the scans of a JPEG begin that give every coefficient of every component in full."""
+    place = len(_START)
+    missing: dict[int, set[int]] = {}
     try:
-        while True:
-            while data[place + 1] == 0xFF:  # markers may be padded
-                place += 1
-            if data[place] != 0xFF:
+        while (found := _MARKER.search(data, place)) is not None:
+            marker, place = found.group()[-1], found.end()
+            [length] = struct.unpack_from(">H", data, place)
+            body = data[place + 2 : place + length]
+            place += length
+            if marker in (*_SEQUENTIAL, _PROGRESSIVE):
+                missing = {body[6 + 3 * n]: set(_ALL) for n in range(body[5])}
+            elif marker in _OTHER_FRAMES:
                 return False
-            marker = data[place + 1]
-            if marker in _ALONE:
-                place += 2
-                continue
-            [length] = struct.unpack_from(">H", data, place + 2)
-            if marker == _SCAN:
-                return 0 < components == data[place + 4]
-            if marker in _FRAMES:
-                components = data[place + 9]
-            elif 0xC0 <= marker <= 0xCF and marker not in _NO_FRAMES:
-                return False
-            place += 2 + length
-    except (IndexError, struct.error):
+            elif marker == _SCAN:
+                first, last, precision = body[-3:]
+                for n in range(body[0]):
+                    if not precision & 0x0F:
+                        missing[body[1 + 2 * n]] -= set(range(first, last + 1))
+    except (IndexError, KeyError, ValueError, struct.error):
         return False
+    return bool(missing) and not any(missing.values())

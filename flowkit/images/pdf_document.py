@@ -11,12 +11,13 @@ from typing import Any
 
 import pikepdf
 
-from flowkit.images.pdf_resolution import Masks, Size
+from flowkit.images.pdf_resolution import Masks, Matrix, Size, product
 
 INFO = ("Title", "Author", "Subject", "Keywords")
 """Keys of the information on a document that is kept."""
 
 _MOST_OBJECTS = 10_000
+_MOST_STATES = 100
 _DEEPEST = 32
 
 
@@ -42,6 +43,22 @@ def masks_of(page: Any) -> dict[Size, Masks]:
             clear = masks or image.get("/ImageMask", False) or image.get("/SMaskInData", 0)
             before = found.get(size, Masks((), False))
             found[size] = Masks((*before.sizes, *masks), before.opaque or not clear)
+    return found
+
+
+def groups_of(page: Any) -> list[tuple[Matrix, Size]]:
+    """Return the images in the soft masks that a page's graphics states have: each with its matrix and size.
+
+    The matrix is that within the mask's group, which is taken to be the page's: a mask that is set within a
+    transformation appears smaller than it is.
+    """
+    found: list[tuple[Matrix, Size]] = []
+    with suppress(Exception):  # whatever is wrong with them, the page can be drawn
+        states = _inherited(page, "/Resources")["/ExtGState"]
+        for _, state in list(states.items())[:_MOST_STATES]:
+            group = state.get("/SMask")
+            if isinstance(group, pikepdf.Dictionary) and _is_stream(group.get("/G")):
+                found += _drawn_by(group["/G"])
     return found
 
 
@@ -81,6 +98,31 @@ def _images(page: Any) -> Iterator[Any]:
                 yield thing
             elif level < _DEEPEST and thing.get("/Resources") is not None:
                 waiting.append((thing["/Resources"], level + 1))
+
+
+def _drawn_by(form: Any) -> Iterator[tuple[Matrix, Size]]:
+    """The images that a form draws by itself."""
+    matrix: Matrix = (1, 0, 0, 1, 0, 0)
+    if "/Matrix" in form:
+        matrix = _matrix(form["/Matrix"])
+    saved = []
+    for step in pikepdf.parse_content_stream(form, "q Q cm Do"):
+        match str(step.operator):
+            case "q":
+                saved.append(matrix)
+            case "Q" if saved:
+                matrix = saved.pop()
+            case "cm":
+                matrix = product(_matrix(step.operands), matrix)
+            case "Do":
+                thing = form["/Resources"]["/XObject"][str(step.operands[0])]
+                if thing.get("/Subtype") == "/Image":
+                    yield matrix, _size(thing)
+
+
+def _matrix(numbers: Any) -> Matrix:
+    a, b, c, d, e, f = (float(number) for number in numbers)
+    return a, b, c, d, e, f
 
 
 def _inherited(page: Any, key: str) -> Any:

@@ -61,8 +61,8 @@ def reason(said: str, password: str | None) -> str:
 def draw(document: Any, question: dict[str, Any]) -> None:
     """Draw one page; refuse what is too large."""
     page = document[question["page"]]
-    masks, unit = beside_pdfium(question)
-    content = content_of(page, masks, unit)
+    masks, unit, groups = beside_pdfium(question)
+    content = content_of(page, masks, unit, groups)
     dpi = 2 * (question["dpi"],) if question["dpi"] else resolution(content)
     sides = page.get_width(), page.get_height()
     width, height = (max(1, round(side * unit * d / POINTS)) for side, d in zip(sides, dpi, strict=True))
@@ -89,18 +89,21 @@ def draw(document: Any, question: dict[str, Any]) -> None:
         sys.stdout.buffer.write(view[y * bitmap.stride : y * bitmap.stride + 3 * width])
 
 
-def beside_pdfium(question: dict[str, Any]) -> tuple[dict[Any, Any], float]:
-    """Return the masks of a page's images, and its UserUnit; none, and 1, where pdfium alone can read it."""
+def beside_pdfium(question: dict[str, Any]) -> tuple[dict[Any, Any], float, list[Any]]:
+    """Return the masks of a page's images, its UserUnit, and the images in soft masks of graphics states.
+
+    None, and 1, where pdfium alone can read the file.
+    """
     import pikepdf  # as long to start as all the rest, and of no use to count pages
 
-    from flowkit.images.pdf_document import masks_of, unit_of
+    from flowkit.images.pdf_document import groups_of, masks_of, unit_of
 
     try:
         with pikepdf.open(question["path"], password=question["password"] or "") as document:
             page = document.pages[question["page"]].obj
-            return masks_of(page), unit_of(page)
+            return masks_of(page), unit_of(page), groups_of(page)
     except (pikepdf.PdfError, IndexError, RuntimeError, ValueError, TypeError, KeyError):
-        return {}, 1.0
+        return {}, 1.0, []
 
 
 def frame(question: dict[str, Any]) -> dict[str, Any]:

@@ -115,15 +115,22 @@ def _sharpest(images: Sequence[Placed], share: float) -> Placed | None:
     return None
 
 
-def content_of(page: Any, masks: Mapping[Size, Masks], unit: float) -> Content:
+def content_of(
+    page: Any, masks: Mapping[Size, Masks], unit: float, groups: Sequence[tuple[Matrix, Size]] = ()
+) -> Content:
     """Look through the objects of a page.
 
     Args:
         page: pypdfium2's.
         masks: of the images in the document, by the images' sizes.
         unit: the page's UserUnit.
+        groups: images in soft masks, each with its matrix and size.
     """
-    return _Walk(page, masks, unit).content
+    walk = _Walk(page, masks, unit)
+    for matrix, size in groups:
+        walk.content.sizes.append(size)
+        walk.place(matrix, size)
+    return walk.content
 
 
 def keep_in_pixels(content: Content, across: float, down: float) -> None:
@@ -167,7 +174,7 @@ class _Walk:
             kind = pdfium.FPDFPageObj_GetType(thing)
             if kind == pdfium.FPDF_PAGEOBJ_FORM and level < _DEEPEST:
                 counts = pdfium.FPDFFormObj_CountObjects, pdfium.FPDFFormObj_GetObject
-                self._each(thing, *counts, _product(_matrix(thing), matrix), level + 1)
+                self._each(thing, *counts, product(_matrix(thing), matrix), level + 1)
             elif kind == pdfium.FPDF_PAGEOBJ_IMAGE:
                 self._image(thing, matrix)
             elif kind == pdfium.FPDF_PAGEOBJ_TEXT:
@@ -182,27 +189,37 @@ class _Walk:
 
     def _image(self, thing: Any, outer: Matrix) -> None:
         own = _matrix(thing)
-        matrix = _product(own, outer)
+        matrix = product(own, outer)
         width, height = ctypes.c_uint(), ctypes.c_uint()
         pdfium.FPDFImageObj_GetImagePixelSize(thing, width, height)
         size = width.value, height.value
         masks = self.masks.get(size, Masks((), True))
         self.content.sizes += [size, *masks.sizes]
-        area = self._share(matrix)
+        wide, high = (max(numbers) for numbers in zip(size, *masks.sizes, strict=True))
+        placed = self.place(matrix, (wide, high))
+        if placed is None:
+            return
         a, b, c, d = matrix[:4]
         sides = math.hypot(a, b) * self.inches, math.hypot(c, d) * self.inches
+        self.content.placed.append(Thing(thing, own, sides))
+        if placed.area > _ALL and masks.opaque and not pdfium.FPDFPageObj_HasTransparency(thing):
+            self.content.drawn = False  # what is painted before it cannot be seen
+
+    def place(self, matrix: Matrix, size: Size) -> Placed | None:
+        """Count an image of so many pixels, unless nothing of it is on the page."""
+        a, b, c, d = matrix[:4]
+        sides = math.hypot(a, b) * self.inches, math.hypot(c, d) * self.inches
+        area = self._share(matrix)
         if not area or not all(sides) or not all(size):
-            return
-        pixels = [max(numbers) for numbers in zip(size, *masks.sizes, strict=True)]
-        across, down = (n / side for n, side in zip(pixels, sides, strict=True))
+            return None
+        across, down = (n / side for n, side in zip(size, sides, strict=True))
         if (abs(b) > abs(a)) != self.turned:
             across, down = down, across
         if min(abs(a), abs(b)) > _SKEWED * max(abs(a), abs(b)):
             across = down = max(across, down)
-        self.content.images.append(Placed(across, down, area))
-        self.content.placed.append(Thing(thing, own, sides))
-        if area > _ALL and masks.opaque and not pdfium.FPDFPageObj_HasTransparency(thing):
-            self.content.drawn = False  # what is painted before it cannot be seen
+        placed = Placed(across, down, area)
+        self.content.images.append(placed)
+        return placed
 
     def _is_drawn(self, path: Any, matrix: Matrix) -> bool:
         """Return whether a path paints anything but the ground of the page."""
@@ -215,7 +232,7 @@ class _Walk:
         edges = [ctypes.c_float() for _ in range(4)]
         pdfium.FPDFPageObj_GetBounds(path, *edges)
         left, bottom, right, top = (edge.value for edge in edges)
-        return self._share(_product((right - left, 0, 0, top - bottom, left, bottom), matrix)) < _MOSTLY
+        return self._share(product((right - left, 0, 0, top - bottom, left, bottom), matrix)) < _MOSTLY
 
     def _share(self, matrix: Matrix) -> float:
         """The share of the page under the unit square."""
@@ -245,7 +262,8 @@ def _matrix(thing: Any) -> Matrix:
     return found.a, found.b, found.c, found.d, found.e, found.f
 
 
-def _product(inner: Matrix, outer: Matrix) -> Matrix:
+def product(inner: Matrix, outer: Matrix) -> Matrix:
+    """Return the matrix of what is placed by one matrix into a space that is placed by another."""
     a, b, c, d, e, f = inner
     p, q, r, s, t, u = outer
     return a * p + b * r, a * q + b * s, c * p + d * r, c * q + d * s, e * p + f * r + t, e * q + f * s + u

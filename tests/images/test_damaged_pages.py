@@ -7,6 +7,7 @@ import os
 import random
 import resource
 import struct
+import tempfile
 import warnings
 import zlib
 from collections.abc import Callable
@@ -17,9 +18,11 @@ import numpy as np
 import pikepdf
 import pytest
 from PIL import Image, ImageCms
+from tiffs import tiff
 
 from flowkit.errors import ImageError
 from flowkit.images.reader import MAX_PAGES, count_pages, read
+from flowkit.images.writer import write_picture
 
 MEGABYTE = 1_000_000
 
@@ -68,6 +71,18 @@ def small_files() -> dict[str, bytes]:
         "deep.tif": encoded(deep, "TIFF"),
         "floats.tif": encoded(rgb.convert("F"), "TIFF"),
         "group4.tif": encoded(bilevel, "TIFF", compression="group4"),
+    }
+    colour = np.random.default_rng(1).integers(0, 65536, (23, 31, 3))
+    with tempfile.TemporaryDirectory() as folder:
+        for suffix in ("png", "tif"):
+            write_picture(Path(folder, f"a.{suffix}"), colour.astype(np.uint16))
+            files[f"deep_colour.{suffix}"] = Path(folder, f"a.{suffix}").read_bytes()
+    files |= {
+        "deep_planes.tif": tiff(colour, 16, photometric=2, planar=True),
+        "white_is_0.tif": tiff(colour[..., 0], 16, photometric=0),
+        "signed.tif": tiff(colour[..., 0] - 32768, 16, form=2),
+        "twelve.tif": tiff(colour[..., 0] >> 4, 12, deflate=True),
+        "long.tif": tiff(colour[..., 0] * 65537, 32),
     }
     for compression in ("tiff_lzw", "tiff_adobe_deflate", "packbits", "jpeg"):
         files[f"{compression}.tif"] = encoded(rgb, "TIFF", compression=compression)

@@ -20,6 +20,8 @@ KINDS: dict[str, dict[str, Any]] = {
     "halved colours": {"subsampling": 2},
     "restarts": {"restart_marker_blocks": 1},
     "optimized": {"optimize": True},
+    "progressive": {"progressive": True},
+    "progressive, halved colours": {"progressive": True, "subsampling": 2},
 }
 
 
@@ -50,11 +52,15 @@ def test_only_the_end_may_be_missing(kind: str, tmp_path: Path) -> None:
             read(path)
 
 
-def test_whole_scans_may_be_missing_of_progressive_files(tmp_path: Path) -> None:
+def test_whole_scans_may_not_be_missing(tmp_path: Path) -> None:
     path = tmp_path / "page.jpg"
-    path.write_bytes(jpeg(progressive=True)[:-2])
-    with pytest.raises(ImageError, match=r"page\.jpg: the image is damaged or cut short"):
-        read(path)
+    data = jpeg(progressive=True)
+    scans = [place for place in range(len(data) - 1) if data[place : place + 2] == b"\xff\xda"]
+    assert len(scans) > 3
+    for place in scans[1:]:
+        path.write_bytes(data[:place])  # all scans before it are complete
+        with pytest.raises(ImageError, match=r"page\.jpg: the image is damaged or cut short"):
+            read(path)
 
 
 def test_the_orientation_and_the_profile_are_applied_all_the_same(

@@ -138,6 +138,24 @@ def test_masks_are_as_sharp_as_images(key: str, tmp_path: Path) -> None:
         read(path, max_pixels=80_000)
 
 
+@pytest.mark.parametrize(("within", "dpi"), [(False, 288), (True, 300)])
+def test_soft_masks_of_graphics_states(within: bool, dpi: float, tmp_path: Path) -> None:
+    with pikepdf.new() as document:
+        place = b"" if within else b"90 0 0 60 0 0 cm "
+        group = form(document, b"q " + place + b"/M Do Q", {"/M": image(document, grey(240, 360))})
+        group.Group = Dictionary(S=Name.Transparency, CS=Name.DeviceGray)
+        state = Dictionary(SMask=Dictionary(S=Name.Luminosity, G=group))
+        things = {"B": image(document, grey(60, 90)), "F": image(document, grey(15, 23))}
+        add_page(document, fill("B", 90, 60) + b"q 90 0 0 60 0 0 cm /G gs /F Do Q", things, (90, 60))
+        if not within:
+            document.pages[0].obj.Contents = pikepdf.Stream(
+                document, fill("B", 90, 60) + b"q /G gs 90 0 0 60 0 0 cm /F Do Q"
+            )
+        document.pages[0].obj.Resources.ExtGState = Dictionary(G=state)
+        path = saved(document, tmp_path / "page.pdf")
+    assert read(path).dpi == pytest.approx((dpi, dpi))
+
+
 def test_a_stencil_is_as_sharp_as_an_image(tmp_path: Path) -> None:
     with pikepdf.new() as document:
         things = {"B": image(document, grey(60, 90)), "F": image(document, grey(320, 480), ImageMask=True)}
