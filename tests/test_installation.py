@@ -34,6 +34,7 @@ def test_a_script_beside_the_clone_finds_the_package(tmp_path):
     [wheel] = tmp_path.glob("*.whl")
     zipfile.ZipFile(wheel).extractall(site)
     script = f"import site; site.addsitedir({str(site)!r}); import flowkit; print(flowkit.__file__)"
-    command = [sys.executable, "-c", script]
+    # -S: flowkit itself may be installed in this environment, and would be found first
+    command = [sys.executable, "-S", "-c", script]
     done = subprocess.run(command, cwd=tmp_path, env=outside, capture_output=True, text=True)
     assert done.stdout.strip() == str(clone / "flowkit" / "__init__.py"), done.stderr
