@@ -29,6 +29,43 @@ torch.set_num_threads(1)  # tests are small: threads would only wait for one ano
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # in the processes that tests start, too
 
 
+NO_GPU, NO_DATA = "no GPU: ", "no data: "
+"""Reasons of skips that `--no-skips` allows; the latter where FLOWKIT_DATA is not set."""
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--no-skips", action="store_true", help="fail if tests are skipped, but for want of a GPU"
+    )
+
+
+def _skipped(config: pytest.Config) -> list[str]:
+    """Tests that were skipped, each with its reason."""
+    reporter = config.pluginmanager.get_plugin("terminalreporter")
+    reports = {r.nodeid: r for r in reporter.stats.get("skipped", [])} if reporter else {}
+    return [f"{name}: {report.longrepr[2].removeprefix('Skipped: ')}" for name, report in reports.items()]
+
+
+def _others(config: pytest.Config) -> list[str]:
+    allowed = [NO_GPU] if os.environ.get("FLOWKIT_DATA") else [NO_GPU, NO_DATA]
+    return [line for line in _skipped(config) if not any(f": {why}" in line for why in allowed)]
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    if session.config.getoption("--no-skips") and _others(session.config):
+        session.exitstatus = session.exitstatus or pytest.ExitCode.TESTS_FAILED
+
+
+def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> None:
+    if config.getoption("--no-skips"):
+        others = _others(config)
+        terminalreporter.section("skipped tests")
+        allowed = len(_skipped(config)) - len(others)
+        terminalreporter.line(f"{allowed} for want of a GPU, or of FLOWKIT_DATA; {len(others)} others")
+        for line in others:
+            terminalreporter.line(f"not allowed by --no-skips: {line}", red=True)
+
+
 def _perturb(module: nn.Module, seed: int = 0, amount: float = 0.2) -> nn.Module:
     generator = torch.Generator().manual_seed(seed)
     with torch.no_grad():
@@ -67,7 +104,7 @@ def data() -> Path:
     """The real pages that FLOWKIT_DATA names; tests that want them skip without."""
     folder = os.environ.get("FLOWKIT_DATA")
     if not folder or not Path(folder, "dibco").is_dir():
-        pytest.skip("FLOWKIT_DATA does not name a folder with real pages (dibco/...)")
+        pytest.skip("no data: FLOWKIT_DATA does not name a folder with real pages (dibco/...)")
     return Path(folder)
 
 

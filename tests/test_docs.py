@@ -133,7 +133,7 @@ def test_python_in_the_docs_runs(page, readers_files, monkeypatch):
     names: dict = {}
     for block in blocks(page, "python"):
         if 'to("cuda")' in block and not torch.cuda.is_available():
-            pytest.skip("the rest needs a GPU")
+            pytest.skip("no GPU: the rest needs one")
         exec(compile(block, page, "exec"), names)
 
 

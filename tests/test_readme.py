@@ -21,7 +21,7 @@ def blocks(language: str) -> list[str]:
 def test_the_two_commands():
     first, second = re.findall(r"^pip install .*$", README, re.MULTILINE)
     assert first.endswith("flowkit binarize examples/page.png -o page_bw.png")
-    assert second.endswith("pytest")
+    assert second.endswith("pytest -n logical")
 
 
 @pytest.mark.slow

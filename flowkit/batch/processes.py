@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from multiprocessing.connection import Connection, wait
 from multiprocessing.context import SpawnProcess
-from typing import Any
+from typing import Any, NamedTuple
 
 from flowkit.batch.page_work import PageWork, failure
 from flowkit.batch.plan import Sheet
@@ -28,7 +28,8 @@ def work_through(sheets: Sequence[Sheet], start: Start, *, jobs: int) -> Iterato
     """Do every page in other processes; what there is to say of each comes as it is ready.
 
     A process that dies over a page costs that page. One that dies while it starts is started again, and costs
-    a page when it has died so three times in a row.
+    a page when it has died so three times in a row. As soon as that has happened more often than there are
+    processes, and none has started in between, the run ends.
 
     Args:
         sheets: the pages, in the order in which they are begun.
@@ -36,7 +37,7 @@ def work_through(sheets: Sequence[Sheet], start: Start, *, jobs: int) -> Iterato
         jobs: most processes.
 
     Raises:
-        FlowkitError: a process cannot load the model.
+        FlowkitError: a process cannot load the model, or no process can be started.
     """
     workers = [_Worker(start) for _ in range(min(jobs, len(sheets)))]
     try:
@@ -48,21 +49,37 @@ def work_through(sheets: Sequence[Sheet], start: Start, *, jobs: int) -> Iterato
 
 def _share(sheets: Iterator[Sheet], workers: list[_Worker]) -> Iterator[tuple[Sheet, Fields]]:
     waiting: dict[Any, _Worker] = {worker.connection: worker for worker in workers}
+    lost = 0  # pages in a row for which no process could be started
     while waiting:
         for connection in wait(list(waiting)):
             worker = waiting.pop(connection)
             done = worker.answer()
             if done is not None:
                 yield done
+            if worker.ready:
+                lost = 0
             if worker.ready or worker.given_up:
                 sheet = next(sheets, None)
                 if sheet is None:
                     continue
                 if worker.given_up:
-                    yield sheet, failure(f"{sheet.name}: the process to work on it {worker.give_up()}")
+                    lost += 1
+                    how = worker.give_up()
+                    if lost > len(workers):
+                        raise FlowkitError(
+                            f"no process can be started to work on the pages: the last {how}; "
+                            "what is done stays done (with fewer --jobs, each has more memory)"
+                        )
+                    yield sheet, failure(f"{sheet.name}: the process to work on it {how}")
                 else:
                     worker.begin(sheet)
             waiting[worker.connection] = worker
+
+
+class _NoStart(NamedTuple):
+    """A process's last word before it ends: it could not start."""
+
+    why: str
 
 
 class _Worker:
@@ -86,6 +103,7 @@ class _Worker:
         theirs.close()
         self.sheet: Sheet | None = None
         self.ready = False
+        self._why = ""  # it could not start, if it said so
 
     @property
     def given_up(self) -> bool:
@@ -111,7 +129,7 @@ class _Worker:
             said = self.connection.recv()
         except (EOFError, OSError):
             self.process.join()
-            how = _how(self.process.exitcode)
+            how = self._why or _how(self.process.exitcode)
             if not self.ready:
                 self._deaths.append(how)
             self.connection.close()
@@ -121,6 +139,9 @@ class _Worker:
             return sheet, failure(f"{sheet.name}: the process that worked on it {how}")
         if isinstance(said, FlowkitError):
             raise said
+        if isinstance(said, _NoStart):
+            self._why = f"failed ({said.why})"
+            return None
         self.ready = True
         self._deaths.clear()
         return None if sheet is None else (sheet, said)
@@ -146,6 +167,9 @@ def _serve(connection: Connection, start: Start) -> None:
         page = start()
     except FlowkitError as error:
         connection.send(error)
+        return
+    except Exception as error:  # such as memory that a GPU lacks
+        connection.send(_NoStart(f"{type(error).__name__}: {error}"))
         return
     connection.send(None)
     while True:

@@ -12,7 +12,7 @@ from flowkit.images import jpeg_end
 from flowkit.images.colour import keeps_colours, pixels
 from flowkit.images.colour16 import is_deeper, low_bytes, mend_planes
 from flowkit.images.decoder_messages import intercepted
-from flowkit.images.depth import depth_of
+from flowkit.images.depth import depth_of, mend_order
 from flowkit.images.dpi import exif, resolution
 from flowkit.images.guard import guarded
 from flowkit.images.picture import Picture
@@ -43,6 +43,7 @@ def decode(image: Image.Image, name: str, max_pixels: int, notes: tuple[str, ...
         orientation = _orientation(image) if image.format == "TIFF" else None
         depth, deeper = depth_of(image), is_deeper(image)
         mend_planes(image, name)
+        mend_order(image)
         whole = keeps_colours(image) and not image.has_transparency_data
         wide = low_bytes(image) if whole else None
     layers = [_load(image, max_pixels)]

@@ -15,6 +15,22 @@ _STRIP = 256  # rows
 _BITS, _PHOTOMETRIC, _MAX, _FORMAT, _SMAX = 258, 262, 281, 339, 341
 _SIGNED = 2
 
+# Grey integers that Pillow decodes in another order of bytes or polarity only; `full_range` does the rest.
+_MORE = {
+    (b"MM", 1, (1,), 1, (12,), ()): ("I;16", "I;12"),  # packed, the high bits first, in both orders
+    (b"II", 0, (1,), 1, (12,), ()): ("I;16", "I;12"),
+    (b"MM", 0, (1,), 1, (12,), ()): ("I;16", "I;12"),
+    (b"MM", 0, (1,), 1, (16,), ()): ("I;16B", "I;16B"),
+    (b"II", 0, (1,), 1, (32,), ()): ("I", "I;32N"),
+    (b"MM", 1, (1,), 1, (32,), ()): ("I", "I;32B"),
+    (b"MM", 0, (1,), 1, (32,), ()): ("I", "I;32B"),
+}
+for _key, _modes in _MORE.items():
+    TiffImagePlugin.OPEN_INFO.setdefault(_key, _modes)
+
+# libtiff gives samples in the machine's order of bytes; Pillow minds that for unsigned ones of 16 bits only.
+_NATIVE = {"I;16BS": "I;16NS", "I;32B": "I;32N", "I;32BS": "I;32NS"}
+
 
 @dataclass(frozen=True)
 class Depth:
@@ -46,6 +62,17 @@ def depth_of(image: Image.Image) -> Depth:
         # other values are the greatest of this page, and say nothing of what white is (TIFF 6.0, page 36)
         said=said if said >= 255 and said & (said + 1) == 0 else None,
     )
+
+
+def mend_order(image: Image.Image) -> None:
+    """Have Pillow decode compressed integers of a TIFF, not decoded yet, in their order of bytes."""
+    if isinstance(image, TiffImagePlugin.TiffImageFile):
+        image.tile = [
+            tile._replace(args=(_NATIVE.get(tile.args[0], tile.args[0]), *tile.args[1:]))
+            if tile.codec_name == "libtiff" and isinstance(tile.args, tuple)
+            else tile
+            for tile in image.tile
+        ]
 
 
 def full_range(values: NDArray[Any], depth: Depth, name: str) -> tuple[NDArray[Any], tuple[str, ...]]:

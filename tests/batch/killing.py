@@ -51,6 +51,19 @@ def _start(starts: Path, deaths: int) -> PageWork:
     return _page
 
 
+def start_with_an_error(starts: Path, deaths: int) -> Callable[[], PageWork]:
+    """As `start_badly`, but what ends the first ones is an error of Python."""
+    return functools.partial(_start_with_an_error, starts, deaths)
+
+
+def _start_with_an_error(starts: Path, deaths: int) -> PageWork:
+    with starts.open("ab") as file:
+        file.write(b".")
+    if starts.stat().st_size <= deaths:
+        raise MemoryError("none left")
+    return _page
+
+
 def _page(sheet: Sheet, progress: Progress) -> Fields:
     return {"status": "done"}
 

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from killing import start_badly
+from killing import start_badly, start_with_an_error
 from scans import PAGES, document, report, scan, tree
 
+from flowkit.batch import processes
+from flowkit.batch.page_work import PageWork
 from flowkit.batch.plan import Sheet
-from flowkit.batch.processes import work_through
+from flowkit.errors import FlowkitError
 
 Again = Callable[..., tuple[list[str], list[str]]]
 
@@ -229,10 +232,36 @@ def test_control_characters_of_names_are_shown_not_sent(again: Again) -> None:
 @pytest.mark.slow
 def test_a_process_that_dies_while_it_starts_costs_a_page_and_not_the_run(tmp_path: Path) -> None:
     sheets = [Sheet(Path(f"{number}.png"), None, Path("out")) for number in range(3)]
-    records = list(work_through(sheets, start_badly(tmp_path / "starts", deaths=4), jobs=1))
+    records = list(processes.work_through(sheets, start_badly(tmp_path / "starts", deaths=4), jobs=1))
     assert [(sheet.name, said["status"]) for sheet, said in records] == [
         ("0.png", "failed"), ("1.png", "done"), ("2.png", "done"),
     ]  # fmt: skip
     why = "0.png: the process to work on it was killed (SIGKILL, out of memory?) while it started, 3 times"
     assert records[0][1]["error"] == why
     assert (tmp_path / "starts").stat().st_size == 5
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("begin", "how"),
+    [
+        (start_badly, "was killed (SIGKILL, out of memory?)"),
+        (start_with_an_error, "failed (MemoryError: none left)"),
+    ],
+)
+def test_processes_that_never_start_end_the_run(
+    begin: Callable[[Path, int], Callable[[], PageWork]],
+    how: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setattr(processes, "STARTS", 1)
+    sheets = [Sheet(Path(f"{number}.png"), None, Path("out")) for number in range(100)]
+    work, records = processes.work_through(sheets, begin(tmp_path / "starts", 1000), jobs=1), []
+    why = rf"no process can be started .*: the last {re.escape(how)} while it started, 1 times; "
+    with pytest.raises(FlowkitError, match=why):
+        records.extend((sheet.name, said["status"]) for sheet, said in work)
+    assert records == [("0.png", "failed")]
+    assert (tmp_path / "starts").stat().st_size <= 3  # one may have begun since
+    assert capfd.readouterr().err == ""

@@ -196,7 +196,7 @@ def test_xml_that_cannot_be_used(tmp_path, pixels, write):
 def test_real_words(data):
     folder = data / "sophia_trikoupi"
     if not folder.is_dir():
-        pytest.skip("FLOWKIT_DATA has no sophia_trikoupi")
+        pytest.skip("no data: FLOWKIT_DATA has no sophia_trikoupi")
     sheets = find(X4, "word_images", path=str(folder))
     assert [len(sheet.boxes) for sheet in sheets] == [102, 101, 100]
     assert sheets[0].read().target.shape == (3420, 2200, 3)

@@ -10,7 +10,7 @@ import torch
 from flowkit import CapturedSampler, ConditionalFlow, FlowLayer
 from flowkit.errors import FlowkitError, ShapeError
 
-on_a_gpu = pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
+on_a_gpu = pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU: torch finds no CUDA device")
 
 STEP = [
     "actnorm",

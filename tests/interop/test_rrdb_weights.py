@@ -266,7 +266,7 @@ def test_the_example(tmp_path):
 def shared() -> Path:
     folder = os.environ.get("FLOWKIT_DATA")
     if not folder:
-        pytest.skip("FLOWKIT_DATA does not name a folder with weights, nor its neighbour with numbers")
+        pytest.skip("no data: FLOWKIT_DATA names no folder with weights, with numbers beside it")
     return Path(folder).resolve()
 
 
@@ -274,7 +274,7 @@ def shared() -> Path:
 def test_the_numbers_of_the_original_programs(shared, scheme):
     file = shared.parent / "golden" / "rrdb_names.npz"
     if not file.is_file():
-        pytest.skip("no golden/rrdb_names.npz beside the folder that FLOWKIT_DATA names")
+        pytest.skip("no data: no golden/rrdb_names.npz beside the folder that FLOWKIT_DATA names")
     arrays = {name: torch.from_numpy(value) for name, value in np.load(file).items()}
     state = {n.removeprefix(f"{scheme}/"): v for n, v in arrays.items() if n.startswith(f"{scheme}/")}
     image = arrays["x"]
@@ -290,7 +290,7 @@ def test_the_numbers_of_the_original_programs(shared, scheme):
 def test_real_weights_super_resolve_a_drawn_page(shared):
     file = shared / "weights" / "RealESRGAN_x4plus_rrdb23_fp16.pth"
     if not file.is_file():
-        pytest.skip(f"no weights/{file.name} in the folder that FLOWKIT_DATA names")
+        pytest.skip(f"no data: no weights/{file.name} in the folder that FLOWKIT_DATA names")
     net = load_rrdb_net(file)
     assert sum(p.numel() for p in net.parameters()) == 16_697_987
     page = 1 - torch.from_numpy(draw_page(96, 64, np.random.default_rng(3))).float().expand(1, 3, 64, 96)

@@ -23,7 +23,7 @@ TOLERANCE = {"f64": 1e-10, "f32": 1e-5}  # relative to the largest value
 def golden() -> Path:
     folder = Path(os.environ.get("FLOWKIT_DATA") or "missing").resolve().parent / "golden"
     if not folder.is_dir():
-        pytest.skip("no folder `golden` with SRFlow's numbers beside the one that FLOWKIT_DATA names")
+        pytest.skip("no data: no folder `golden` with SRFlow's numbers beside FLOWKIT_DATA's")
     return folder
 
 

@@ -10,7 +10,7 @@ import torch
 from flowkit.ops import SCALES, affine, affine_packed, kernels
 from flowkit.ops.formula import affine_formula
 
-pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
+pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU: torch finds no CUDA device")
 
 LAST, FIRST = torch.channels_last, torch.contiguous_format
 TOLERANCE = {torch.float64: 1e-11, torch.float32: 2e-5, torch.bfloat16: 2**-8, torch.float16: 2**-10}
@@ -126,7 +126,7 @@ def test_more_elements_than_32_bits_count(layout):
     shape = (1, 4, 2**16, 2**13 + 1) if layout is FIRST else (1, 2, 2**16, 2**14 + 1)
     needed = 5 * 2 * 2**31  # bytes: z, shift, raw, the result and what is left over, in bfloat16
     if torch.cuda.mem_get_info()[0] < needed:
-        pytest.skip(f"needs {needed >> 30} GiB of GPU memory")
+        pytest.skip(f"no GPU: of {needed >> 30} GiB of memory")
     z = torch.empty(shape, dtype=torch.bfloat16, device="cuda", memory_format=layout).normal_()
     parameters = torch.empty(
         (1, 2 * shape[1], *shape[2:]), dtype=torch.bfloat16, device="cuda", memory_format=layout

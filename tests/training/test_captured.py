@@ -15,7 +15,7 @@ from flowkit.training.job import Job
 from flowkit.training.loop import Run
 from flowkit.training.processes import Processes
 
-on_a_gpu = pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
+on_a_gpu = pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU: torch finds no CUDA device")
 
 
 class Replayed:

@@ -108,7 +108,7 @@ def test_the_verb_begins_with_it(name, network, file, drawn, tmp_path, capsys):
 def test_real_weights_fit_the_whole_network(options, data):
     file = data / "weights" / "RealESRGAN_x4plus_rrdb23_fp16.pth"
     if not file.is_file():
-        pytest.skip(f"no weights/{file.name} in the folder that FLOWKIT_DATA names")
+        pytest.skip(f"no data: no weights/{file.name} in the folder that FLOWKIT_DATA names")
     model = build(read_recipe("paper-binarize", options))
     start_from(model, file)
     features = model.encoder(torch.rand(1, 3, 16, 16))[2]
