@@ -5,11 +5,15 @@ from __future__ import annotations
 import functools
 from collections.abc import Callable, Sequence
 
+import numpy as np
+from numpy.typing import NDArray
+
 from flowkit.flow import ConditionalFlow
 from flowkit.images.dpi import scaled
 from flowkit.images.header import Header, Plan
 from flowkit.images.reader import MAX_PIXELS, ImageLike, read
 from flowkit.pages import safety_net
+from flowkit.pages.contours import settle
 from flowkit.pages.decision import Decision, Sampling, check_sampling
 from flowkit.pages.likelihood import bits_of_views
 from flowkit.pages.likelihood import parts as windows
@@ -17,6 +21,7 @@ from flowkit.pages.memory import MEMORY, check_header
 from flowkit.pages.models import Model, flow_for
 from flowkit.pages.page import Page
 from flowkit.pages.phases import View, regions, views
+from flowkit.pages.plates import find_plates, turned
 from flowkit.pages.polarity import Invert, check_invert, dark_on_light
 from flowkit.pages.precision import Precision
 from flowkit.pages.progress import Progress, counted
@@ -91,8 +96,10 @@ def binarize(
     picture = dark_on_light(read(image, max_pixels=max_pixels, plan=plan), invert)
     flow = loaded()
     found = strokes(picture)
-    scales = _scales(flow, scale, found)
-    parts = regions(picture, scales)
+    plates = find_plates(picture, found) if flow.scale == 1 else None
+    seen = picture if plates is None else turned(picture, plates, found)
+    scales = _scales(flow, scale, found if plates is None else strokes(seen))
+    parts = regions(seen, scales)
     size = picture.size[0] * flow.scale, picture.size[1] * flow.scale
     results = Results.blank(size, sampling, keep=keep_samples)
     beside = results.nbytes + found.nbytes
@@ -110,7 +117,7 @@ def binarize(
     cut = [samplers(part.views) for part in parts]
     scored: Sequence[View] = ()
     if likelihood:
-        scored = parts[0].views if len(parts) == 1 else views(picture, scales.scales[0])
+        scored = parts[0].views if len(parts) == 1 else views(seen, scales.scales[0])
     scorers = samplers(scored)
     steps = sum(len(sampler.tiles) for row in cut for sampler in row) * sampling.images
     steps += sum(len(windows(sampler.tiles)) for sampler in scorers)
@@ -124,8 +131,15 @@ def binarize(
         if part.scale < 1:
             own = own.halved()
         if not whole:
-            results.take(own, part.rows, part.cols, True if part.mask is None else part.mask)
+            mask: NDArray[np.bool_] | bool = True if part.mask is None else part.mask
+            if part.scale > scales.scales[0]:
+                mask &= own.more_than(results.every(part.rows, part.cols))
+            results.take(own, part.rows, part.cols, mask)
     binary = results.decided(sampling)
+    if plates is not None:
+        results.turn(plates, sampling.samples)
+    if flow.scale == 1 and found.spotless:
+        settle(picture, found, binary, results, sampling.samples)
     places = [(view.rows, view.cols) for view in scored]
     return Page(
         binary=binary,

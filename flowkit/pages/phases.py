@@ -58,7 +58,11 @@ class Region(NamedTuple):
 
 
 def regions(picture: Picture, scales: WorkingScales) -> list[Region]:
-    """Cut a page into parts of one scale each; a page of one scale is one part."""
+    """Cut a page into parts of one scale each; a page of one scale is one part.
+
+    The main scale, which is the first, has the parts of larger scales as well: what surrounds large letters
+    is too small for them. Where two parts meet, the ink of both counts.
+    """
     height, width = picture.size
     everything = slice(0, height), slice(0, width)
     if scales.labels is None:
@@ -67,6 +71,8 @@ def regions(picture: Picture, scales: WorkingScales) -> list[Region]:
     found = []
     for which, scale in enumerate(scales.scales):
         cells = scales.labels == which
+        if which == 0:
+            cells |= np.array(scales.scales)[scales.labels] > scale
         for rows, cols in _boxes(cells, (height, width)):
             mask = _pixels(cells, rows, cols)
             around = round(CONTEXT * scale)

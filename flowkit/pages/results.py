@@ -39,7 +39,7 @@ class Results:
     @property
     def nbytes(self) -> int:
         """Bytes of memory."""
-        return sum(array.nbytes for array in (self.binary, self.votes, self.kept) if array is not None)
+        return sum(array.nbytes for array in self._arrays())
 
     def every(self, rows: slice, cols: slice) -> Results:
         """Return views of these rows and columns."""
@@ -75,11 +75,36 @@ class Results:
     def take(self, other: Results, rows: slice, cols: slice, mask: NDArray[np.bool_] | bool) -> None:
         """Take over another's pixels, where `mask` (rows, cols) says so."""
         here = self.every(rows, cols)
-        np.copyto(here.binary, other.binary, where=mask)
-        if here.votes is not None and other.votes is not None:
-            np.copyto(here.votes, other.votes, where=mask)
-        if here.kept is not None and other.kept is not None:
-            np.copyto(here.kept, other.kept, where=mask)
+        for mine, theirs in zip(here._arrays(), other._arrays(), strict=True):
+            np.copyto(mine, theirs, where=mask)
+
+    def more_than(self, other: Results) -> NDArray[np.bool_]:
+        """Tell where a pixel is ink in more of these samples than in another's."""
+        more = self.binary & ~other.binary
+        if self.votes is not None and other.votes is not None:
+            more |= (self.binary == other.binary) & (self.votes > other.votes)
+        return more
+
+    def set(self, rows: slice, where: NDArray[np.bool_], ink: bool, samples: int) -> None:
+        """Make pixels ink, or paper, in the decision and in all samples."""
+        self.binary[rows][where] = ink
+        if self.votes is not None:
+            self.votes[rows][where] = samples if ink else 0
+        if self.kept is not None:
+            for first, plane in zip(range(0, samples, 8), self.kept, strict=True):
+                plane[rows][where] = (1 << min(8, samples - first)) - 1 if ink else 0
+
+    def turn(self, where: NDArray[np.bool_], samples: int) -> None:
+        """Make ink paper and paper ink, in the decision and in all samples."""
+        self.binary[where] ^= True
+        if self.votes is not None:
+            self.votes[where] = samples - self.votes[where]
+        if self.kept is not None:
+            for first, plane in zip(range(0, samples, 8), self.kept, strict=True):
+                plane[where] ^= (1 << min(8, samples - first)) - 1
+
+    def _arrays(self) -> list[NDArray[Any]]:
+        return [array for array in (self.binary, self.votes, self.kept) if array is not None]
 
     def decided(self, sampling: Sampling) -> NDArray[np.bool_]:
         """Return the ink that the image of z = 0 says, or enough votes."""

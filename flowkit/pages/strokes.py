@@ -16,6 +16,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
+from scipy import ndimage
 
 from flowkit.images.picture import Picture
 
@@ -35,6 +36,10 @@ _PAPER = 16, 3  # the square that finds the paper, on a copy that is reduced thr
 _LEAST = 24  # grey levels; less is the paper's own
 _STRONG = 0.75  # of the ink's depth
 _BAND = 1024  # rows at a time at full resolution, which is most of the memory
+_RARE = 0.001  # of the bare paper's pixels; what so few exceed is not what the paper looks like
+
+SPOTLESS = 0.15
+"""Roughness up to which a page is spotless: clean print, and drawn pages. Old paper is rougher."""
 
 Grey = NDArray[np.uint8]
 
@@ -44,21 +49,32 @@ class Strokes:
     """Dark structures of a page by their width.
 
     Attributes:
-        counts: (len(SIZES), rows, columns) uint8, dark pixels of each width in each cell of CELL x CELL.
+        counts: (len(SIZES), rows, columns) uint8, dark pixels of each width in each cell of CELL x CELL; the
+            last is of all that are wider.
         strong: (rows, columns) uint8, pixels of each cell that are nearly as dark as the ink.
         depth: (rows, columns) uint8, the mean of how much darker than its paper a cell is.
+        paper: (rows, columns) uint8, the grey of the paper around each cell.
         contrast: how much darker than its paper the page's ink is, in grey levels.
+        roughness: how much darker than its paper bare paper may be, as a share of `contrast`: one pixel in a
+            thousand of the cells without strokes near them exceeds it. 1 where there are too few.
     """
 
     counts: NDArray[np.uint8]
     strong: NDArray[np.uint8]
     depth: NDArray[np.uint8]
+    paper: NDArray[np.uint8]
     contrast: float
+    roughness: float
 
     @property
     def nbytes(self) -> int:
         """Bytes of memory."""
-        return self.counts.nbytes + self.strong.nbytes + self.depth.nbytes
+        return self.counts.nbytes + self.strong.nbytes + self.depth.nbytes + self.paper.nbytes
+
+    @property
+    def spotless(self) -> bool:
+        """Whether the paper has nothing on it that could be taken for ink."""
+        return self.roughness <= SPOTLESS
 
     @property
     def lengths(self) -> NDArray[np.float64]:
@@ -84,12 +100,35 @@ def strokes(picture: Picture) -> Strokes:
         sides = COARSE if at else FINE
         found, left = _filled(values, paper, least, sides, left)
         for which in range(len(sides)):
-            counts[index] = _cells(found == which + 1, at, shape)
+            widest = index == len(SIZES) - 1
+            counts[index] = _cells((found == which + 1) | left if widest else found == which + 1, at, shape)
             index += 1
     dark = papers[0] - np.minimum(papers[0], grey) >= max(least, _STRONG * contrast)
     last = min(3, len(levels) - 1)
     depth = papers[last] - np.minimum(papers[last], levels[last])
-    return Strokes(counts, _cells(dark, 0, shape), _as_large(depth, shape, 1), contrast)
+    strong = _cells(dark, 0, shape)
+    return Strokes(
+        counts,
+        strong,
+        _as_large(depth, shape, 1),
+        _as_large(papers[last], shape, 1),
+        contrast,
+        _roughness(grey, papers[0], (strong > 0) | counts.any(0)) / contrast,
+    )
+
+
+def _roughness(grey: Grey, paper: Grey, written: NDArray[np.bool_]) -> float:
+    """The depth that one in a thousand pixels exceeds in cells that lie apart from written ones."""
+    bare = ~ndimage.binary_dilation(written, np.ones((3, 3), bool))
+    histogram = np.zeros(256, np.int64)
+    for top in range(0, grey.shape[0], _BAND):
+        rows = slice(top, top + _BAND)
+        mask = bare[top // CELL : (top + _BAND) // CELL].repeat(CELL, 0).repeat(CELL, 1)
+        depth = paper[rows] - np.minimum(paper[rows], grey[rows])
+        histogram += np.bincount(depth[mask[: depth.shape[0], : depth.shape[1]]], minlength=256)
+    if histogram.sum() < 2 / _RARE:
+        return 255.0
+    return float(np.searchsorted(np.cumsum(histogram), (1 - _RARE) * histogram.sum()))
 
 
 def _papers(levels: list[Grey]) -> list[Grey]:

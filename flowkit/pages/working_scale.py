@@ -32,8 +32,10 @@ _SMALL = 0.15, 0.75  # of the page's strokes are a pixel wide, and two at most: 
 _CLEAR = 48  # grey levels of ink; below, single pixels are the paper's noise
 _THIN_SHARE = 0.02  # of the page's strokes; fewer thin ones are noise
 _DARK = 0.7  # of the ink's depth; paler wide shapes are stains and shadows
+_SOLID = 0.9  # of a wide shape that is as dark as the ink; a stain or a shadow has soft edges
+_SHAPE = 12  # cells; a smaller shape is a blot
 _WIDE_SHARE = 0.2  # of the ink's area that wide strokes must have: a title, and no blot
-_NEAR = 0.5  # of its width: how far a wide stroke's surroundings are its own
+_NEAR = 2  # cells around wide strokes that are their contour
 
 
 class WorkingScales(NamedTuple):
@@ -68,34 +70,34 @@ def working_scales(found: Strokes) -> WorkingScales:
     total = lengths.sum()
     if total < 1:
         return WorkingScales((1,))
-    dark = found.depth >= _DARK * found.contrast
-    areas = np.array([counts[dark].sum(dtype=np.int64) for counts in found.counts])
+    ink = found.counts[:, found.depth >= _DARK * found.contrast].sum(dtype=np.int64)
     scales: list[float] = []
+    shapes: list[NDArray[np.bool_]] = []
     served = np.zeros(len(WIDTHS), bool)
     while len(scales) < 4:
+        solid = np.zeros(found.depth.shape, bool)
         if not scales:
             wanted = np.ones(len(WIDTHS), bool)
         else:
-            thin = ~served & (min(scales) * NARROWEST > WIDTHS)
-            wide = ~served & (max(scales) * WIDEST < WIDTHS)
-            if lengths[thin].sum() > _THIN_SHARE * total:
-                wanted = thin
-            elif areas[wide].sum() > _WIDE_SHARE * areas.sum():
-                wanted = wide
-            else:
-                break
+            wanted = ~served & (min(scales) * NARROWEST > WIDTHS)
+            if lengths[wanted].sum() <= _THIN_SHARE * total:
+                wanted = ~served & (max(scales) * WIDEST < WIDTHS)
+                solid = _solid(found, wanted)
+                if found.counts[wanted][:, solid].sum(dtype=np.int64) <= _WIDE_SHARE * ink:
+                    break
         scale: float = _scale_for(_median(np.where(wanted, lengths, 0)))
         if scale == 1 and not scales and _is_small(found):
             scale = ENLARGED
         if scale in scales:
             break
         scales.append(scale)
+        shapes.append(solid)
         served |= (scale * NARROWEST <= WIDTHS) & (scale * WIDEST >= WIDTHS)
         if min(scales) <= 1:
             served |= WIDTHS < NARROWEST
     if len(scales) == 1:
         return WorkingScales(tuple(scales))
-    return WorkingScales(tuple(scales), _labels(found, dark, scales))
+    return WorkingScales(tuple(scales), _labels(found, scales, shapes))
 
 
 def _scale_for(width: float) -> int:
@@ -119,28 +121,39 @@ def _median(lengths: NDArray[np.float64]) -> float:
     return float(WIDTHS[np.searchsorted(np.cumsum(lengths), lengths.sum() / 2)])
 
 
-def _labels(found: Strokes, dark: NDArray[np.bool_], scales: list[float]) -> NDArray[np.uint8]:
-    """Give each cell the scale of its own strokes, or of the nearest ones."""
-    # a width belongs to the scale at which it is nearest to natural
-    misfit = np.abs(np.log(WIDTHS[:, None] / np.array(scales) / NATURAL))
-    of_width = misfit.argmin(1)
+def _solid(found: Strokes, widths: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """Find the cells of shapes that are mostly of these widths, and dark throughout.
+
+    What touches the edge of a page is a border, except on a spotless page.
+    """
+    all_, wide = (counts.sum(0, dtype=np.int64) for counts in (found.counts, found.counts[widths]))
+    cells = (2 * wide > all_) & (found.depth >= _DARK * found.contrast)
+    labels, count = ndimage.label(cells, np.ones((3, 3)))
+    areas, dark, total = (
+        np.bincount(labels.ravel(), weights=values.ravel(), minlength=count + 1)
+        for values in (cells, found.strong, all_)
+    )
+    good = (areas >= _SHAPE) & (dark >= _SOLID * total)
+    if not found.spotless:
+        for edge in (labels[0], labels[-1], labels[:, 0], labels[:, -1]):
+            good[edge] = False
+    good[0] = False
+    return np.asarray(good[labels])
+
+
+def _labels(found: Strokes, scales: list[float], shapes: list[NDArray[np.bool_]]) -> NDArray[np.uint8]:
+    """Give each cell the scale of its own strokes, or of the nearest ones; larger ones have their shapes."""
     main = scales[0]
-    areas = np.zeros((len(scales), *dark.shape), np.float32)
-    for counts, which in zip(found.counts, of_width, strict=True):
-        areas[which] += np.where(dark, counts, 0) if scales[which] > main else counts
+    finer = np.flatnonzero([scale <= main for scale in scales])
+    # a width belongs to the scale at which it is nearest to natural
+    misfit = np.abs(np.log(WIDTHS[:, None] / np.array(scales)[finer] / NATURAL))
+    areas = np.zeros((len(finer), *found.depth.shape), np.float32)
+    for counts, which in zip(found.counts, misfit.argmin(1), strict=True):
+        areas[which] += counts
     known = areas.max(0) >= CELL * CELL / 16
-    labels = areas.argmax(0)
-    for which in np.argsort(scales)[1:]:
-        if scales[which] <= main:
-            continue
-        # serifs and tips of wide strokes are thin: what is close to a wide stroke is part of it
-        width = WIDTHS[of_width == which].mean()
-        near = ndimage.binary_dilation(
-            (labels == which) & known, iterations=max(1, round(_NEAR * width / CELL))
-        )
-        labels[near] = which
-        known |= near
-    if not known.any():
-        return np.zeros(dark.shape, np.uint8)
     rows, columns = ndimage.distance_transform_edt(~known, return_distances=False, return_indices=True)
-    return np.asarray(labels[rows, columns], np.uint8)
+    labels = finer[areas.argmax(0)[rows, columns]].astype(np.uint8)
+    for which in np.argsort(scales):
+        if scales[which] > main:
+            labels[ndimage.binary_dilation(shapes[which], np.ones((3, 3), bool), iterations=_NEAR)] = which
+    return labels
