@@ -56,7 +56,7 @@ def settle(
 
 
 def _depth(picture: Picture, found: Strokes, first: int, last: int) -> NDArray[np.uint8]:
-    """How much darker than their paper these rows are."""
+    """Measure by how much these rows are darker than their paper."""
     grey = grey_of(replace(picture, pixels=picture.pixels[first:last]))
     cells = found.paper[first // CELL : -(-last // CELL)].repeat(CELL, 0).repeat(CELL, 1)
     skipped = first % CELL

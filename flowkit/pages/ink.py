@@ -54,6 +54,9 @@ def binarize(
     By default the model's central image (temperature 0): the same on every run. With `samples`, the page is
     drawn that often from p(ink | page), and the share of samples is each pixel's probability.
 
+    Dark plates with light writing are read as their negatives (`flowkit.pages.plates`); on spotless pages the
+    contours are settled by grey, in the samples too (`flowkit.pages.contours`).
+
     Args:
         image: a file, a Pillow image, or an array or tensor of (H, W), (H, W, 3) or (3, H, W).
         model: a model that ships with the package, a checkpoint, or a flow with a binary target.

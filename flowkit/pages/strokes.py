@@ -73,7 +73,7 @@ class Strokes:
 
     @property
     def spotless(self) -> bool:
-        """Whether the paper has nothing on it that could be taken for ink."""
+        """Tell whether the paper has nothing on it that could be taken for ink."""
         return self.roughness <= SPOTLESS
 
     @property

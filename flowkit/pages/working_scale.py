@@ -152,7 +152,7 @@ def _labels(found: Strokes, scales: list[float], shapes: list[NDArray[np.bool_]]
         areas[which] += counts
     known = areas.max(0) >= CELL * CELL / 16
     rows, columns = ndimage.distance_transform_edt(~known, return_distances=False, return_indices=True)
-    labels = finer[areas.argmax(0)[rows, columns]].astype(np.uint8)
+    labels = np.asarray(finer[areas.argmax(0)[rows, columns]], np.uint8)
     for which in np.argsort(scales):
         if scales[which] > main:
             labels[ndimage.binary_dilation(shapes[which], np.ones((3, 3), bool), iterations=_NEAR)] = which

@@ -22,8 +22,8 @@ def flow() -> ConditionalFlow:
     return load("binarize")
 
 
-def page(cover: np.ndarray) -> Picture:
-    noise = np.random.default_rng(1).normal(0, 3, cover.shape)
+def page(cover: np.ndarray, noise: float = 3) -> Picture:
+    noise = np.random.default_rng(1).normal(0, noise, cover.shape)
     grey = 232 - 0.8 * cover.astype(np.float32) + noise
     return Picture(np.clip(grey, 0, 255).astype(np.uint8)[..., None])
 
@@ -37,12 +37,11 @@ def print_of(em: float, size: tuple[int, int], seed: int = 4) -> np.ndarray:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("em", [12, 40, 110, 260])
-def test_letters_of_any_size_are_ink(em: int, flow: ConditionalFlow) -> None:
+@pytest.mark.parametrize(("em", "least"), [(12, 94), (16, 97), (40, 98), (110, 99), (260, 99)])
+def test_letters_of_any_size_are_ink(em: int, least: int, flow: ConditionalFlow) -> None:
     cover = print_of(em, (420, 300) if em < 50 else (900, 600))
     result = binarize(page(cover), model=flow)
-    # print of 12 pixels comes out whole, and a pixel in six bolder than it was drawn
-    assert f_measure(result.binary, cover >= 128) > (80 if em == 12 else 90)
+    assert f_measure(result.binary, cover >= 128) > least
     assert (result.binary & (cover >= 128)).sum() > 0.97 * (cover >= 128).sum()
     assert result.notes == ()
 
@@ -55,7 +54,7 @@ def test_large_letters_and_small_ones_of_one_page_are_ink(flow: ConditionalFlow)
     result = binarize(page(cover), model=flow)
     assert len(result.scales) == 2
     for rows in (slice(0, 560), slice(620, 1000)):
-        assert f_measure(result.binary[rows], cover[rows] >= 128) > 93
+        assert f_measure(result.binary[rows], cover[rows] >= 128) > 97
 
 
 @pytest.mark.slow
@@ -70,7 +69,8 @@ def test_a_negative_is_its_page(flow: ConditionalFlow) -> None:
 
 
 def test_samples_at_a_scale_share_the_latents_of_their_views(flow: ConditionalFlow) -> None:
-    grey = np.asarray(Image.fromarray(page(print_of(40, (60, 44))).pixels[..., 0]).resize((120, 88)))
+    # too rough for contours by grey, which the views would have by themselves
+    grey = np.asarray(Image.fromarray(page(print_of(40, (60, 44)), 25).pixels[..., 0]).resize((120, 88)))
     result = binarize(grey, model=flow, scale=2, samples=3, keep_samples=True, seed=5)
     assert result.scales == (2,)
     for view in views(Picture(grey[..., None]), 2):
