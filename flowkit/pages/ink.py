@@ -106,6 +106,8 @@ def binarize(
     size = picture.size[0] * flow.scale, picture.size[1] * flow.scale
     results = Results.blank(size, sampling, keep=keep_samples)
     beside = results.nbytes + found.nbytes
+    if plates is not None:
+        beside += seen.pixels.nbytes + plates.nbytes
     if scales.scales != (1,):  # the page as it was read, and of one part the smooth copy and the results
         beside += 2 * picture.pixels.nbytes + (results.nbytes if len(parts) > 1 else 0)
     if min(scales.scales) < 1:  # and they are of the page enlarged
