@@ -8,7 +8,6 @@ A table stands between the lines `<!-- table: KIND -->` and `<!-- end -->`. KIND
 
 from __future__ import annotations
 
-import argparse
 import json
 import re
 import sys
@@ -20,7 +19,7 @@ from typing import Any, Literal, Union, get_args, get_origin
 import flowkit.losses  # noqa: F401  # registers
 from flowkit import registry
 from flowkit.cli import VERBS, parsers
-from flowkit.cli.lazy import LazyParser
+from flowkit.cli.manual import Section, section
 from flowkit.recipe.values import type_name
 from flowkit.registry import Option
 
@@ -61,37 +60,15 @@ def _table(which: str) -> str:
 
 def _command(verb: str) -> str:
     _, verbs = parsers()
-    return _section(verbs[verb], VERBS[verb], "##")
+    return _section(section(verbs[verb], VERBS[verb]), "##")
 
 
-def _section(parser: LazyParser, about: str, heading: str) -> str:
+def _section(part: Section, heading: str) -> str:
     """Return how a verb is called, what it does, its options, and the same of its own verbs."""
-    parser.declared()
-    formatter = parser._get_formatter()
-    inner = [a for a in parser._actions if isinstance(a, argparse._SubParsersAction)]
-    actions = [a for a in parser._actions if not isinstance(a, argparse._HelpAction) and a not in inner]
-    rows = [["option", "meaning"]]
-    rows += [[f"`{_spelling(a)}`", _text(formatter._expand_help(a)) if a.help else ""] for a in actions]
-    needed = [_spelling(a, short=True) for a in [*actions, *inner] if a.required]
-    more = " [options]" if inner or any(not a.required for a in actions) else ""
-    about = parser.description or about
-    about = _text(about[:1].upper() + about[1:]).rstrip(".")
-    text = f"{heading} {parser.prog}\n\n```\n{' '.join([parser.prog, *needed])}{more}\n```\n\n{about}.\n\n"
-    text += f"{markdown(rows)}\n" if actions else ""
-    return text + "".join(_section(of, "", f"{heading}#") for a in inner for of in a.choices.values())
-
-
-def _spelling(action: argparse.Action, *, short: bool = False) -> str:
-    value = action.metavar or (
-        "{" + ",".join(map(str, action.choices)) + "}" if action.choices else action.dest.upper()
-    )
-    value = value if isinstance(value, str) else " ".join(value)
-    if action.nargs in ("+", "*"):
-        value = f"{value}..." if action.option_strings == [] or short else f"{value} ..."
-    if not action.option_strings:
-        return value
-    names = action.option_strings[:1] if short else action.option_strings
-    return ", ".join(names) + ("" if action.nargs == 0 else f" {value}")
+    rows = [("option", "meaning"), *((f"`{spelling}`", _text(meaning)) for spelling, meaning in part.options)]
+    text = f"{heading} {part.command}\n\n```\n{part.usage}\n```\n\n{_text(part.about)}\n\n"
+    text += f"{markdown(rows)}\n" if part.options else ""
+    return text + "".join(_section(verb, f"{heading}#") for verb in part.verbs)
 
 
 def _text(prose: str) -> str:

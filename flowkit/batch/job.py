@@ -20,7 +20,7 @@ class BatchJob:
 
     Attributes:
         inputs: files, folders with their subfolders, patterns ("scans/**/*.tif"), fsspec URLs of any of
-            these, or "-": a list of paths and URLs on standard input.
+            these, or "-": an image on standard input, or a list of paths and URLs there.
         out: the file to write, where one file goes in; or a folder, in which the tree of the input is kept.
             It is made if it is not there, and holds `report.jsonl`.
         task: what is done with every page.

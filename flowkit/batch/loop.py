@@ -15,6 +15,7 @@ from flowkit.batch.planning import Plan, planned
 from flowkit.batch.record import Record
 from flowkit.batch.remote import storage_for
 from flowkit.batch.report import REPORT, Report, opened
+from flowkit.batch.stdin import StandardInput
 from flowkit.batch.storage import Storage
 from flowkit.batch.tasks import Progress
 from flowkit.checkpoint import locate
@@ -91,12 +92,12 @@ class Run(Iterator[Record]):
 
 def _steps(job: BatchJob, progress: Progress) -> Generator[Pending | Record, None, None]:
     """First what there is to do, then a record whenever there is one."""
-    with job.storage or storage_for(job.places) as storage:
+    with StandardInput() as stdin, job.storage or storage_for(job.places) as storage:
         try:
             settings = job.task.settings()
         except ValueError as error:
             raise FlowkitError(str(error)) from None
-        plan = planned(job, storage)
+        plan = planned(job, storage, stdin)
         flow = job.task.load()
         assert flow.recipe is not None  # it was read from a checkpoint
         settings["model_sha256"] = digest(locate(job.task.model))

@@ -46,7 +46,7 @@ class TaskOnPages:
                     said |= identity(local.source)
                 said |= self._done(local, progress)
         except (ImageError, OutputError) as error:  # they name the file
-            said |= failure(str(error))
+            said |= failure(str(error).replace(str(sheet.source), sheet.input))
         except FlowkitError as error:
             said |= failure(f"{sheet.name}: {error}")
         except MemoryError:

@@ -168,12 +168,18 @@ def plan_document(
     return Document(tuple(sheets), places.out, places.out if bound else None)
 
 
-def check(documents: Iterable[Document], *, true_name: Callable[[Path], str] = os.path.realpath) -> None:
+def check(
+    documents: Iterable[Document],
+    *,
+    true_name: Callable[[Path], str] = os.path.realpath,
+    tells_case: bool = False,
+) -> None:
     """Raise OutputError where two results would be one file, or a result would overwrite an input.
 
     Args:
         documents: the plan.
         true_name: gives all names of one file the same.
+        tells_case: A.png and a.png are two files where results go.
     """
     documents = list(documents)
     inputs = {true_name(document.sheets[0].source) for document in documents}
@@ -183,7 +189,7 @@ def check(documents: Iterable[Document], *, true_name: Callable[[Path], str] = o
         for path in document.files():
             if true_name(path) in inputs:
                 raise OutputError(f"{path}: is an input too, and would be overwritten")
-            key = str(path).casefold()  # some file systems do not tell A.png from a.png
+            key = str(path) if tells_case else str(path).casefold()
             if made.get(key) == source:
                 raise OutputError(f"{path}: is meant for more than one result of {source}")
             if key in made:

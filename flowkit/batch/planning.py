@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import os
-import sys
 from pathlib import Path
 from typing import NamedTuple
 
-from flowkit.batch.inputs import find, is_many, is_there
+from flowkit.batch.inputs import LIST, find, is_many, is_there
 from flowkit.batch.job import BatchJob
 from flowkit.batch.plan import PARTS, Document, Places, check, parts_of, plan_document
+from flowkit.batch.stdin import StandardInput
 from flowkit.batch.storage import Storage
 from flowkit.errors import FlowkitError, OutputError
 from flowkit.images.password import password_from
 from flowkit.images.reader import check_there
-from flowkit.images.writer import check_output
+from flowkit.images.writer import check_name
 
 MAPS = (".png", ".tif", ".tiff")
 """Suffixes of files that are written beside the pages."""
@@ -40,8 +40,8 @@ class Plan(NamedTuple):
     password: str | None = None
 
 
-def planned(job: BatchJob, storage: Storage) -> Plan:
-    """Plan a batch.
+def planned(job: BatchJob, storage: Storage, stdin: StandardInput) -> Plan:
+    """Plan a batch; `stdin` is read where the input "-" stands for it.
 
     Raises:
         FlowkitError: an option cannot be used, or no input is there.
@@ -55,6 +55,10 @@ def planned(job: BatchJob, storage: Storage) -> Plan:
     inputs = [storage.input(os.fspath(text)) for text in job.inputs]
     if not inputs:
         raise FlowkitError("inputs: expected one or more files, folders or patterns, got none")
+    if LIST in inputs and (piped := stdin.image()) is not None:
+        if job.engine == "ray":
+            raise FlowkitError("--engine ray needs files that all machines see, not standard input")
+        inputs = [str(piped) if text == LIST else text for text in inputs]
     if not is_many(inputs):
         check_there(Path(inputs[0]))  # before anything about OUT: it is the first thing that was typed
     out = storage.output(os.fspath(job.out))
@@ -62,26 +66,26 @@ def planned(job: BatchJob, storage: Storage) -> Plan:
     samples = None if job.save_samples is None else storage.output(os.fspath(job.save_samples))
     places = Places(out, maps, samples)
     if _is_folder(job, out, inputs):
-        return _into_folders(job, storage, inputs, places)
-    return _into_files(job, storage, Path(inputs[0]), places)
+        return _into_folders(job, storage, inputs, places, stdin)
+    return _into_files(job, storage, Path(inputs[0]), places, stdin)
 
 
-def _into_files(job: BatchJob, storage: Storage, source: Path, places: Places) -> Plan:
+def _into_files(job: BatchJob, storage: Storage, source: Path, places: Places, stdin: StandardInput) -> Plan:
     if job.html:
         raise OutputError(f"--html needs a folder for the results, and {places.out} is a file")
-    check_output(places.out, suffixes=job.task.suffixes)
+    check_name(places.out, suffixes=job.task.suffixes)
     password = _password(job)
     for path in places.maps.values():
-        check_output(path, suffixes=MAPS)
+        check_name(path, suffixes=MAPS)
     if places.samples is not None:
-        check_output(places.samples, suffixes=job.task.suffixes)
+        check_name(places.samples, suffixes=job.task.suffixes)
     document = plan_document(
         source,
         storage.page_counts([source], password)[source],
         places,
         samples=job.task.samples,
         parts=parts_of(places.out),
-        title=storage.named(str(source)),
+        title=stdin.title(source) or storage.named(str(source)),
     )
     check([document], true_name=storage.true_name)
     for path in places.all:
@@ -89,11 +93,13 @@ def _into_files(job: BatchJob, storage: Storage, source: Path, places: Places) -
     return Plan([document], places.out.parent, document.parts if document.out else None, False, [], password)
 
 
-def _into_folders(job: BatchJob, storage: Storage, inputs: list[str], folders: Places) -> Plan:
+def _into_folders(
+    job: BatchJob, storage: Storage, inputs: list[str], folders: Places, stdin: StandardInput
+) -> Plan:
     for folder in folders.all:
         storage.check_folder(folder)
     password = _password(job)
-    found, problems = find(inputs, stdin=_listed, leave_out=folders.all, storage=storage)
+    found, problems = find(inputs, stdin=stdin.read, leave_out=folders.all, storage=storage)
     problems = [storage.named(problem) for problem in (*storage.problems, *problems)]
     if not any(is_there(file.source) for file in found):
         missing = [f"{storage.named(str(file.source))}: no such file" for file in found]
@@ -106,11 +112,12 @@ def _into_folders(job: BatchJob, storage: Storage, inputs: list[str], folders: P
             folders.below(file.place, f".{job.format or 'png'}"),
             samples=job.task.samples,
             parts=folders.out / PARTS / file.place,
-            title=storage.named(str(file.source)),
+            title=stdin.title(file.source) or storage.named(str(file.source)),
         )
         for file in found
     ]
-    check(documents, true_name=storage.true_name)
+    cases = all(storage.tells_case(folder) for folder in folders.all)
+    check(documents, true_name=storage.true_name, tells_case=cases)
     return Plan(documents, folders.out, folders.out, True, problems, password)
 
 
@@ -130,7 +137,3 @@ def _is_folder(job: BatchJob, out: Path, inputs: list[str]) -> bool:
 
 def _password(job: BatchJob) -> str | None:
     return None if job.task.pdf_password is None else password_from(job.task.pdf_password)
-
-
-def _listed() -> bytes:
-    return sys.stdin.buffer.read()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import tempfile
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import AbstractContextManager, nullcontext, suppress
 from pathlib import Path
@@ -62,8 +63,13 @@ class Storage:
         return os.path.realpath(path)
 
     def check_folder(self, folder: Path) -> None:
-        """Raise OutputError unless a file can be made in a folder, or the folder where that would be made."""
-        check_folder(folder if folder.exists() else folder.parent)
+        """Raise OutputError unless a file can be made in a folder, or where that would be made."""
+        check_folder(_nearest(folder))
+
+    def tells_case(self, folder: Path) -> bool:
+        """Return true if A.png and a.png are two files in a folder that can be written."""
+        with tempfile.NamedTemporaryFile(prefix=".flowkit-case-", dir=_nearest(folder)) as file:
+            return not Path(file.name).with_name(Path(file.name).name.upper()).exists()
 
     def relative(self, path: Path, folder: Path) -> str:
         """Return a path relative to a folder; the whole of it where there is no such thing."""
@@ -114,6 +120,11 @@ class Storage:
             return count_pages(source, pdf_password)
         except ImageError:
             return 1
+
+
+def _nearest(folder: Path) -> Path:
+    """The folder, or the first above it that is there; it is made in that one."""
+    return next((path for path in (folder, *folder.parents) if path.exists()), folder)
 
 
 def _in_place() -> Staging:

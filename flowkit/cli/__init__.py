@@ -32,6 +32,8 @@ VERBS = {
     "layers": "list what recipes may name, with options and defaults",
     "bench": "measure speed and memory on this machine",
     "build-kernels": "compile the affine op for this machine",
+    "completion": "print what a shell needs to complete commands",
+    "man": "print the manual page",
     "env": "print versions, devices, shipped recipes and weights",
 }
 """Each verb and its line in `flowkit --help`; its arguments are in the module of its name."""

@@ -19,14 +19,14 @@ def add_places(parser: argparse.ArgumentParser, suffixes: tuple[str, ...]) -> No
     parser.add_argument(
         "input", nargs="+", metavar="IN",
         help="files (PNG, JPEG, TIFF, PDF, JPEG 2000, WebP, ...), folders with their subfolders, quoted "
-        "patterns ('scans/**/*.tif'), fsspec URLs of any of these (s3://archive/scans), or - for a list of "
-        "paths and URLs on standard input",
+        "patterns ('scans/**/*.tif'), fsspec URLs of any of these (s3://archive/scans), or - for "
+        "standard input: an image, or a list of paths and URLs",
     )  # fmt: skip
     parser.add_argument(
         "-o", "--out", required=True, metavar="OUT",
         help=f"for one input file: the file to write ({', '.join(suffixes)}), or a folder; otherwise a "
-        "folder, which keeps the tree of the input and is made if missing; either may be a URL. TIFF and PDF "
-        "hold all pages of a document, other formats one page per file",
+        "folder, which keeps the tree of the input; missing folders are made; either may be a URL. TIFF and "
+        "PDF hold all pages of a document, other formats one page per file",
     )  # fmt: skip
     parser.add_argument(
         "--format", choices=[s.removeprefix(".") for s in suffixes],
@@ -96,6 +96,10 @@ def add_run(parser: argparse.ArgumentParser) -> None:
     add_import(parser)
     add_threads(parser)
     parser.add_argument("-q", "--quiet", action="store_true", help="show no progress")
+    parser.add_argument(
+        "--json", action="store_true",
+        help=f"print a line of JSON for every page, as in {REPORT}, in place of words; failed pages too",
+    )  # fmt: skip
 
 
 def shared(args: argparse.Namespace) -> dict[str, Any]:
@@ -115,7 +119,10 @@ def run_batch(args: argparse.Namespace, task: Task, **more: Any) -> int:
     prepare(args)
     names = ("out", "format", "save_samples", "overwrite", "verify", "html", "jobs", "engine", "modules")
     job = BatchJob(args.input, task=task, **{name: getattr(args, name) for name in names}, **more)
-    with Display(jobs=args.jobs, quiet=args.quiet) as display, run(job, display.part) as pages:
+    with (
+        Display(jobs=args.jobs, quiet=args.quiet, json=args.json) as display,
+        run(job, display.part) as pages,
+    ):
         display.begin(pages, args.out)
         for record in pages:
             display.show(record, pages.result(record))

@@ -57,9 +57,11 @@ class Display:
     Args:
         jobs: pages that are worked on at a time.
         quiet: do not show how far it is.
+        json: print records as JSON in place of words.
     """
 
-    def __init__(self, *, jobs: int = 1, quiet: bool) -> None:
+    def __init__(self, *, jobs: int = 1, quiet: bool, json: bool = False) -> None:
+        self.json = json
         self.jobs = jobs
         self.quiet = quiet
         self.bar: Bar | None = None
@@ -105,6 +107,8 @@ class Display:
             if done == 1:
                 self._foretell(record.seconds or 0.0)
             self._tell(done)
+        if self.json:
+            self._print(record.to_json())
         if record.error is not None:
             self.failures.append(record.error)
             if self.total > 1:
@@ -114,11 +118,10 @@ class Display:
             if (record.input, note) not in self._noted:  # of a document of a thousand pages, one is enough
                 self._noted.add((record.input, note))
                 self._say(f"{record.name}: {note}")
-        if record.status == "done":
+        if record.status == "done" and not self.json:
             is_part = record.files["result"].path != record.output  # of a document
             page = f" page {record.page}:" if is_part else ""
-            Bar.write(printable(f"{result}:{page} {described(record)}"), file=sys.stdout)
-            sys.stdout.flush()
+            self._print(printable(f"{result}:{page} {described(record)}"))
 
     def end(self, run: Run) -> int:
         """Show the failures again; return 0, or 1 if there are any.
@@ -155,6 +158,10 @@ class Display:
         left = duration(a_page * (self.total - self.before - done))
         pages = f"{self.bar.finished} of {self.total} pages"
         self._say(f"{pages}, {MINUTE / a_page:.1f} pages/min, about {left} left")
+
+    def _print(self, line: str) -> None:
+        Bar.write(line, file=sys.stdout)
+        sys.stdout.flush()
 
     def _say(self, message: str) -> None:
         Bar.write(f"flowkit: {printable(message)}", file=sys.stderr)

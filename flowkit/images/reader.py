@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from os import PathLike
@@ -39,6 +40,13 @@ _TEXT = "the text in it is not kept as text"
 
 # A list, because Pillow would also try formats that run other programs (EPS) or that no scanner writes.
 _FORMATS = ("PNG", "JPEG", "TIFF", "BMP", "PPM", "WEBP", "GIF", "JPEG2000")
+
+_SIGNATURES = re.compile(
+    rb"\x89PNG|\xff\xd8\xff|II[*+]\0|MM\0[*+]|GIF8[79]a|RIFF.{4}WEBP|BM.{4}\0\0\0\0|%PDF-"
+    rb"|\0\0\0\x0cjP  |\xff\x4f\xff\x51|P[1-6]\s+(#[^\n]*\n\s*)*\d+\s+\d+\s",
+    re.DOTALL,
+)
+"""The first bytes of the files that can be read; a Netpbm file's, up to its size."""
 
 ImageLike = str | PathLike[str] | Image.Image | NDArray[Any] | torch.Tensor | Picture
 
@@ -120,6 +128,15 @@ def is_pdf(path: Path) -> bool:
             return b"%PDF-" in file.read(1024)
     except OSError as error:
         raise ImageError(f"{path}: cannot be read ({error.strerror or error})") from None
+
+
+def is_image_data(data: bytes) -> bool:
+    """Return true if bytes begin like a file that can be read.
+
+    >>> is_image_data(b"P5 3 4 255 ..."), is_image_data(b"P5.png")
+    (True, False)
+    """
+    return _SIGNATURES.match(data) is not None
 
 
 @contextmanager

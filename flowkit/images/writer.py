@@ -42,6 +42,12 @@ def check_output(path: str | PathLike[str], *, suffixes: tuple[str, ...] = SUFFI
         OutputError: the suffix is none of those expected, or no file can be made in the folder.
         FlowkitError: it is .pdf, and what writes PDF files is not installed.
     """
+    check_name(path, suffixes=suffixes)
+    check_folder(Path(path).parent)
+
+
+def check_name(path: str | PathLike[str], *, suffixes: tuple[str, ...] = SUFFIXES) -> None:
+    """Find out whether an image can have this name; raises as `check_output`, whose folder may be missing."""
     path = Path(path)
     if path.suffix.lower() not in suffixes:
         found = f'"{path.suffix}"' if path.suffix else "no suffix"
@@ -50,7 +56,6 @@ def check_output(path: str | PathLike[str], *, suffixes: tuple[str, ...] = SUFFI
         raise OutputError(f"{path}: is a folder, expected a file name")
     if path.suffix.lower() == ".pdf":
         pdf.check()
-    check_folder(path.parent)
 
 
 def check_fits(path: str | PathLike[str], size: tuple[int, int], dpi: Dpi = None) -> None:

@@ -155,6 +155,10 @@ class FsspecStorage(Storage):
         except OutputError as error:
             raise OutputError(str(error).replace(store.join(url, draft.name), url)) from None
 
+    def tells_case(self, folder: Path) -> bool:
+        """See `Storage.tells_case`; a store is not asked."""
+        return not self.holds(folder) and super().tells_case(folder)
+
     def relative(self, path: Path, folder: Path) -> str:
         """See `Storage.relative`; it is a URL in another store."""
         if not self.holds(path) and not self.holds(folder):
