@@ -6,17 +6,38 @@ beside the clone: there, Python takes the folder of the clone, `flowkit` by name
 
 A plain installation is pure Python, and compiles nothing. With FLOWKIT_BUILD_EXT=1 the compiled affine op is
 part of it, for the CPU, and for CUDA where torch has it; FLOWKIT_BUILD_EXT=cpu leaves CUDA out.
+
+On a package index, links of the README lead to the address "Source" of [project.urls]; without one they are
+plain text there, and pictures are left out.
 """
 
 import os
+import re
 import sys
 import tempfile
+import tomllib
 from pathlib import Path
 from types import ModuleType
 
 from setuptools import find_packages, setup
 
 DOORS = {"": (), "0": (), "cpu": ("cpu",), "1": ("cpu", "cuda")}
+
+
+LINK = re.compile(r"(!?)\[([^\]]*)\]\((?!\w+:|#)([^)\s]+)\)")
+
+
+def readme():
+    project = tomllib.loads(Path("pyproject.toml").read_text("utf-8"))["project"]
+    source = project["urls"].get("Source")
+
+    def moved(link):
+        picture, text, place = link.groups()
+        if source is None:
+            return "" if picture else text
+        return f"{picture}[{text}]({source}/{'raw' if picture else 'blob'}/HEAD/{place})"
+
+    return LINK.sub(moved, Path("README.md").read_text("utf-8"))
 
 
 def compiled(kinds, scratch):
@@ -67,6 +88,8 @@ editable = "editable_wheel" in sys.argv
 
 with tempfile.TemporaryDirectory() as scratch:
     setup(
+        long_description=readme(),
+        long_description_content_type="text/markdown",
         packages=packages if editable else [*packages, "flowkit.recipes"],
         package_dir={"": "."} if editable else {"flowkit.recipes": "recipes"},
         package_data={
