@@ -81,7 +81,7 @@ def commands(path: Path) -> list[str]:
         for line in lines
         if (found := re.search(r"(?<![\w./-])flowkit (?=[a-z])", line))
     ]
-    return [re.sub(r"\s(&&|\|) .*", "", re.sub(r"\$\([^)]*\)", "WORD", call)) for call in calls]
+    return [re.sub(r"\s(&&|\||>) .*", "", re.sub(r"\$\([^)]*\)", "WORD", call)) for call in calls]
 
 
 TEXTS = [*DOCS.glob("*.md"), *DOCS.glob("[!ir]*/*.md"), *DOCS.glob("reference/*.md")]

@@ -47,7 +47,7 @@ def check_output(path: str | PathLike[str], *, suffixes: tuple[str, ...] = SUFFI
 
 
 def check_name(path: str | PathLike[str], *, suffixes: tuple[str, ...] = SUFFIXES) -> None:
-    """Find out whether an image can have this name; raises as `check_output`, whose folder may be missing."""
+    """Find out whether an image can have this name; the folder may be missing. Raises as `check_output`."""
     path = Path(path)
     if path.suffix.lower() not in suffixes:
         found = f'"{path.suffix}"' if path.suffix else "no suffix"
