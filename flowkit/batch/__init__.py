@@ -1,5 +1,6 @@
 """Batches of pages: from files to files, with a report by which a run that was interrupted goes on."""
 
+from flowkit.batch.clean_task import Clean
 from flowkit.batch.job import BatchJob
 from flowkit.batch.loop import Run, run
 from flowkit.batch.record import Record, WorstTile, WrittenFile
@@ -10,6 +11,7 @@ from flowkit.batch.tasks import Binarize, Task, Upscale
 __all__ = [
     "BatchJob",
     "Binarize",
+    "Clean",
     "FsspecStorage",
     "Record",
     "Run",

@@ -196,8 +196,8 @@ class Binarize(Task):
             write_ink(path, page.sample(index), page.dpi)
         page.save(sheet.out)
         return {
-            **_size(page.binary.shape, page.dpi),
-            **_doubt(page),
+            **size(page.binary.shape, page.dpi),
+            **doubt(page),
             "scales": page.scales,
             "notes": page.notes,
         }
@@ -263,7 +263,7 @@ class Upscale(Task):
         if page.samples is not None:
             for path, sample in zip(sheet.samples, page.samples, strict=True):
                 write_picture(path, levels_for(path, sample), page.dpi)
-        said = {**_size(page.image.shape, page.dpi), "notes": page.notes}
+        said = {**size(page.image.shape, page.dpi), "notes": page.notes}
         if not self.binarize and levels_for(sheet.out, page.image).dtype != page.image.dtype:
             said["notes"] += (f"its 16 bits are written as 8 ({sheet.out.suffix} holds no more)",)
         if not self.binarize or ink is None:
@@ -290,12 +290,13 @@ def _ink_model(name: str, device: str) -> ConditionalFlow:
     return load_binary(name).to(device)
 
 
-def _size(shape: tuple[int, ...], dpi: Dpi) -> Fields:
+def size(shape: tuple[int, ...], dpi: Dpi) -> Fields:
+    """Return the size of a result, as a record has it."""
     return {"width": shape[1], "height": shape[0], "dpi": dpi}
 
 
-def _doubt(page: Page) -> Fields:
-    """Ink, and figures of doubt, None where nothing was drawn or asked for."""
+def doubt(page: Page) -> Fields:
+    """Return the share of ink, and figures of doubt, None where nothing was drawn or asked for."""
     said: Fields = {
         "ink": float(page.binary.mean()),
         "bits_per_dim": _finite(page.bits_per_dim),

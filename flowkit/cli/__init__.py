@@ -20,6 +20,7 @@ from flowkit.malloc import keep_freed_memory
 
 VERBS = {
     "binarize": "turn pages into black and white",
+    "clean": "make the paper of pages white, and keep ink and pictures in grey or colour",
     "upscale": "make pages larger",
     "train": "train a recipe's flow by maximum likelihood",
     "evaluate": "score models, and what they have to beat, on pages with truth",

@@ -6,14 +6,12 @@ import argparse
 
 from flowkit.batch import Binarize
 from flowkit.cli.options import positive
-from flowkit.cli.pages import add_places, add_run, run_batch, shared
+from flowkit.cli.pages import add_places, add_run, add_save_samples, add_view, run_batch, shared
 from flowkit.images.writer import SUFFIXES
-from flowkit.pages.working_scale import MOST, Scale, check_scale
 
 SAMPLES = 16
 """Default number of samples for results that need samples."""
 
-_SCALES: dict[str, Scale] = {"auto": "auto", "0.5": 0.5}
 _FROM_SAMPLES = ("probability", "uncertainty", "save_samples", "html", "threshold")
 
 
@@ -68,26 +66,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--likelihood", action="store_true",
         help="also compute bits per pixel of every result, for the report; takes about as long as the rest",
     )  # fmt: skip
-    parser.add_argument(
-        "--scale", type=_scale, default="auto", metavar="K",
-        help="page pixels per pixel that the model sees: auto (default), from the width of the page's "
-        f"strokes; 0.5, or a whole number from 1 to {MOST}; the result has the page's own pixels",
-    )  # fmt: skip
-    parser.add_argument(
-        "--invert", choices=("auto", "yes", "no"), default="auto",
-        help="turn pages into their negatives first; auto (default): those that are light on dark",
-    )  # fmt: skip
+    add_view(parser)
+    add_save_samples(parser)
     add_run(parser)
     parser.set_defaults(run=binarize)
-
-
-def _scale(text: str) -> Scale:
-    try:
-        return check_scale(_SCALES.get(text) or int(text))
-    except ValueError:
-        raise argparse.ArgumentTypeError(
-            f"expected auto, 0.5 or a whole number from 1 to {MOST}, got {text}"
-        ) from None
 
 
 def binarize(args: argparse.Namespace) -> int:

@@ -1,4 +1,4 @@
-"""Options and output that `flowkit binarize` and `flowkit upscale` share."""
+"""Options and output that `flowkit binarize`, `flowkit clean` and `flowkit upscale` share."""
 
 from __future__ import annotations
 
@@ -12,6 +12,9 @@ from flowkit.cli.progress import Display
 from flowkit.images.reader import MAX_PIXELS
 from flowkit.pages.memory import MEMORY
 from flowkit.pages.precision import Precision
+from flowkit.pages.working_scale import MOST, Scale, check_scale
+
+_SCALES: dict[str, Scale] = {"auto": "auto", "0.5": 0.5}
 
 
 def add_places(parser: argparse.ArgumentParser, suffixes: tuple[str, ...]) -> None:
@@ -39,11 +42,6 @@ def add_run(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--seed", type=natural, default=0, metavar="S", help="seed of the samples (default: %(default)s)"
     )
-    parser.add_argument(
-        "--save-samples", metavar="SAMPLES",
-        help="also write every sample, numbered: s.png gives s-01.png, s-02.png, ...; "
-        "a folder if OUT is one",
-    )  # fmt: skip
     parser.add_argument(
         "--memory", type=size, metavar="SIZE",
         help="memory limit of all --jobs on a machine together, such as 800MB or 4GB (default: 2GB each); "
@@ -102,8 +100,39 @@ def add_run(parser: argparse.ArgumentParser) -> None:
     )  # fmt: skip
 
 
+def add_save_samples(parser: argparse.ArgumentParser) -> None:
+    """Add the option of files for the samples."""
+    parser.add_argument(
+        "--save-samples", metavar="SAMPLES",
+        help="also write every sample, numbered: s.png gives s-01.png, s-02.png, ...; "
+        "a folder if OUT is one",
+    )  # fmt: skip
+
+
+def add_view(parser: argparse.ArgumentParser) -> None:
+    """Add the options of how a model of ink sees a page."""
+    parser.add_argument(
+        "--scale", type=_scale, default="auto", metavar="K",
+        help="page pixels per pixel that the model sees: auto (default), from the width of the page's "
+        f"strokes; 0.5, or a whole number from 1 to {MOST}; the result has the page's own pixels",
+    )  # fmt: skip
+    parser.add_argument(
+        "--invert", choices=("auto", "yes", "no"), default="auto",
+        help="turn pages into their negatives first; auto (default): those that are light on dark",
+    )  # fmt: skip
+
+
+def _scale(text: str) -> Scale:
+    try:
+        return check_scale(_SCALES.get(text) or int(text))
+    except ValueError:
+        raise argparse.ArgumentTypeError(
+            f"expected auto, 0.5 or a whole number from 1 to {MOST}, got {text}"
+        ) from None
+
+
 def shared(args: argparse.Namespace) -> dict[str, Any]:
-    """Return the options of a `Task` that both verbs have."""
+    """Return the options of a `Task` that all these verbs have."""
     memory = MEMORY if args.memory is None else args.memory // (args.jobs if args.engine == "local" else 1)
     names = ["model", "temperature", "samples", "seed", "max_pixels", "precision", "device"]
     names += ["pdf_dpi", "pdf_password"]
@@ -118,7 +147,8 @@ def run_batch(args: argparse.Namespace, task: Task, **more: Any) -> int:
     """
     prepare(args)
     names = ("out", "format", "save_samples", "overwrite", "verify", "html", "jobs", "engine", "modules")
-    job = BatchJob(args.input, task=task, **{name: getattr(args, name) for name in names}, **more)
+    said = {name: getattr(args, name) for name in names if name in args}
+    job = BatchJob(args.input, task=task, **said, **more)
     with (
         Display(jobs=args.jobs, quiet=args.quiet, json=args.json) as display,
         run(job, display.part) as pages,

@@ -6,7 +6,7 @@ import argparse
 
 from flowkit.batch import Upscale
 from flowkit.cli.options import positive
-from flowkit.cli.pages import add_places, add_run, run_batch, shared
+from flowkit.cli.pages import add_places, add_run, add_save_samples, run_batch, shared
 from flowkit.images.writer import PHOTO_SUFFIXES
 
 
@@ -41,6 +41,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="model of --focus and --binarize: name of a shipped model, or a checkpoint (default: "
         "%(default)s)",
     )  # fmt: skip
+    add_save_samples(parser)
     add_run(parser)
     parser.set_defaults(run=upscale)
 

@@ -2,9 +2,20 @@
 
 from flowkit.images.picture import Picture
 from flowkit.images.reader import read
+from flowkit.pages.cleaning import CleanedPage, clean
 from flowkit.pages.ink import binarize
 from flowkit.pages.page import Page
 from flowkit.pages.review import Review
 from flowkit.pages.upscaling import UpscaledPage, upscale
 
-__all__ = ["Page", "Picture", "Review", "UpscaledPage", "binarize", "read", "upscale"]
+__all__ = [
+    "CleanedPage",
+    "Page",
+    "Picture",
+    "Review",
+    "UpscaledPage",
+    "binarize",
+    "clean",
+    "read",
+    "upscale",
+]

@@ -1,0 +1,224 @@
+"""Clean pages: the ink and the pictures of a page in their own grey or colour, on white paper.
+
+    R = I / paper,    out = 1 - M g (1 - R)
+
+I is the page, and the paper a smooth estimate from what is left without ink (`flowkit.pages.paper`). M is the
+matte: P(ink | page), made a little wider, for the blurred edges of strokes lie beside the ink. g stretches
+what is darker than the paper, so that paper becomes white and most ink black, and keeps its hue. Pictures are
+I / paper as they are (`flowkit.pages.pictures`).
+"""
+
+from __future__ import annotations
+
+import functools
+from dataclasses import dataclass
+from os import PathLike
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import ndimage
+
+from flowkit.errors import CheckpointError
+from flowkit.flow import ConditionalFlow
+from flowkit.images.dpi import Dpi
+from flowkit.images.header import Header, Plan
+from flowkit.images.picture import Picture
+from flowkit.images.reader import MAX_PIXELS, ImageLike, read
+from flowkit.images.writer import write_picture
+from flowkit.pages.decision import Sampling, check_sampling
+from flowkit.pages.ink import binarize, load_binary
+from flowkit.pages.memory import MEMORY, check_header
+from flowkit.pages.models import Model
+from flowkit.pages.page import Page
+from flowkit.pages.paper import Floats, Mask, Paper, bands, find_paper, floats, luma_of
+from flowkit.pages.pictures import find_pictures
+from flowkit.pages.polarity import Invert, check_invert, dark_on_light
+from flowkit.pages.precision import Precision
+from flowkit.pages.progress import Progress
+from flowkit.pages.working_scale import Scale
+
+_EDGE = 1.0  # pixels that the blurred edge of a stroke lies beside its ink, at scale 1
+_SOFT = 0.7  # standard deviation in pixels by which the matte's own edge is blurred
+_SIDE = 3  # of the squares of paper, in pixels
+_DARK = 0.95  # quantile of the ink's darkness that becomes black
+_LOW, _HIGH = 0.1, 0.9  # of that darkness: below it is paper, above it black
+_LEAST = 0.1  # darkness of the faintest ink that becomes black
+
+
+@dataclass(frozen=True)
+class CleanedPage:
+    """A page of H x W pixels with white paper.
+
+    Attributes:
+        image: (H, W) grey or (H, W, 3) RGB, as the page was; uint8.
+        page: its binarization, with P(ink) where samples were drawn.
+        pictures: (H, W), where a picture was kept as it was; None where there is none.
+        dpi: dots per inch across and down, or None where the image did not say.
+        notes: what its user should know about the page, one sentence each.
+    """
+
+    image: NDArray[np.uint8]
+    page: Page
+    pictures: Mask | None = None
+    dpi: Dpi = None
+    notes: tuple[str, ...] = ()
+
+    def save(self, path: str | PathLike[str]) -> None:
+        """Write the page: without loss to .png, .tif, .pdf, .webp or .jp2, or to .jpg. Keeps the dpi.
+
+        Raises:
+            OutputError: another suffix, or a place that cannot be written to; nothing half-written is left.
+        """
+        write_picture(path, self.image, self.dpi, lossy=True)
+
+
+def clean(
+    image: ImageLike,
+    *,
+    model: Model = "binarize",
+    temperature: float | None = None,
+    samples: int = 1,
+    seed: int = 0,
+    memory: int = MEMORY,
+    max_pixels: int = MAX_PIXELS,
+    progress: Progress | None = None,
+    precision: Precision = "float32",
+    scale: Scale = "auto",
+    invert: Invert = "auto",
+    pictures: bool = True,
+) -> CleanedPage:
+    """Make the paper of a page white, and keep its ink and pictures in grey or colour.
+
+    Args:
+        image: a file, a Pillow image, or an array or tensor of (H, W), (H, W, 3) or (3, H, W).
+        model: of ink: one that ships with the package, a checkpoint, or a flow with a binary target.
+        temperature: standard deviation of the samples' latents, see `flowkit.pages.binarize`.
+        samples: 1 or more; of several, the share that calls a pixel ink is the matte.
+        seed: of the latents, 0 or more; the same seed gives the same page.
+        memory: bytes that the process may need at its highest, the decoded page and all results included.
+        max_pixels: files that hold more are refused before they are decoded.
+        progress: called with the steps done and the steps in all.
+        precision: of the encoder, see `flowkit.pages.binarize`.
+        scale: page pixels per pixel that the model sees, likewise.
+        invert: whether the page is turned into its negative first, likewise.
+        pictures: keep pictures, see `flowkit.pages.pictures`; without, all that is no ink becomes white.
+
+    Raises:
+        FlowkitError: the device does not compute in this precision.
+        ImageError: the image cannot be read.
+        CheckpointError: the model cannot be loaded, its target is not binary, or it enlarges.
+        MemoryLimitError: the page does not fit into `memory`.
+        NotFiniteError: the model puts out NaN or infinity for this page.
+        ValueError: an argument is out of its range, or many samples are wanted at temperature 0.
+    """
+    sampling = check_sampling(None, temperature, samples, seed)
+    check_invert(invert)
+    loaded = functools.cache(lambda: load_cleaning(model))  # not before it is known that there is a page
+
+    def plan(header: Header) -> None:
+        plan_cleaning(loaded(), sampling, memory=memory)(header)
+
+    picture = dark_on_light(read(image, max_pixels=max_pixels, plan=plan), invert)
+    own = _bytes_per_pixel(picture.pixels.shape[2]) * picture.size[0] * picture.size[1]
+    page = binarize(
+        picture,
+        model=loaded(),
+        temperature=temperature,
+        samples=samples,
+        seed=seed,
+        memory=memory - own,
+        progress=progress,
+        precision=precision,
+        scale=scale,
+        invert="no",
+    )
+    return cleaned(picture, page, pictures=pictures)
+
+
+def cleaned(picture: Picture, page: Page, *, pictures: bool = True) -> CleanedPage:
+    """Clean a page of dark ink on lighter paper, whose ink was found; see `clean`."""
+    ink = page.binary if page.votes is None else page.votes > 0
+    reach = max(1, round(_EDGE * max(1, min(page.scales))))
+    covered = ndimage.binary_dilation(ink, iterations=reach + 1)
+    kept = find_pictures(picture, covered) if pictures else None
+    paper = find_paper(picture, covered if kept is None else covered | kept, _SIDE * max(1, reach))
+    image = _composed(picture, page, paper, reach, kept)
+    notes = list(page.notes)
+    if picture.pixels.dtype != np.uint8:
+        notes.append("its samples of more than 8 bits are written as 8")
+    if kept is not None:
+        notes.append(f"{100 * kept.mean():.0f} % of the page is kept as a picture")
+    return CleanedPage(image[..., 0] if image.shape[2] == 1 else image, page, kept, picture.dpi, tuple(notes))
+
+
+def load_cleaning(model: Model) -> ConditionalFlow:
+    """Return the named flow; its target must be binary, of one channel and the size of the page.
+
+    Raises:
+        CheckpointError: it cannot be loaded, or has another target.
+    """
+    flow = load_binary(model)
+    if flow.scale != 1:
+        raise CheckpointError(f"model {model}: enlarges {flow.scale} times, expected one of ink at scale 1")
+    return flow
+
+
+def plan_cleaning(flow: ConditionalFlow, sampling: Sampling, *, memory: int) -> Plan:
+    """Return what refuses a page by its header, for `flowkit.images.reader.read`; see `check_header`."""
+
+    def plan(header: Header) -> None:
+        votes = (1 if sampling.samples < 256 else 2) if sampling.samples else 0
+        results = 1 + votes + _bytes_per_pixel(3)
+        check_header(header, flow, results=results, memory=memory)
+
+    return plan
+
+
+def _bytes_per_pixel(channels: int) -> int:
+    """Count the bytes of the result, of the two masks, and of the page turned."""
+    return 2 * channels + 2
+
+
+def _composed(picture: Picture, page: Page, paper: Paper, reach: int, kept: Mask | None) -> NDArray[np.uint8]:
+    """Lay ink and pictures on white, (H, W, C)."""
+    height = picture.size[0]
+    dark = _darkness(picture, page.binary, paper)
+    margin = reach + 3
+    image = np.empty(picture.pixels.shape, np.uint8)
+    for rows in bands(height):
+        depth = _depth(picture, paper, rows)
+        around = slice(max(0, rows.start - margin), min(height, rows.stop + margin))
+        matte = _matte(page, around, reach)[rows.start - around.start :][: len(depth)]
+        luma = luma_of(depth)
+        gain = matte * np.clip((luma / dark - _LOW) / (_HIGH - _LOW), 0, 1) / np.maximum(luma, 1e-3)
+        depth *= (gain if kept is None else np.where(kept[rows], 1, gain))[..., None]
+        image[rows] = np.rint(255 * (1 - np.clip(depth, 0, 1)))
+    return image
+
+
+def _darkness(picture: Picture, ink: Mask, paper: Paper) -> float:
+    """Return how much darker than its paper most ink of the page is, at least."""
+    counts = np.zeros(256)
+    for rows in bands(picture.size[0]):
+        luma = luma_of(_depth(picture, paper, rows))[ink[rows]]
+        counts += np.bincount((255 * luma).astype(np.uint8), minlength=256)
+    if not counts.any():
+        return 1.0
+    return max(_LEAST, float(np.searchsorted(np.cumsum(counts), _DARK * counts.sum())) / 255)
+
+
+def _depth(picture: Picture, paper: Paper, rows: slice) -> Floats:
+    """Return 1 - R of rows, (h, W, C)."""
+    under = np.maximum(paper.window(rows, picture.size[1]), 1 / 255)
+    return np.asarray(1 - np.minimum(floats(picture, rows) / under, 1), np.float32)
+
+
+def _matte(page: Page, rows: slice, reach: int) -> Floats:
+    """Return P(ink) of rows, or the ink itself, made wider by `reach` with a soft edge."""
+    if page.votes is None:
+        share = page.binary[rows].astype(np.float32)
+    else:
+        share = (page.votes[rows] / page.sampling.samples).astype(np.float32)
+    y, x = np.mgrid[-reach - 1 : reach + 2, -reach - 1 : reach + 2]
+    wide = ndimage.maximum_filter(share, footprint=x * x + y * y <= (reach + 0.5) ** 2)
+    return np.asarray(ndimage.gaussian_filter(wide, _SOFT), np.float32)
