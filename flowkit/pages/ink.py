@@ -99,7 +99,8 @@ def binarize(
     picture = dark_on_light(read(image, max_pixels=max_pixels, plan=plan), invert)
     flow = loaded()
     found = strokes(picture)
-    plates = find_plates(picture, found) if flow.scale == 1 else None
+    # on rough pages a stain around letters looks like a plate
+    plates = find_plates(picture, found) if flow.scale == 1 and found.spotless else None
     seen = picture if plates is None else turned(picture, plates, found)
     scales = _scales(flow, scale, found if plates is None else strokes(seen))
     parts = regions(seen, scales)

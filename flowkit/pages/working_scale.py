@@ -28,6 +28,7 @@ NARROWEST, WIDEST = 1.7, 20.0
 """Widths at the working scale that the model still reads as they are: no further scale for them."""
 
 _ROUND = 0.35  # a factor of 1.65 is still 1: a page at its own scale keeps every pixel's detail
+_SOFT = 0.75, 0.72  # less sharp pages have no such detail: a factor of 1.28 is 2
 _SMALL = 0.15, 0.75  # of the page's strokes are a pixel wide, and two at most: too small for the model
 _CLEAR = 48  # grey levels of ink; below, single pixels are the paper's noise
 _THIN_SHARE = 0.02  # of the page's strokes; fewer thin ones are noise
@@ -85,7 +86,7 @@ def working_scales(found: Strokes) -> WorkingScales:
                 solid = _solid(found, wanted)
                 if found.counts[wanted][:, solid].sum(dtype=np.int64) <= _WIDE_SHARE * ink:
                     break
-        scale: float = _scale_for(_median(np.where(wanted, lengths, 0)))
+        scale: float = _scale_for(_median(np.where(wanted, lengths, 0)), found.sharpness)
         if scale == 1 and not scales and _is_small(found):
             scale = ENLARGED
         if scale in scales:
@@ -100,13 +101,15 @@ def working_scales(found: Strokes) -> WorkingScales:
     return WorkingScales(tuple(scales), _labels(found, scales, shapes))
 
 
-def _scale_for(width: float) -> int:
+def _scale_for(width: float, sharpness: float = 1.0) -> int:
     """The scale at which strokes of this width look natural.
 
-    >>> [_scale_for(width) for width in (2, 11, 13, 19, 35)]
-    [1, 1, 2, 3, 5]
+    >>> [_scale_for(width) for width in (2, 9, 11, 13, 19, 35)]
+    [1, 1, 1, 2, 3, 5]
+    >>> [_scale_for(width, 0.5) for width in (2, 9, 11, 13, 19, 35)]
+    [1, 2, 2, 2, 3, 5]
     """
-    return min(MOST, max(1, int(width / NATURAL + _ROUND)))
+    return min(MOST, max(1, int(width / NATURAL + (_ROUND if sharpness >= _SOFT[0] else _SOFT[1]))))
 
 
 def _is_small(found: Strokes) -> bool:
