@@ -74,7 +74,7 @@ class Record:
         dpi: dots per inch across and down; None where the input does not say.
         ink: the share of pixels that are ink.
         scales: page pixels per pixel that the model of ink saw, the page's main scale first.
-        review: the review score of the page, where samples were drawn.
+        review: the review score of the page, where samples were drawn, or strokes are not in the result.
         worst_tiles: the parts of the page with the highest scores, likewise.
         mean_entropy: of P(ink), in bits per pixel, likewise.
         bits_per_dim: -log2 p(result | page) per pixel, an upper bound, if it was asked for.

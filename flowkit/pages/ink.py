@@ -147,6 +147,7 @@ def binarize(
     if flow.scale == 1 and found.spotless:
         settle(picture, found, binary, results, sampling.samples)
     places = [(view.rows, view.cols) for view in scored]
+    second = safety_net.look(found, binary) if flow.scale == 1 else safety_net.Finding()
     return Page(
         binary=binary,
         sampling=sampling,
@@ -154,8 +155,9 @@ def binarize(
         kept=results.kept,
         bits_per_dim=bits_of_views(scorers, places, binary, step) if likelihood else None,
         dpi=scaled(picture.dpi, flow.scale),
-        notes=(*picture.notes, *(safety_net.notes(found, binary) if flow.scale == 1 else ())),
+        notes=(*picture.notes, *second.notes),
         scales=scales.scales,
+        wrong=second.wrong,
     )
 
 

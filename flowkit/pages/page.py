@@ -22,9 +22,9 @@ Votes = NDArray[np.uint8] | NDArray[np.uint16]
 class Page:
     """A binarized page of H x W pixels.
 
-    What follows from samples is None where fewer than two were drawn. Memory: 1 byte per pixel for `binary`,
-    1 more for `votes` (2 beyond 255 samples), 1/8 per sample that was kept; all else is made when it is
-    asked for.
+    What follows from samples alone is None where fewer than two were drawn. Memory: 1 byte per pixel for
+    `binary`, 1 more for `votes` (2 beyond 255 samples), 1/8 per sample that was kept; all else is made when
+    it is asked for.
 
     Attributes:
         binary: (H, W) bool, True = ink.
@@ -38,6 +38,8 @@ class Page:
         dpi: dots per inch across and down, or None where the image did not say.
         notes: what its user should know about the page, one sentence each.
         scales: page pixels per pixel that the model saw, the page's main scale first.
+        wrong: pixels that are probably wrong in each cell of 8 x 8, (rows, columns), where a note says that
+            strokes are not in the result, or that most of it is ink; otherwise None.
     """
 
     binary: NDArray[np.bool_]
@@ -48,6 +50,7 @@ class Page:
     dpi: Dpi = None
     notes: tuple[str, ...] = ()
     scales: tuple[float, ...] = (1,)
+    wrong: NDArray[np.float32] | None = None
 
     @property
     def probability(self) -> NDArray[np.float32] | None:
@@ -73,10 +76,14 @@ class Page:
 
     @cached_property
     def review(self) -> Review | None:
-        """Return scores of the page and of its parts, by which to choose what to look at; see `Review`."""
-        if self.votes is None:
+        """Return scores of the page and of its parts, by which to choose what to look at; see `Review`.
+
+        None where neither samples nor the second look at the result tell anything.
+        """
+        if self.votes is None and self.wrong is None:
             return None
-        return review(self.binary, self.votes, self.sampling.samples, self.dpi)
+        votes, samples = (self.binary, 1) if self.votes is None else (self.votes, self.sampling.samples)
+        return review(self.binary, votes, samples, self.dpi, self.wrong)
 
     @property
     def samples(self) -> NDArray[np.bool_] | None:

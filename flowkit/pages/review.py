@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from flowkit.images.dpi import Dpi
+from flowkit.pages.strokes import CELL
 
 TILE = 256
 """Side of a part at 300 dpi, in pixels: two or three lines of print."""
@@ -33,8 +34,10 @@ class Review(NamedTuple):
 
         wrong = sum |B - p|,    right = max(sum_{B = 1} p, 0.01 pixels),    score = wrong / (2 right + wrong)
 
-    between 0 (all samples agree, and so does the decision) and 1. It is made of the model's own doubt: of
-    what the model is wrong about and certain of, it knows nothing.
+    between 0 (all samples agree, and so does the decision) and 1. To the wrong pixels are added those of
+    strokes that a second look at the page misses in the result, where there are enough of them for a note
+    (`flowkit.pages.safety_net`). The rest is the model's own doubt: of what the model is wrong about and
+    certain of, it knows nothing.
     """
 
     score: float
@@ -55,20 +58,30 @@ class Review(NamedTuple):
 
 
 def review(
-    binary: NDArray[np.bool_], votes: NDArray[np.uint8] | NDArray[np.uint16], samples: int, dpi: Dpi
+    binary: NDArray[np.bool_],
+    votes: NDArray[np.bool_] | NDArray[np.uint8] | NDArray[np.uint16],
+    samples: int,
+    dpi: Dpi,
+    lost: NDArray[np.float32] | None = None,
 ) -> Review:
-    """Score a page by the number of `samples` that call each of its pixels ink."""
+    """Score a page by the number of `samples` that call each of its pixels ink.
+
+    `lost` are pixels that are wrong all the same, in cells of `CELL` x `CELL`.
+    """
     side = TILE if dpi is None else max(1, round(TILE * min(dpi) / 300))
     p = np.arange(samples + 1, dtype=np.float32) / np.float32(samples)
     cols = np.arange(0, binary.shape[1], side)
     wrong, right, area = [], [], []
     for top in range(0, binary.shape[0], side):  # a row of squares at a time: no float for every pixel
-        ink, said = binary[top : top + side], p[votes[top : top + side]]
+        ink, said = binary[top : top + side], p[votes[top : top + side].astype(np.intp)]
         wrong.append(_sums(np.where(ink, 1 - said, said), cols))
         right.append(_sums(np.where(ink, said, 0), cols))
         area.append(len(ink) * np.diff(cols, append=binary.shape[1]))
     sums = (np.stack(values).astype(np.float64) for values in (wrong, right, area))
     tile_wrong, tile_right, tile_area = sums
+    if lost is not None:
+        rows, columns = np.indices(lost.shape) * CELL // side
+        np.add.at(tile_wrong, (rows, columns), lost)
     return Review(
         float(_score(tile_wrong.sum(), tile_right.sum(), tile_area.sum())),
         _score(tile_wrong, tile_right, tile_area).astype(np.float32),

@@ -6,6 +6,8 @@ where pixels nearly as dark as the page's ink have no ink of the result near the
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
@@ -24,16 +26,29 @@ _FEW = 6  # pixels of a cell; fewer are the ends of a stroke in the cell beside 
 _INK = 0.5  # of the page; more of it is no writing
 
 
+class Finding(NamedTuple):
+    """What a second look says of a result.
+
+    Attributes:
+        notes: sentences for the page's user; none where nothing is wrong.
+        wrong: (rows, columns) float32, how many pixels of each cell are probably wrong; None with no note.
+    """
+
+    notes: tuple[str, ...] = ()
+    wrong: NDArray[np.float32] | None = None
+
+
 def lost_strokes(found: Strokes, binary: NDArray[np.bool_]) -> NDArray[np.float32]:
     """Count the pixels of strokes that the result lacks in each cell, (rows, columns)."""
     return _lost(found, binary)[0]
 
 
-def notes(found: Strokes, binary: NDArray[np.bool_]) -> tuple[str, ...]:
+def look(found: Strokes, binary: NDArray[np.bool_]) -> Finding:
     """Say what the result lacks, where most of it is, and whether the result can be writing at all."""
     if binary.size < _SMALLEST:
-        return ()
+        return Finding()
     said = []
+    wrong: NDArray[np.float32] | None = None
     lost, strokes = _lost(found, binary)
     total = float(strokes.sum())
     if lost.sum() > max(_LEAST, SHARE * total):
@@ -42,11 +57,14 @@ def notes(found: Strokes, binary: NDArray[np.bool_]) -> tuple[str, ...]:
             f"{100 * lost.sum() / total:.0f} % of the dark strokes of the page are not in the result, most "
             f"of them within ({left}, {top}, {right}, {bottom}); a picture, or lost text: look at it"
         )
+        wrong = lost
     if (share := float(binary.mean())) > _INK:
         said.append(
             f"{100 * share:.0f} % of the result is ink: a picture, a dark ground, or a page inside out"
         )
-    return tuple(said)
+        ink = _in_cells(binary).sum((1, 3), dtype=np.float32)
+        wrong = ink if wrong is None else wrong + ink
+    return Finding(tuple(said), wrong)
 
 
 def _lost(found: Strokes, binary: NDArray[np.bool_]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
@@ -54,12 +72,16 @@ def _lost(found: Strokes, binary: NDArray[np.bool_]) -> tuple[NDArray[np.float32
     narrow = found.counts[WIDTHS <= WIDEST].sum(0, dtype=np.uint16)
     wide = found.counts[WIDTHS > WIDEST].sum(0, dtype=np.uint16)
     strokes = np.where((found.strong >= _FEW) & (narrow > wide), found.strong, 0).astype(np.float32)
-    rows, columns = strokes.shape
+    near = ndimage.binary_dilation(_in_cells(binary).any((1, 3)), np.ones((3, 3), bool))
+    return np.where(near, 0, strokes), strokes
+
+
+def _in_cells(binary: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """A result as (rows, CELL, columns, CELL), padded with paper."""
+    rows, columns = (-(-length // CELL) for length in binary.shape)
     padded = np.zeros((rows * CELL, columns * CELL), bool)
     padded[: binary.shape[0], : binary.shape[1]] = binary
-    ink = padded.reshape(rows, CELL, columns, CELL).any((1, 3))
-    near = ndimage.binary_dilation(ink, np.ones((3, 3), bool))
-    return np.where(near, 0, strokes), strokes
+    return padded.reshape(rows, CELL, columns, CELL)
 
 
 def _box(lost: NDArray[np.float32], size: tuple[int, ...]) -> tuple[int, int, int, int]:
