@@ -27,7 +27,7 @@ _INK = 0.5  # of the page; more of it is no writing
 
 
 class Finding(NamedTuple):
-    """What a second look says of a result.
+    """The outcome of a second look at a result.
 
     Attributes:
         notes: sentences for the page's user; none where nothing is wrong.
