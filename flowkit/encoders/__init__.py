@@ -1,8 +1,9 @@
 """Encoders: image -> pyramid of features. Importing this package registers them."""
 
 from flowkit.encoders.base import Encoder
+from flowkit.encoders.none import NoFeatures
 from flowkit.encoders.rrdb import RRDB
 from flowkit.encoders.streaming import RowStream
 from flowkit.encoders.unet import UNet
 
-__all__ = ["RRDB", "Encoder", "RowStream", "UNet"]
+__all__ = ["RRDB", "Encoder", "NoFeatures", "RowStream", "UNet"]

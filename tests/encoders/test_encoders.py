@@ -5,11 +5,12 @@ from __future__ import annotations
 import pytest
 import torch
 
-from flowkit import registry
+from flowkit import build, registry
 from flowkit.encoders import RRDB, UNet
 from flowkit.errors import ShapeError
 
 SMALL = {
+    "none": [{"in_channels": 2}],
     "unet": [
         {"widths": (4, 5)},
         {"widths": (3, 4, 5), "blocks": 2, "in_channels": 1, "contrast": (3, 7)},
@@ -24,7 +25,11 @@ SMALL = {
         {"scale": 3, "features": 4, "growth": 2, "blocks": 1, "stack": (0,)},
     ],
 }
-STRIDES = {"unet": [(2, 4), (4,), (6, 12)], "rrdb": [(2, 4), (1, 2, 4), (2, 1), (2,), (2, 1), (3, 6)]}
+STRIDES = {
+    "none": [()],  # zeros have no gradient: see test_without_features_a_flow_is_unconditional
+    "unet": [(2, 4), (4,), (6, 12)],
+    "rrdb": [(2, 4), (1, 2, 4), (2, 1), (2,), (2, 1), (3, 6)],
+}
 CASES = [(n, o, s) for n in registry.names("encoder") for o, s in zip(SMALL[n], STRIDES[n], strict=True)]
 
 
@@ -75,6 +80,19 @@ def test_shifts_by_the_grid_shift_the_features(name, options, strides, perturb):
         a, b = u[:, :, edge + cells : -edge, edge:-edge], shifted[stride][:, :, edge:-edge, edge:-edge]
         torch.testing.assert_close(a, b)
         assert a.numel() > 0
+
+
+def test_without_features_a_flow_is_unconditional(perturb):
+    steps = ["squeeze", "actnorm", "conv1x1", "affine_injector", "affine_coupling", "conditional_split"]
+    recipe = {"version": 1, "target": {"type": "continuous", "noise": "none"}, "flow": steps}
+    recipe["encoder"] = {"type": "none"}
+    model = perturb(build(recipe)).double().eval()
+    a, b = (torch.rand(2, 1, 6, 10, dtype=torch.float64) for _ in range(2))
+    y = torch.rand(2, 3, 6, 10, dtype=torch.float64)
+    assert torch.equal(model(a).log_prob(y), model(b).log_prob(y))
+    torch.testing.assert_close(model(a).decode(model(b).encode(y)), y)
+    assert not torch.allclose(model(a).log_prob(y), model(a).log_prob(y.flip(3)))
+    assert model.encoder.reach == 0
 
 
 def test_odd_sizes_go_through_a_unet(perturb):
