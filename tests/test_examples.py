@@ -159,6 +159,49 @@ def test_other_libraries(run_here):
     assert "bits per dimension" in lines[-1]
 
 
+@pytest.fixture
+def notebook(tmp_path, monkeypatch):
+    """Run an example of cells, small and for a few steps; the names that it leaves."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(EXAMPLES)
+
+    def run(script: str, steps: int) -> dict:
+        text, changed = re.subn(
+            r"^SIDE, STEPS, BATCH = .*$",
+            f"SIDE, STEPS, BATCH = 16, {steps}, 16",
+            (EXAMPLES / script).read_text(),
+            flags=re.MULTILINE,
+        )
+        assert changed == 1
+        assert text.count("\n# %%") >= 4
+        names: dict = {}
+        exec(compile(text, script, "exec"), names)
+        return names
+
+    return run
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("script", "bound", "shape"),
+    [("colours.py", -2.6, (10, 7)), ("glow.py", -1.8, (10, 4))],
+)
+def test_images_that_are_no_documents(script, bound, shape, notebook):
+    assert notebook(script, 40)["loss"] < bound
+    with Image.open(script.replace(".py", ".png")) as picture:
+        assert picture.size == tuple(3 * 16 * cells for cells in shape)
+
+
+@pytest.mark.slow
+def test_digits_of_a_class(notebook):
+    names = notebook("digits.py", 120)
+    assert names["loss"] < 0.5
+    right = (names["scores"].argmax(0) == names["classes"]).float().mean()
+    assert right > 0.25  # by chance 0.1
+    with Image.open("digits.png") as picture:
+        assert picture.size == (30 * 16, 24 * 16)
+
+
 def test_super_resolve_by_a_flow(run_here, doubling_checkpoint, tmp_path):
     out = run_here("super_resolve.py", doubling_checkpoint, "-o", tmp_path / "row.png", "--samples", 2)
     assert "80 x 48 to 160 x 96, 2 samples" in out
