@@ -134,7 +134,11 @@ def _solid(found: Strokes, widths: NDArray[np.bool_]) -> NDArray[np.bool_]:
     labels, count = ndimage.label(cells, np.ones((3, 3)))
     areas, dark, total = (
         np.bincount(labels.ravel(), weights=values.ravel(), minlength=count + 1)
-        for values in (cells, found.strong, all_)
+        for values in (
+            cells,
+            found.strong,
+            np.minimum(all_, CELL * CELL),
+        )  # of two widths, a cell counts once
     )
     good = (areas >= _SHAPE) & (dark >= _SOLID * total)
     if not found.spotless:

@@ -58,6 +58,16 @@ def test_large_letters_and_small_ones_of_one_page_are_ink(flow: ConditionalFlow)
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize(("layout", "em"), [("music", 200), ("poster", 90), ("table", 20), ("bands", 40)])
+def test_notes_posters_tables_and_bands_are_ink(layout: str, em: int, flow: ConditionalFlow) -> None:
+    size = (420, 300) if em < 50 else (800, 560)
+    cover = draw_cover(*size, np.random.default_rng(em), text_size=em, layout=layout)
+    result = binarize(page(cover), model=flow)
+    assert f_measure(result.binary, cover >= 128) > 97
+    assert result.notes == ()
+
+
+@pytest.mark.slow
 def test_a_negative_is_its_page(flow: ConditionalFlow) -> None:
     picture = page(print_of(40, (420, 300)))
     negative = Picture(255 - picture.pixels)
