@@ -96,6 +96,7 @@ with tempfile.TemporaryDirectory() as scratch:
             "flowkit": ["py.typed", "weights/*.*", "csrc/*.cpp", "csrc/*.cu", "csrc/*.h", "csrc/*.cuh"],
             "flowkit.batch": ["*.j2"],
             "flowkit.recipes": ["*.yaml"],
+            "flowkit.view": ["*.html"],
         },
         **(compiled(DOORS[door], Path(scratch)) if DOORS[door] else {}),
     )

@@ -43,6 +43,7 @@ FLOORS = (
     "batch",
     "bench",
     "evaluation",
+    "view",
     "cli",
 )
 MODULES = sorted(p.relative_to(PACKAGE) for p in PACKAGE.rglob("*.py"))

@@ -64,7 +64,7 @@ def write(report: Report) -> Path:
     Raises:
         OutputError: it cannot be written.
     """
-    records = sorted((one for one in report.records.values() if one.status != "bound"), key=_order)
+    records = sorted((one for one in report.records.values() if one.status != "bound"), key=order)
     rows = []
     for index, record in enumerate(records):
         pictures = _pictures(record, report) if index < MOST_PICTURES and record.error is None else ()
@@ -90,7 +90,8 @@ def write(report: Report) -> Path:
     return path
 
 
-def _order(record: Record) -> tuple[Any, ...]:
+def order(record: Record) -> tuple[Any, ...]:
+    """Return a key that sorts failures first, then pages by review score and bits per pixel, worst first."""
     scores = (record.review, record.bits_per_dim)
     worst_first = [(value is None, -(value or 0)) for value in scores]
     return record.status != "failed", *worst_first, record.output, record.page or 0

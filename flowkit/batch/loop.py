@@ -8,8 +8,8 @@ from types import TracebackType
 
 from flowkit.batch import html
 from flowkit.batch.engines import engine
-from flowkit.batch.file_identity import digest
 from flowkit.batch.job import BatchJob
+from flowkit.batch.page_work import described, settings_of
 from flowkit.batch.pending import Pending
 from flowkit.batch.planning import Plan, planned
 from flowkit.batch.record import Record
@@ -18,10 +18,7 @@ from flowkit.batch.report import REPORT, Report, opened
 from flowkit.batch.stdin import StandardInput
 from flowkit.batch.storage import Storage
 from flowkit.batch.tasks import Progress
-from flowkit.checkpoint import locate
-from flowkit.errors import FlowkitError
 from flowkit.files import check_no_link, make_folder
-from flowkit.recipe import read_recipe_text
 
 
 def run(job: BatchJob, progress: Progress | None = None) -> Run:
@@ -93,15 +90,10 @@ class Run(Iterator[Record]):
 def _steps(job: BatchJob, progress: Progress) -> Generator[Pending | Record, None, None]:
     """First what there is to do, then a record whenever there is one."""
     with StandardInput() as stdin, job.storage or storage_for(job.places) as storage:
-        try:
-            settings = job.task.settings()
-        except ValueError as error:
-            raise FlowkitError(str(error)) from None
+        settings_of(job.task)  # before anything else is looked at
         plan = planned(job, storage, stdin)
         flow = job.task.load()
-        assert flow.recipe is not None  # it was read from a checkpoint
-        settings["model_sha256"] = digest(locate(job.task.model))
-        labels = {"model": job.task.model, "recipe": read_recipe_text(flow.recipe).name}
+        settings, labels = described(job.task, flow)
         work_through = engine(job, flow, storage.staging(), progress)
         if job.html:
             check_no_link(plan.folder / html.NAME)

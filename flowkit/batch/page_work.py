@@ -11,12 +11,14 @@ from flowkit.batch.file_identity import digest, identity
 from flowkit.batch.plan import Sheet
 from flowkit.batch.storage import Staging
 from flowkit.batch.tasks import Fields, Progress, Task
+from flowkit.checkpoint import locate
 from flowkit.errors import FlowkitError, ImageError, OutputError
 from flowkit.files import make_folder
 from flowkit.flow import ConditionalFlow
 from flowkit.images.multipage import keep_frame
 from flowkit.images.password import password_from
 from flowkit.images.reader import read
+from flowkit.recipe import read_recipe_text
 
 PageWork = Callable[[Sheet, Progress], Fields]
 """Does a page, and returns what there is to say of it: an error, if it failed. It raises nothing."""
@@ -77,6 +79,25 @@ class TaskOnPages:
             kind: {"bytes": path.stat().st_size, "sha256": digest(path)} for kind, path in sheet.files.items()
         }
         return {"status": "done", **said, "files": files}
+
+
+def settings_of(task: Task) -> Fields:
+    """Return the settings of a task. Raises FlowkitError where one of its options cannot be used."""
+    try:
+        return task.settings()
+    except ValueError as error:
+        raise FlowkitError(str(error)) from None
+
+
+def described(task: Task, flow: ConditionalFlow) -> tuple[Fields, Fields]:
+    """Return the settings of a task as the report has them, and the names of its model and recipe.
+
+    Raises:
+        FlowkitError: an option of the task cannot be used.
+    """
+    assert flow.recipe is not None  # it was read from a checkpoint
+    settings = {**settings_of(task), "model_sha256": digest(locate(task.model))}
+    return settings, {"model": task.model, "recipe": read_recipe_text(flow.recipe).name}
 
 
 def failure(error: str) -> Fields:

@@ -26,6 +26,9 @@ except ImportError:  # Windows
 
 REPORT = "report.jsonl"
 
+Records = dict[tuple[str, int | None], Record]
+"""Records by their output and page."""
+
 
 class Report:
     """The report of the runs that wrote to one folder.
@@ -64,7 +67,7 @@ class Report:
         self.path = path
         self.before = before
         self._file = file
-        self.records: dict[tuple[str, int | None], Record] = {}
+        self.records: Records = {}
         if file is not None:
             self._read(file)
 
@@ -115,19 +118,17 @@ class Report:
     def add_gone(self, record: Record, note: str) -> None:
         """Append that an input no longer has a page that there is a record of."""
         record = replace(record, status="gone", notes=(note,))
+        self.append(record)
+
+    def append(self, record: Record) -> None:
+        """Append a record as it is. Raises OutputError where the report cannot be written."""
         self._append(record.to_json() + "\n")
-        self._take(record)
+        _take(self.records, record)
 
     def _read(self, file: int) -> None:
         with open(file, "rb", closefd=False) as lines:
             text = lines.read().decode(errors="replace")
-        skipped = []
-        for number, line in enumerate(text.split("\n"), 1):
-            try:
-                if line:
-                    self._take(Record.from_json(line))
-            except ValueError:
-                skipped.append(number)
+        self.records, skipped = records_of(text)
         if skipped:
             more = "" if len(skipped) == 1 else f", and so are {len(skipped) - 1} more"
             self.notes.append(f"{self.path}: line {skipped[0]} is none of flowkit's, and is skipped{more}")
@@ -147,14 +148,8 @@ class Report:
             for kind, file in values.get("files", {}).items()
         }
         record = Record.of({"input": sheet.input, "page": page, "output": output, **values, "files": files})
-        self._append(record.to_json() + "\n")
-        self._take(record)
+        self.append(record)
         return record
-
-    def _take(self, record: Record) -> None:
-        self.records[record.output, record.page] = record
-        if record.page is not None and record.status in ("done", "failed"):
-            self.records.pop((record.output, None), None)  # a document is bound anew where a page changed
 
     def key(self, sheet: Sheet) -> tuple[str, int | None]:
         """Return a page's output and its number, as records have them."""
@@ -194,6 +189,25 @@ class Report:
                 raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
         except OSError as error:
             raise OutputError(f"{self.path}: cannot be written ({error.strerror or error})") from None
+
+
+def records_of(text: str) -> tuple[Records, list[int]]:
+    """Return the last record about each result and page of a report's text, and the lines that are none."""
+    records: Records = {}
+    skipped = []
+    for number, line in enumerate(text.split("\n"), 1):
+        try:
+            if line:
+                _take(records, Record.from_json(line))
+        except ValueError:
+            skipped.append(number)
+    return records, skipped
+
+
+def _take(records: Records, record: Record) -> None:
+    records[record.output, record.page] = record
+    if record.page is not None and record.status in ("done", "failed"):
+        records.pop((record.output, None), None)  # a document is bound anew where a page changed
 
 
 @contextmanager

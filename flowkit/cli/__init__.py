@@ -31,6 +31,7 @@ VERBS = {
     "degrade": "draw a contact sheet of degradations",
     "models": "list the weights that ship, or print the card of one",
     "layers": "list what recipes may name, with options and defaults",
+    "view": "look at pages and results in a browser of this machine",
     "bench": "measure speed and memory on this machine",
     "build-kernels": "compile the affine op for this machine",
     "completion": "print what a shell needs to complete commands",

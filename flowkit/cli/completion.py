@@ -6,8 +6,6 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-import shtab
-
 from flowkit.cli import parsers
 
 SHELLS = ("bash", "zsh", "fish")
@@ -26,19 +24,21 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Print the script."""
+    import shtab
+
     whole, verbs = parsers()
     for parser in verbs.values():
-        _complete_files(parser.declared())
+        _complete_files(parser.declared(), shtab.FILE)
     print(shtab.complete(whole, args.shell))
     return 0
 
 
-def _complete_files(parser: argparse.ArgumentParser) -> None:
+def _complete_files(parser: argparse.ArgumentParser, files: object) -> None:
     """Offer files wherever any text can stand."""
     for action in parser._actions:
         if isinstance(action, argparse._SubParsersAction):
             for inner in action.choices.values():
-                _complete_files(inner)
+                _complete_files(inner, files)
         elif action.nargs != 0 and not action.choices and action.type in (None, Path):
             offering: Any = action
-            offering.complete = shtab.FILE
+            offering.complete = files

@@ -1,0 +1,1 @@
+"""A viewer of pages and results in the browser of this machine."""

@@ -1,0 +1,249 @@
+"""The pages of a viewer: those of a report, and those of the input that are not done yet."""
+
+from __future__ import annotations
+
+import functools
+import io
+import threading
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any, get_type_hints
+
+from PIL import Image
+
+from flowkit.batch import BatchJob, Binarize, Record
+from flowkit.batch.again import accept, do_again
+from flowkit.batch.html import order
+from flowkit.batch.page_work import settings_of
+from flowkit.batch.plan import RESULT, Sheet
+from flowkit.batch.planning import planned
+from flowkit.batch.report import REPORT, Records, records_of
+from flowkit.batch.stdin import StandardInput
+from flowkit.batch.storage import Storage
+from flowkit.errors import FlowkitError, ImageError, OutputError, suggest
+from flowkit.flow import ConditionalFlow
+from flowkit.images.reader import read
+from flowkit.images.writer import BOUND
+from flowkit.recipe.values import convert
+
+INPUT = "input"
+MAPS = ("probability", "uncertainty")
+PLACE = ".flowkit-view"
+"""The folder, below that of the results, for maps of pages that are done from the viewer."""
+
+OPTIONS = ("decision", "invert", "samples", "scale", "seed", "temperature")
+"""Options of `Binarize` that may be asked for."""
+
+SAMPLES = 16
+_CACHED = 8  # encoded layers that are kept in memory
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A page in the viewer, and its last record; None where it was never done."""
+
+    sheet: Sheet
+    record: Record | None
+
+
+class Pages:
+    """The pages of a folder with results, failures first and then the most doubtful.
+
+    Args:
+        folder: for the results, with a report or without.
+        inputs: files and folders whose pages are shown as well, done or not.
+        task: how pages are done that never were.
+
+    Attributes:
+        busy: the page that is being done, the steps done and the steps in all; None at rest.
+
+    Raises:
+        FlowkitError: there is neither a report nor an input, or an input cannot be used.
+    """
+
+    def __init__(self, folder: Path, inputs: Sequence[str] = (), task: Binarize | None = None) -> None:
+        self.folder = folder
+        self.task = task or Binarize(samples=SAMPLES)
+        self.busy: tuple[int, int, int] | None = None
+        self._lock = threading.Lock()
+        self._ids: dict[tuple[str, int | None], int] = {}
+        self._planned: dict[tuple[str, int | None], Sheet] = {}
+        self._records: Records = {}
+        self._read_at: object = None
+        if inputs:
+            maps = {kind: folder / PLACE / kind for kind in MAPS}
+            job = BatchJob(inputs, f"{folder}/", task=self.task, maps=maps)
+            for document in planned(job, Storage(), StandardInput()).documents:
+                for sheet in document.sheets:
+                    page = None if sheet.page is None else sheet.page + 1
+                    self._planned[sheet.result.relative_to(folder).as_posix(), page] = sheet
+        elif not (folder / REPORT).is_file():
+            raise FlowkitError(f"{folder}: has no {REPORT}; expected a folder that flowkit wrote, or -o OUT")
+
+    def entries(self) -> dict[int, Entry]:
+        """Return all pages by their number, which stays the same, in the order in which to look at them."""
+        records = self._report()
+        found = {key: Entry(sheet, records.get(key)) for key, sheet in self._planned.items()}
+        for key, record in records.items():
+            if key not in found and record.status in ("done", "failed", "kept"):
+                found[key] = Entry(self._sheet(record), record)
+        for key in found:
+            self._ids.setdefault(key, len(self._ids))
+        new = {key: entry for key, entry in found.items() if entry.record is None}
+        old = sorted((records[key] for key in found if key in records), key=order)
+        keys = [*((record.output, record.page) for record in old), *new]
+        return {self._ids[key]: found[key] for key in keys}
+
+    def entry(self, number: int) -> Entry:
+        """Return a page. Raises OutputError where there is none of this number."""
+        found = self.entries().get(number)
+        if found is None:
+            raise OutputError(f"there is no page {number}")
+        return found
+
+    def shown(self) -> list[dict[str, Any]]:
+        """Return what the viewer shows of every page, in plain values."""
+        return [self._shown(number, entry) for number, entry in self.entries().items()]
+
+    def layer(self, number: int, kind: str) -> bytes:
+        """Return an image of a page as PNG: the input, the result, or a map.
+
+        Raises:
+            ImageError: it cannot be read.
+            OutputError: the page has no such image.
+        """
+        entry = self.entry(number)
+        layers = self._layers(entry)
+        if kind not in layers:
+            raise OutputError(f'{entry.sheet.name}: has no "{kind}"; {suggest(kind, layers)}')
+        path, page = layers[kind]
+        try:
+            changed = path.stat().st_mtime_ns
+        except OSError as error:
+            raise ImageError(f"{path}: cannot be read ({error.strerror or error})") from None
+        return _png(path, page, changed)
+
+    def accept(self, number: int, *, accepted: bool) -> None:
+        """Write down whether a page stays as it is. Raises OutputError, as `flowkit.batch.again.accept`."""
+        accept(self.folder, self._key(number), accepted=accepted)
+
+    def do(self, number: int, options: Mapping[str, Any]) -> Record:
+        """Do a page with options of `Binarize`, one page at a time; return its record.
+
+        Raises:
+            FlowkitError: an option cannot be used, a page is being done, or as `do_again`.
+        """
+        sheet, record = (entry := self.entry(number)).sheet, entry.record
+        if not _is_binarized(record):
+            raise FlowkitError(f"{sheet.name}: was not made by flowkit binarize")
+        task = self._task(record, options)
+        if not self._lock.acquire(blocking=False):
+            raise FlowkitError("a page is being done: wait until it is ready")
+        try:
+            self.busy = (number, 0, 1)
+            flow = _model(task.model, task.device)
+
+            def progress(done: int, total: int) -> None:
+                self.busy = (number, done, total)
+
+            wanted = self._maps(sheet) if task.samples > 1 else {}
+            return do_again(self.folder, replace(sheet, maps=wanted, samples=()), task, flow, progress)
+        finally:
+            self.busy = None
+            self._lock.release()
+
+    def _task(self, record: Record | None, options: Mapping[str, Any]) -> Binarize:
+        """The options that a page was made with, and those that are asked for."""
+        hints = get_type_hints(Binarize)
+        said = {} if record is None else {k: v for k, v in record.settings.items() if k in OPTIONS}
+        for name, value in options.items():
+            if name not in OPTIONS:
+                raise FlowkitError(f'unknown option "{name}"; {suggest(name, OPTIONS)}')
+            try:
+                said[name] = convert(value, hints[name])
+            except ValueError as error:
+                raise FlowkitError(f"{name}: {error}") from None
+        before = None if record is None else record.settings.get("samples")
+        for name in {"decision", "temperature"} - {*options}:
+            if said.get("samples") != before:
+                said.pop(name, None)  # they were for so many samples
+        model = self.task.model if record is None or record.model is None else record.model
+        task = replace(self.task, **{"model": model, **said})
+        settings_of(task)
+        return task
+
+    def _key(self, number: int) -> tuple[str, int | None]:
+        self.entry(number)
+        return next(key for key, known in self._ids.items() if known == number)
+
+    def _report(self) -> Records:
+        path = self.folder / REPORT
+        try:
+            found = path.stat()
+            if self._read_at != (found.st_size, found.st_mtime_ns):
+                self._records, _ = records_of(path.read_text(encoding="utf-8", errors="replace"))
+                self._read_at = found.st_size, found.st_mtime_ns
+        except FileNotFoundError:
+            return {}
+        except OSError as error:
+            raise OutputError(f"{path}: cannot be read ({error.strerror or error})") from None
+        return self._records
+
+    def _sheet(self, record: Record) -> Sheet:
+        out = self.folder / record.output
+        page = None if record.page is None else record.page - 1
+        is_part = page is not None and out.suffix.lower() in BOUND
+        files = {kind: self.folder / file.path for kind, file in record.files.items() if kind != RESULT}
+        return Sheet(Path(record.input), page, out, files, document=out if is_part else None)
+
+    def _maps(self, sheet: Sheet) -> dict[str, Path]:
+        """Places of the maps of a page: those that it has in the folder, or the viewer's own."""
+        is_below = sheet.out.is_relative_to(self.folder)  # or it will be refused
+        own = (sheet.out.relative_to(self.folder) if is_below else Path(sheet.out.name)).with_suffix(".png")
+        places = {kind: self.folder / PLACE / kind / own for kind in MAPS}
+        inside = self.folder.resolve()
+        kept = {k: path for k, path in sheet.maps.items() if path.resolve().is_relative_to(inside)}
+        return {kind: kept.get(kind, place) for kind, place in places.items()}
+
+    def _layers(self, entry: Entry) -> dict[str, tuple[Path, int | None]]:
+        sheet, record = entry.sheet, entry.record
+        layers: dict[str, tuple[Path, int | None]] = {INPUT: (sheet.source, sheet.page)}
+        if record is not None and record.error is None:
+            layers[RESULT] = sheet.result, None if sheet.document is None else sheet.page
+            for kind, file in record.files.items():
+                if kind != RESULT:
+                    layers[kind] = self.folder / file.path, None
+        return layers
+
+    def _shown(self, number: int, entry: Entry) -> dict[str, Any]:
+        record = entry.record
+        said = {} if record is None else asdict(record)
+        names = ("error", "notes", "width", "height", "review", "ink", "seconds", "settings", "worst_tiles")
+        return {
+            "number": number,
+            "name": entry.sheet.name,
+            "status": "new" if record is None else record.status,
+            "layers": list(self._layers(entry)),
+            "version": None if record is None else record.finished,
+            "can_be_done": entry.sheet.document is None and _is_binarized(record),
+            **{name: said.get(name) for name in names},
+        }
+
+
+def _is_binarized(record: Record | None) -> bool:
+    return record is None or record.settings.get("task", "binarize") == "binarize"
+
+
+@functools.lru_cache(maxsize=1)
+def _model(name: str, device: str) -> ConditionalFlow:
+    return Binarize(model=name, device=device).load()
+
+
+@functools.lru_cache(maxsize=_CACHED)
+def _png(path: Path, page: int | None, changed: int) -> bytes:
+    values = read(path, page=page).eight_bits()
+    data = io.BytesIO()
+    image = Image.fromarray(values[..., 0] if values.shape[2] == 1 else values)
+    image.save(data, "PNG", compress_level=1)
+    return data.getvalue()
