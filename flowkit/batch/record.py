@@ -56,9 +56,9 @@ class Record:
         input: the file, as it was named; or its URL.
         page: its page, counted from 1; None where it has only one, and for a document.
         output: the result: relative to the folder OUT, or to the one that the file OUT is in.
-        status: `done`; `failed`; `kept`: the result was there before there was any report, or was accepted, and stays;
-            `bound`: the document was written, of pages that are done; `gone`: the input no longer has this
-            page, see `notes`.
+        status: `done`; `failed`; `kept`: the result was there before there was any report, or was accepted,
+            and stays; `bound`: the document was written, of pages that are done; `gone`: the input no longer
+            has this page, see `notes`.
         error: the reason of a failure.
         notes: what its user should know about the page, one sentence each.
         sha256: of the input.
