@@ -95,6 +95,7 @@ with tempfile.TemporaryDirectory() as scratch:
         package_data={
             "flowkit": ["py.typed", "weights/*.*", "csrc/*.cpp", "csrc/*.cu", "csrc/*.h", "csrc/*.cuh"],
             "flowkit.batch": ["*.j2"],
+            "flowkit.ocrd": ["ocrd-tool.json"],
             "flowkit.recipes": ["*.yaml"],
             "flowkit.view": ["*.html"],
         },

@@ -40,6 +40,8 @@ FLOORS = (
     "metrics",
     "training",
     "pages",
+    "ocrmypdf",
+    "ocrd",
     "batch",
     "bench",
     "evaluation",
