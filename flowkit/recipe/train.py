@@ -120,7 +120,7 @@ class TrainOptions:
     def __post_init__(self) -> None:
         found = [check_range(f.name, getattr(self, f.name)) for f in fields(self)]
         if self.kept_patches and self.encoder_from:
-            found.append("option \"kept_patches\" of train freezes the encoder; leave \"encoder_from\" out")
+            found.append('option "kept_patches" of train freezes the encoder; leave "encoder_from" out')
         if any(found):
             raise RecipeError("\n".join(message for message in found if message))
 
