@@ -15,7 +15,7 @@ from PIL import Image
 
 from flowkit import build
 
-SIDE, STEPS, BATCH = 24, 700, 32
+SIDE, STEPS, BATCH = 16, 400, 32
 rng = np.random.default_rng(0)
 torch.manual_seed(0)
 YCBCR = torch.tensor([[0.299, 0.587, 0.114], [-0.1687, -0.3313, 0.5], [0.5, -0.4187, -0.0813]])
