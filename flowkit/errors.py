@@ -56,6 +56,10 @@ class KernelError(FlowkitError):
     """Compiled kernels that were required or requested, and are not available."""
 
 
+class ExportError(FlowkitError):
+    """A model, or a part of it, that cannot be exported."""
+
+
 class MemoryLimitError(FlowkitError):
     """Work that does not fit into its memory limit."""
 

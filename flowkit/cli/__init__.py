@@ -27,6 +27,7 @@ VERBS = {
     "check": "check recipes: every problem, with its file and line",
     "show": "print a recipe, resolved",
     "convert": "convert weights of another program to a flowkit checkpoint",
+    "export": "write a model as .pt2 or .onnx, to run without flowkit",
     "blend": "average a model's weights before and after fine-tuning",
     "degrade": "draw a contact sheet of degradations",
     "models": "list the weights that ship, or print the card of one",

@@ -54,7 +54,7 @@ class LocalContrast(nn.Module):
     def grey(self, cells: Tensor) -> Tensor:
         """Average the colours of (B, 4 C, h, w): (B, 4, h, w), in float32 or better."""
         cells = cells.to(torch.promote_types(cells.dtype, torch.float32))
-        return cells.reshape(len(cells), self.image_channels, 4, *cells.shape[2:]).mean(1)
+        return cells.reshape(cells.shape[0], self.image_channels, 4, *cells.shape[2:]).mean(1)
 
     def moments(self, cells: Tensor) -> Tensor:
         """Return the mean of a cell's grey pixels and the mean of their squares, (B, 2, h, w)."""

@@ -6,14 +6,13 @@ hold it, and is dropped. What is only there to be seen from the core is cut off 
 
 from __future__ import annotations
 
-import itertools
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
+from flowkit.flow.folding import folded
 from flowkit.flow.model import ConditionalFlow
 from flowkit.flow.passes import at_once, invert
 from flowkit.layers import FlowLayer
@@ -43,7 +42,7 @@ class Decoder:
     @torch.no_grad()
     def __init__(self, flow: ConditionalFlow) -> None:
         self.target = flow.target
-        self.steps = _folded(reversed([layer for step in flow.steps() for layer in step]))
+        self.steps = folded(layer for step in flow.steps() for layer in step)[::-1]
         unit = flow.path_grid * flow.scale  # windows may begin at its multiples
         reach = max(shape.stride for shape in flow.latents)
         self.needed: list[int] = []  # margin before each step: what it and those after it reach
@@ -104,40 +103,6 @@ class Decoder:
             fine, coarse = (_cut(part, margins, kept, n * stride) for n, part in enumerate(found, start=1))
             return condition(layer, PartlyCoarse(fine, coarse))
         return condition(layer, _cut(found, margins, kept, stride))
-
-
-class Folded(FlowLayer):
-    """Consecutive affine maps of the channels, the same at every cell, folded into one; inverse only.
-
-    y = W x + b, found by what the layers make of 0 and of the unit vectors.
-    """
-
-    def __init__(self, layers: Sequence[FlowLayer]) -> None:
-        super().__init__(layers[-1].shape)
-        self.out_shape = layers[0].out_shape
-        channels = self.out_shape.channels
-        tensors = [tensor for layer in layers for tensor in (*layer.parameters(), *layer.buffers())]
-        device = tensors[0].device if tensors else None
-        probes = torch.eye(channels + 1, channels, dtype=torch.float64, device=device)[..., None, None]
-        for layer in layers:
-            probes, _ = layer.inverse(probes)
-        answers = probes[:, :, 0, 0]
-        self.bias = answers[-1]
-        self.weight = (answers[:-1] - self.bias).T
-
-    def inverse(self, inputs: Tensor, context: Any = None) -> tuple[Tensor, Tensor]:
-        """Compute W x + b, plane by plane; no log-det."""
-        weight, bias = self.weight.to(inputs.dtype), self.bias.to(inputs.dtype)
-        return F.conv2d(inputs, weight[:, :, None, None], bias), inputs.new_zeros(())
-
-
-def _folded(layers: Iterable[FlowLayer]) -> list[FlowLayer]:
-    """Return the layers, in the order of the inverse, with runs of affine ones folded."""
-    steps: list[FlowLayer] = []
-    for affine, group in itertools.groupby(layers, lambda layer: layer.affine):
-        run = list(group)
-        steps += [Folded(run)] if affine and len(run) > 1 else run
-    return steps
 
 
 def _inverse(layer: FlowLayer, values: Sequence[Tensor], context: Any, images: int) -> list[Tensor]:

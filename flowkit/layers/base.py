@@ -179,6 +179,8 @@ def _checked(direction: _Direction, *, inverse: bool) -> _Direction:
         context = self._admit(inputs, context, inverse=inverse)
         # Conditioning goes low under autocast; nothing that sees the latents does. They come back from the
         # inverse with an error of 1e-7, which bfloat16 would round, here and there, to one of 1e-2.
+        if not torch.is_autocast_enabled(inputs.device.type):
+            return direction(self, inputs, _in_dtype_of(inputs, context))
         with torch.autocast(inputs.device.type, enabled=False):
             return direction(self, inputs, _in_dtype_of(inputs, context))
 

@@ -47,6 +47,8 @@ class Inverse(FlowLayer):
             raise ShapeError(f"inverse of {name}: only a layer that keeps its input's shape has one")
         self.layer: FlowLayer = layer.eval()
         self.reach = layer.reach
+        self.affine = layer.affine
+        self.pointwise = layer.pointwise
         self.compiles = layer.compiles
         self.grid = layer.grid
         self.whole_image = layer.whole_image

@@ -106,7 +106,9 @@ def _served(*tensors: Tensor) -> bool:
 
 @assume_constant
 def _transformed() -> bool:
-    """Return true inside a transform of `torch.func` or forward-mode differentiation."""
+    """Return true inside a transform of `torch.func`, forward-mode differentiation, or `torch.export`."""
+    if torch.compiler.is_exporting():
+        return True  # who reads an exported program knows torch's own ops alone
     functorch: Any = torch._C._functorch
     forward: Any = torch.autograd.forward_ad
     return functorch.peek_interpreter_stack() is not None or forward._current_level >= 0

@@ -15,7 +15,8 @@ def affine_formula(
 ) -> tuple[Tensor, Tensor]:
     """Compute `flowkit.ops.affine` in plain torch, for z, shift and raw of one dtype."""
     log_s = log_scale(raw, scale, eps).expand_as(z)
-    log_det = log_s.flatten(1).sum(1, dtype=torch.promote_types(z.dtype, torch.float32))
+    dims = tuple(range(1, z.dim()))
+    log_det = log_s.sum(dims, dtype=torch.promote_types(z.dtype, torch.float32))
     if inverse:
         return z * torch.exp(-log_s) - shift, -log_det
     return (z + shift) * torch.exp(log_s), log_det

@@ -1,0 +1,141 @@
+"""Exported files compute what the model does, for any batch and size, without flowkit."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from flowkit import build, save
+from flowkit.cli import main
+from flowkit.errors import ExportError
+from flowkit.export import export
+from flowkit.export.onnx_file import ndtri
+from flowkit.flow import ConditionalFlow
+
+onnxruntime = pytest.importorskip("onnxruntime", reason="onnxruntime is not installed (extra `export`)")
+
+INK = {
+    "version": 1,
+    "name": "ink",
+    "target": {"type": "binary"},
+    "encoder": {"type": "unet", "in_channels": 1, "widths": [4, 6], "contrast": [5]},
+    "flow": [
+        "squeeze",
+        "actnorm",
+        "conv1x1",
+        {"type": "affine_injector", "hidden": 4},
+        {"type": "affine_coupling", "hidden": 4},
+    ],
+}
+LARGER = {
+    "version": 1,
+    "name": "larger",
+    "target": {"type": "continuous", "channels": 1, "noise": "none"},
+    "encoder": {
+        "type": "rrdb",
+        "in_channels": 1,
+        "scale": 2,
+        "features": 6,
+        "growth": 3,
+        "blocks": 1,
+        "stack": [0],
+        "enlarged": True,
+    },
+    "flow": [
+        "subtract",
+        {
+            "repeat": 2,
+            "steps": ["squeeze", "conv1x1", {"type": "affine_injector", "hidden": 4}],
+            "between": ["split"],
+        },
+    ],
+}
+SIZES = [(1, 3, 5), (2, 10, 6), (4, 1, 2)]  # batch, and sides in multiples of the model's
+
+
+def model_of(recipe: dict[str, Any], perturb: Any) -> ConditionalFlow:
+    torch.manual_seed(0)
+    return perturb(build(recipe), amount=0.1).eval()
+
+
+def test_ndtri_is_the_quantile_of_the_standard_normal():
+    p = torch.cat([torch.linspace(1e-4, 1 - 1e-4, 999), torch.tensor([1e-30, 1e-12, 1e-7])]).double()
+    torch.testing.assert_close(ndtri(p), torch.special.ndtri(p), rtol=1e-6, atol=1e-6)
+
+
+@pytest.mark.slow
+def test_pt2_samples_of_any_size(tmp_path, perturb):
+    model = model_of(LARGER, perturb)
+    export(model, tmp_path / "m.pt2", what="sample")
+    program = torch.export.load(tmp_path / "m.pt2", extra_files=(extra := {"flowkit.json": ""}))
+    sample = program.module()
+    for batch, height, width in SIZES[:2]:
+        image = torch.rand(batch, 1, height * model.multiple, width * model.multiple)
+        p = model(image)
+        latents = [torch.randn(batch, *shape) for shape in p.latent_shapes]
+        torch.testing.assert_close(sample(image, *latents), p.decode(latents), rtol=1e-4, atol=1e-5)
+    assert json.loads(extra["flowkit.json"])["inputs"] == "image z0 z1"
+    assert not [n for n in program.graph.nodes if "flowkit" in str(n.target) or "rand" in str(n.target)]
+
+
+@pytest.mark.slow
+def test_onnx_mode_by_onnxruntime_at_three_sizes(tmp_path, perturb, capsys):
+    model = model_of(LARGER, perturb)
+    save(model, tmp_path / "m.safetensors")
+    assert main(["export", str(tmp_path / "m.safetensors"), str(tmp_path / "m.onnx")]) == 0
+    assert "multiples of 2, the result 2 times as large" in capsys.readouterr().out
+    session = onnxruntime.InferenceSession(tmp_path / "m.onnx", providers=["CPUExecutionProvider"])
+    assert [given.name for given in session.get_inputs()] == ["image"]
+    assert session.get_modelmeta().custom_metadata_map["what"] == "mode"
+    for batch, height, width in SIZES:
+        image = torch.rand(batch, 1, height * model.multiple, width * model.multiple)
+        (found,) = session.run(["y"], {"image": image.numpy()})
+        expected = model(image).sample(1, temperature=0)[0]
+        np.testing.assert_allclose(found, expected.numpy(), rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.slow
+def test_onnx_log_prob_takes_the_noise_of_a_binary_target(tmp_path, perturb):
+    model = model_of(INK, perturb)
+    export(model, tmp_path / "m.onnx", what="log_prob")
+    session = onnxruntime.InferenceSession(tmp_path / "m.onnx", providers=["CPUExecutionProvider"])
+    assert [given.name for given in session.get_inputs()] == ["image", "y", "noise"]
+    for batch, height, width in SIZES:
+        image, y, noise = torch.rand(3, batch, 1, height * model.multiple, width * model.multiple)
+        y = y.round()
+        fed = {"image": image.numpy(), "y": y.numpy(), "noise": noise.numpy()}
+        (found,) = session.run(["log_prob"], fed)
+        with torch.no_grad():
+            np.testing.assert_allclose(found, model(image).log_prob(y, generator=noise), rtol=1e-4, atol=1e-2)
+
+
+@pytest.mark.slow
+def test_an_op_that_cannot_go_names_its_layer(tmp_path, perturb):
+    recipe = {**LARGER, "flow": ["squeeze", {"type": "conditional_conv1x1", "hidden": 4}]}
+    model = model_of({**recipe, "encoder": {**LARGER["encoder"], "enlarged": False}}, perturb)
+    with pytest.raises(ExportError, match=r'm\.onnx: layer "conditional_conv1x1" cannot be exported'):
+        export(model, tmp_path / "m.onnx")
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(("name", "what"), [("m.pt", "mode"), ("m", "mode"), ("m.onnx", "moods")])
+def test_wrong_use_is_one_clear_error(name: str, what: Any, tmp_path: Path, perturb):
+    with pytest.raises(ExportError, match=r'ends in \.pt2 or \.onnx|did you mean "mode"'):
+        export(model_of(INK, perturb), tmp_path / name, what=what)
+
+
+def test_results_that_differ_are_not_written(tmp_path, perturb, monkeypatch):
+    model = model_of(INK, perturb)
+    monkeypatch.setattr("flowkit.export.files.trace", lambda computation: None)
+    wrong = lambda program, computation, metadata: (b"", lambda inputs: 1 + computation(*inputs))  # noqa: E731
+    monkeypatch.setattr("flowkit.export.files._to_pt2", wrong)
+    with pytest.raises(
+        ExportError, match=r"m\.pt2 was not written: for images \(1, 4, 6\) its results differ"
+    ):
+        export(model, tmp_path / "m.pt2")
+    assert not list(tmp_path.iterdir())
