@@ -4,12 +4,15 @@ from flowkit.data.build import training_set
 from flowkit.data.dataset import TrainingSet
 from flowkit.data.find import find_images, find_pairs
 from flowkit.data.labelled_pages import Page, load_pages
-from flowkit.data.sources import Source
-from flowkit.data.tasks import Pair, Task
+from flowkit.data.sources import Found, Source
+from flowkit.data.tasks import Endless, Pair, Sheet, Task
 
 __all__ = [
+    "Endless",
+    "Found",
     "Page",
     "Pair",
+    "Sheet",
     "Source",
     "Task",
     "TrainingSet",

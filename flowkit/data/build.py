@@ -35,7 +35,7 @@ def training_set(
     """Find, decode and check all pages, split them, and return the samples of a run.
 
     Args:
-        sources: folders, data files, or mappings such as `{"type": "drawn", "pages": 20}`: see
+        sources: folders, data files, `Source`s, or mappings such as `{"type": "drawn", "pages": 20}`: see
             docs/reference/data.md.
         task: the model's task: `Task.of(model)`.
         patch: side of a sample's target, in pixels.

@@ -17,7 +17,7 @@ from flowkit.recipe.document import KeyPath, short
 from flowkit.recipe.parts import Report, make_part, read_part
 from flowkit.recipe.yaml_text import read_values
 
-Given = str | os.PathLike[str] | Mapping[str, Any]
+Given = str | os.PathLike[str] | Mapping[str, Any] | Source
 KEYS = ("sources", "validation", "cache")
 
 
@@ -51,14 +51,22 @@ def describe(given: Sequence[Given], task: Task) -> Description:
     """Read what a caller gives as training data.
 
     Folders are one source together: `paired` for binary targets, `super_resolution` for others. A file is a
-    data file: a list of sources, or a mapping with such a list as `sources`. A mapping is one source.
+    data file: a list of sources, or a mapping with such a list as `sources`. A mapping is one source, as is a
+    `Source` itself.
     """
     found = Description([], None, None, [])
     folders = []
     for item in given:
-        if isinstance(item, Mapping):
+        if isinstance(item, Source):
+            found.sources.append(Weighted(type(item).__name__, item, 1.0))
+            if item.task != task:
+                found.problems.append(f"{type(item).__name__}: is for {item.task}, the model's is {task}")
+        elif isinstance(item, Mapping):
             add = _reporter(found.problems, lambda keys: "")
             found.sources.extend(_source(item, (), task, Path(), add))
+        elif not isinstance(item, str | os.PathLike):
+            what = "a folder, a data file, a source or a pair of tensors"
+            found.problems.append(f"training data: expected {what}, got {type(item).__name__}")
         elif Path(item).is_file() or Path(item).suffix.lower() in (".yaml", ".yml"):
             _file(Path(item), task, found)
         else:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import hashlib
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 
-def fingerprint(image: NDArray[np.uint8]) -> str:
-    """Return 16 hexadecimal digits of SHA-256 over the size and the 8-bit pixels of an image (H, W, 3).
+def fingerprint(image: NDArray[Any]) -> str:
+    """Return 16 hexadecimal digits of SHA-256 over an image's size and values: of pages, 8-bit (H, W, 3).
 
     The same page in another lossless format has the same fingerprint; one that was cropped or compressed anew
     has not.

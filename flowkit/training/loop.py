@@ -5,11 +5,10 @@ from __future__ import annotations
 import os
 import signal
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
 
-from flowkit.data.describe import Given
 from flowkit.errors import FlowkitError, OutputError
 from flowkit.files import replacing
 from flowkit.flow import ConditionalFlow
@@ -17,7 +16,7 @@ from flowkit.images.writer import write_picture
 from flowkit.recipe import Recipe
 from flowkit.training.average import Average
 from flowkit.training.data_order import Batch
-from flowkit.training.job import Job, Validate
+from flowkit.training.job import Data, Job, Validate
 from flowkit.training.log import Log
 from flowkit.training.pictures import SAMPLES, sample_grid, write_curves
 from flowkit.training.preflight import check_out, check_room
@@ -32,7 +31,7 @@ MOST_SKIPPED = 20  # steps that were not finite, of the last `RECENT`
 
 def train(
     recipe: Recipe,
-    data: Sequence[Given],
+    data: Data,
     out: str | os.PathLike[str],
     *,
     validation: Validate = None,
@@ -49,10 +48,12 @@ def train(
 
     Args:
         recipe: the model, and in its `train` section the options of training.
-        data: folders or data files (docs/reference/data.md) of pages and their truths, or for
-            super-resolution of high-resolution images.
+        data: folders, data files (docs/reference/data.md) or `flowkit.data.Source`s of pages and their
+            truths, or for super-resolution of high-resolution images. Or data of your own, of any number of
+            channels: pairs (image, target) of tensors or arrays (C, H, W) with values that the model takes, a
+            map-style `torch.utils.data.Dataset` of such pairs, or a function from a sample's index to one.
         out: a new folder for the run.
-        validation: validation pages: a share of those of `data`, or folders and data files of others.
+        validation: a share of `data`, or others of the same kind.
         init: initial weights: a flowkit checkpoint of the same model, or RRDB weights for the encoder.
         resume: continue from the latest checkpoint, with the losses of an uninterrupted run; the recipe's
             `train` section may have changed.

@@ -70,7 +70,8 @@ def write_curves(out: Path) -> None:
 def _pixels(image: Tensor) -> np.ndarray:
     """Turn (C, H, W) in [0, 1] into (H, W, 3), 8-bit."""
     levels = (255 * image.float().clamp(0, 1)).round().byte().cpu()
-    return levels.expand(3, -1, -1).permute(1, 2, 0).numpy()
+    shown = levels[:3] if levels.shape[0] >= 3 else levels[:1]  # of further channels nothing can be seen
+    return shown.expand(3, -1, -1).permute(1, 2, 0).numpy()
 
 
 def _tile(rows: Sequence[Sequence[np.ndarray]]) -> np.ndarray:

@@ -12,8 +12,10 @@ from torch import Tensor
 
 from flowkit.data import Pair, Task
 from flowkit.data.dataset import to_tensor
+from flowkit.data.examples import Example
 from flowkit.errors import DataError
 from flowkit.flow import ConditionalFlow
+from flowkit.targets import Binary
 from flowkit.training.data_order import noise_of
 from flowkit.training.processes import Processes
 
@@ -38,7 +40,7 @@ class Validation:
 
     Args:
         model: whose scale and sizes the windows must have.
-        pages: whole ones, with their targets.
+        pages: whole pages, or examples of the caller's own, with their targets.
         side: of a window, in target pixels.
         windows: how many, at most.
 
@@ -46,18 +48,19 @@ class Validation:
         DataError: a page smaller than the least size that the flow takes.
     """
 
-    def __init__(self, model: ConditionalFlow, pages: Sequence[Pair], side: int, windows: int) -> None:
-        task = Task.of(model)
-        self.binary = task.binary
+    def __init__(
+        self, model: ConditionalFlow, pages: Sequence[Pair] | Sequence[Example], side: int, windows: int
+    ) -> None:
+        self.binary = isinstance(model.target, Binary)
         places = [
             (number, top, left)
-            for number, page in enumerate(pages)
-            for top in _starts(page.target.shape[0], side)
-            for left in _starts(page.target.shape[1], side)
+            for number, (height, width) in enumerate(map(_size, pages))
+            for top in _starts(height, side)
+            for left in _starts(width, side)
         ]
         chosen = np.linspace(0, len(places) - 1, min(windows, len(places))).round().astype(int)
         self.windows = [
-            _cut(task, pages[number], number, (top, left), side)
+            _cut(model, pages[number], number, (top, left), side)
             for number, top, left in (places[i] for i in chosen)
         ]
 
@@ -110,16 +113,26 @@ def _starts(length: int, side: int) -> range:
     return range(0, max(1, length - side + 1), side)
 
 
-def _cut(task: Task, page: Pair, number: int, start: tuple[int, int], side: int) -> Window:
-    unit = task.multiple * task.scale
-    sizes = [min(side, n) // unit * unit for n in page.target.shape[:2]]
+def _size(page: Pair | Example) -> tuple[int, int]:
+    height, width = page.target.shape[1:] if isinstance(page, Example) else page.target.shape[:2]
+    return height, width
+
+
+def _cut(
+    model: ConditionalFlow, page: Pair | Example, number: int, start: tuple[int, int], side: int
+) -> Window:
+    scale, unit = model.scale, model.multiple * model.scale
+    sizes = [min(side, n) // unit * unit for n in _size(page)]
     if 0 in sizes:
-        size = f"{page.target.shape[1]} x {page.target.shape[0]}"
-        raise DataError(f"{page.name}: is {size}, and this flow takes {unit} x {unit} at least")
-    image = page.whole(task.scale).image
-    assert image is not None  # of a whole pair
-    low = tuple(slice(a // task.scale, (a + n) // task.scale) for a, n in zip(start, sizes, strict=True))
+        height, width = _size(page)
+        raise DataError(f"{page.name}: is {width} x {height}, and this flow takes {unit} x {unit} at least")
+    low = tuple(slice(a // scale, (a + n) // scale) for a, n in zip(start, sizes, strict=True))
     high = tuple(slice(a, a + n) for a, n in zip(start, sizes, strict=True))
+    if isinstance(page, Example):
+        return Window(number, page.image[:, *low], page.target[:, *high])
+    task = Task.of(model)
+    image = page.whole(scale).image
+    assert image is not None  # of a whole pair
     top = np.float32(1 if task.binary else 255)
     return Window(
         number,
