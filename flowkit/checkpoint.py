@@ -14,6 +14,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
+from flowkit import hub
 from flowkit.errors import CheckpointError, FlowkitError, OutputError, suggest
 from flowkit.files import replacing
 from flowkit.flow import ConditionalFlow
@@ -28,6 +29,9 @@ MODEL = "model/"  # the prefix of the weights to use; a training checkpoint hold
 
 def load(name_or_path: str | os.PathLike[str]) -> ConditionalFlow:
     """Load a trained model, in eval mode: weights that ship with flowkit, by name, or a checkpoint.
+
+    A folder stands for the `model.safetensors` in it, and `hf://owner/name` for that of a repository of the
+    Hugging Face hub (see `flowkit.hub`).
 
     In names `_` and `-` are the same. The model is the one that `build` makes of the recipe of that name.
 
@@ -269,19 +273,24 @@ def shipped_weights() -> dict[str, Path]:
 
 
 def locate(name_or_path: str | os.PathLike[str]) -> Path:
-    """Find the file that a name or a path stands for.
+    """Find the file that a name, a path or an `hf://` address stands for.
 
     Raises:
         CheckpointError: there is none.
     """
     text = os.fspath(name_or_path)
+    if hub.is_address(text):
+        return hub.download(text)
     if Path(text).is_file():
         return Path(text)
     shipped, name = shipped_weights(), model_name(text)
     if name in shipped:
         return shipped[name]
     if Path(text).is_dir():
-        raise CheckpointError(f"{text}: is a folder; name a .safetensors file")
+        inside = Path(text) / hub.WEIGHTS
+        if inside.is_file():
+            return inside
+        raise CheckpointError(f"{text}: is a folder without {hub.WEIGHTS}; name a .safetensors file")
     if Path(text).suffix or os.sep in text:
         raise CheckpointError(f"{text}: no such file")
     raise CheckpointError(f'no weights called "{text}" ship with flowkit; {suggest(name, shipped)}')
