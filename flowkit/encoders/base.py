@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Mapping
 
 from torch import Tensor, nn
@@ -12,10 +13,13 @@ from flowkit.layers import Shape
 from flowkit.layers.features import Features
 
 
-class Encoder(nn.Module):
+class Encoder(nn.Module, ABC):
     """A network from an image (B, in_channels, h, w) in [0, 1] to `{stride: features}`.
 
     A stride counts pixels of the TARGET per cell, as in `Shape`; the target is `scale` times the image.
+
+    To write one, set `in_channels` and `scale`, implement `provide` and `forward`, register it, and check it
+    by `flowkit.testing.check_encoder`.
 
     Attributes:
         in_channels: channels of the image.
@@ -32,6 +36,7 @@ class Encoder(nn.Module):
     grid: int = 1
     reach: int = 0
 
+    @abstractmethod
     def provide(self, stride: int) -> Shape:
         """Promise features at a stride, create the modules that they need, and return their shape.
 
@@ -40,8 +45,9 @@ class Encoder(nn.Module):
         """
         raise NotImplementedError
 
+    @abstractmethod
     def forward(self, image: Tensor) -> dict[int, Tensor]:
-        """Compute the features at every promised stride."""
+        """Compute the features at every promised stride, (B, C, h scale / stride, w scale / stride) each."""
         raise NotImplementedError
 
     def features(self, image: Tensor) -> Mapping[int, Features]:

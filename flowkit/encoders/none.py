@@ -31,7 +31,13 @@ class NoFeatures(Encoder):
         self.strides: set[int] = set()
 
     def provide(self, stride: int) -> Shape:
-        """Promise zeros at any stride."""
+        """Promise zeros at any stride.
+
+        Raises:
+            ShapeError: it is not positive.
+        """
+        if stride < 1:
+            raise self._refuse(stride, [1, 2, 3])
         self.strides.add(stride)
         return Shape(1, stride)
 

@@ -47,6 +47,9 @@ class ConditionalFlow(nn.Module):
             directions of the flow, unless `whole_image`: then a layer reads features at any distance.
         path_grid: `grid` of the layers alone, from the encoder's features to targets.
         path_reach: `reach` of the layers alone.
+
+    Raises:
+        ShapeError: the encoder does not set `in_channels` and `scale`, or a layer does not take what it gets.
     """
 
     def __init__(
@@ -59,6 +62,9 @@ class ConditionalFlow(nn.Module):
         recompute: bool | None = None,
     ) -> None:
         super().__init__()
+        for name in ("in_channels", "scale"):
+            if not isinstance(getattr(encoder, name, None), int):
+                raise ShapeError(f"encoder {type(encoder).__name__} does not set `{name}`, a whole number")
         self.encoder = encoder
         self.layers = nn.ModuleList(layers)
         self.target = target
@@ -78,22 +84,15 @@ class ConditionalFlow(nn.Module):
         self.path_reach = math.ceil(path_reach / encoder.scale)
         self.reach = encoder.reach + self.path_reach
 
-    def forward(
-        self, image: Tensor, features: Mapping[int, Features] | None = None
-    ) -> ConditionalDistribution:
+    def forward(self, image: Tensor) -> ConditionalDistribution:
         """Return p(y | image) for images (B, C, h, w) in [0, 1], of the weights' dtype and device.
-
-        Args:
-            image: the images.
-            features: `encoder.features(image)`, if it has been computed before.
 
         Raises:
             TensorError: another type, dtype or device; values out of range or not finite (see `unchecked`).
             ShapeError: other channels, a size that is not a multiple of `multiple`, an empty batch.
         """
         self.check_image(image)
-        found = self.encoder.features(image) if features is None else features
-        return ConditionalDistribution(self, image, found)
+        return ConditionalDistribution(self, image, self.encoder.features(image))
 
     def check_image(self, image: Tensor) -> None:
         """Refuse an image that `forward` would refuse; raises as it does.

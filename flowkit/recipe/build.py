@@ -70,7 +70,7 @@ def _layer(recipe: Recipe, part: Part, shape: Shape, encoder: Encoder) -> FlowLa
     _attempt(functools.partial(_check_channels, shape), label, recipe, part.path)
     shapes = [shape]
     if "context" in registry.positional(part.entry):
-        provide = functools.partial(encoder.provide, shape.stride)
+        provide = functools.partial(_provided, encoder, shape.stride)
         shapes.append(_attempt(provide, f"features for {label}", recipe, part.path))
 
     def option(value: Any) -> Any:
@@ -81,6 +81,14 @@ def _layer(recipe: Recipe, part: Part, shape: Shape, encoder: Encoder) -> FlowLa
     options = {name: option(value) for name, value in part.options.items()}
     layer: FlowLayer = _make(recipe, part, options, *shapes, label=label)
     return layer
+
+
+def _provided(encoder: Encoder, stride: int) -> Shape:
+    """Let the encoder promise features; whoever wrote it may have returned anything."""
+    found: object = encoder.provide(stride)
+    if not isinstance(found, Shape):
+        raise ShapeError(f"{type(encoder).__name__}.provide({stride}) returned {found!r}, expected a Shape")
+    return found
 
 
 def _make(recipe: Recipe, part: Part, options: Mapping[str, Any], *shapes: Shape, label: str = "") -> Any:

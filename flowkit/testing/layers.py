@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from torch.autograd.gradcheck import GradcheckError
 
 from flowkit.layers import FlowLayer
+from flowkit.testing.demand import demand
 
 ROUND_TRIP = 1e-10
 LOG_DET = 1e-8
@@ -48,7 +49,7 @@ def check_layer(layer: FlowLayer, inputs: Tensor, context: Tensor | None = None)
     Raises:
         AssertionError: naming the layer, the direction and what is not so.
     """
-    _demand(
+    demand(
         inputs.dtype == torch.float64 and len(inputs) >= 2,
         layer,
         "the example is float64, two samples or more",
@@ -60,7 +61,7 @@ def check_layer(layer: FlowLayer, inputs: Tensor, context: Tensor | None = None)
     ]
     _check_shapes(layer, inputs, outputs)
     for name, tensor in layer.state_dict().items():
-        _demand(tensor.is_contiguous(), layer, f'"{name}" is not contiguous; .contiguous() copies it')
+        demand(tensor.is_contiguous(), layer, f'"{name}" is not contiguous; .contiguous() copies it')
     for way, direction, x in ways:
         label = f"{type(layer).__name__}.{way}"
         back = layer.inverse if way == "forward" else layer.forward
@@ -82,28 +83,28 @@ def check_layer(layer: FlowLayer, inputs: Tensor, context: Tensor | None = None)
 
 
 def _check_shapes(layer: FlowLayer, inputs: Tensor, outputs: Tensor) -> None:
-    _demand(
+    demand(
         inputs.shape[1] == layer.shape.channels,
         layer,
         f"takes {layer.shape}, its example {tuple(inputs.shape)}",
     )
     channels = layer.out_shape.channels + layer.latent_channels
-    _demand(outputs.shape[1] == channels, layer, f"promised {channels} channels, gave {tuple(outputs.shape)}")
+    demand(outputs.shape[1] == channels, layer, f"promised {channels} channels, gave {tuple(outputs.shape)}")
     cells = inputs.shape[2] * layer.shape.stride == outputs.shape[2] * layer.out_shape.stride
-    _demand(cells, layer, f"promised {layer.out_shape}, gave {tuple(outputs.shape)}")
+    demand(cells, layer, f"promised {layer.out_shape}, gave {tuple(outputs.shape)}")
 
 
 def _check_bijection(label: str, direction: Direction, back: Direction, x: Tensor, context: Any) -> None:
     before = x.clone()
     y, log_det = direction(x, context)
-    _demand(torch.equal(x, before), label, "changes its input in place")
-    _demand(log_det.shape == (len(x),), label, f"log|det| is {tuple(log_det.shape)}, expected ({len(x)},)")
-    _demand(
+    demand(torch.equal(x, before), label, "changes its input in place")
+    demand(log_det.shape == (len(x),), label, f"log|det| is {tuple(log_det.shape)}, expected ({len(x)},)")
+    demand(
         y.dtype == log_det.dtype == x.dtype, label, f"{x.dtype} became {y.dtype}, log|det| {log_det.dtype}"
     )
-    _demand(log_det.device == x.device, label, "log|det| is on another device")
+    demand(log_det.device == x.device, label, "log|det| is on another device")
     error = (back(y, context)[0] - x).abs().max().item()
-    _demand(error <= ROUND_TRIP, label, f"its inverse is off by {error:.1e}")
+    demand(error <= ROUND_TRIP, label, f"its inverse is off by {error:.1e}")
     for i in range(len(x)):
         own = None if context is None else context[i : i + 1]
 
@@ -113,7 +114,7 @@ def _check_bijection(label: str, direction: Direction, back: Direction, x: Tenso
         jacobian = torch.autograd.functional.jacobian(alone, x[i : i + 1])  # type: ignore[no-untyped-call]
         true = torch.linalg.slogdet(jacobian.reshape(x[i].numel(), x[i].numel()))[1]
         error = (log_det[i] - true).abs().item()
-        _demand(error <= LOG_DET, label, f"log|det| is off the Jacobian's by {error:.1e}")
+        demand(error <= LOG_DET, label, f"log|det| is off the Jacobian's by {error:.1e}")
 
 
 def _check_batch(label: str, direction: Direction, x: Tensor, context: Any) -> None:
@@ -140,7 +141,7 @@ def _check_reach(label: str, layer: FlowLayer, direction: Direction, x: Tensor, 
             if gradient is not None:
                 seen = gradient.abs().sum((0, 1)).nonzero()
                 away = int((seen - seen.new_tensor([row, column])).abs().max()) if len(seen) else 0
-                _demand(away <= layer.reach, label, f"sees {away} cells away, but its reach is {layer.reach}")
+                demand(away <= layer.reach, label, f"sees {away} cells away, but its reach is {layer.reach}")
 
 
 def _check_gradients(label: str, layer: FlowLayer, way: str, x: Tensor, context: Any) -> None:
@@ -178,20 +179,20 @@ def _check_precision(label: str, layer: FlowLayer, way: str, x: Tensor, context:
     low, u = x.float(), None if context is None else context.float()
     expected, _ = getattr(layer, way)(x, context)
     y, log_det = getattr(single, way)(low, u)
-    _demand(
+    demand(
         y.dtype == log_det.dtype == torch.float32,
         label,
         f"float32 became {y.dtype}, log|det| {log_det.dtype}",
     )
     scale = expected.abs().max().item() + 1
-    _demand((y - expected).abs().max().item() <= 1e-3 * scale, label, "float32 is far from float64")
+    demand((y - expected).abs().max().item() <= 1e-3 * scale, label, "float32 is far from float64")
     with torch.autocast(x.device.type, dtype=torch.bfloat16):
         y, log_det = getattr(single, way)(low, u)
         back, _ = getattr(single, "inverse" if way == "forward" else "forward")(y, u)
     kinds = f"autocast made float32 {y.dtype}, log|det| {log_det.dtype}"
-    _demand(y.dtype == log_det.dtype == torch.float32, label, kinds)
+    demand(y.dtype == log_det.dtype == torch.float32, label, kinds)
     error = ((back - low).abs().max() / (low.abs().max() + 1)).item()
-    _demand(error <= AUTOCAST_ROUND_TRIP, label, f"under autocast its inverse is off by {error:.1e}")
+    demand(error <= AUTOCAST_ROUND_TRIP, label, f"under autocast its inverse is off by {error:.1e}")
 
 
 def _check_compile(label: str, direction: Direction, x: Tensor, context: Any) -> None:
@@ -222,9 +223,4 @@ class _Way(nn.Module):
 def _same(label: str, found: tuple[Tensor, Tensor], expected: tuple[Tensor, Tensor]) -> None:
     for what, a, b in zip(("outputs", "log|det|"), found, expected, strict=True):
         close = a.shape == b.shape and torch.allclose(a, b, rtol=1e-9, atol=1e-9)
-        _demand(close, label, f"{what} differ")
-
-
-def _demand(holds: bool, who: FlowLayer | str, what: str) -> None:
-    if not holds:
-        raise AssertionError(f"{who if isinstance(who, str) else type(who).__name__}: {what}")
+        demand(close, label, f"{what} differ")
