@@ -1,58 +1,59 @@
-"""Figures 1 and 2 of the paper, redrawn: binarizations over temperatures, and super-resolution at 0.7.
+"""Figures 1 and 2 of the paper, redrawn, with a row for each model.
 
-python examples/figures.py [PAGE] [-o FOLDER] [--model SUPER]
+python examples/figures.py 1|2 [--models MODEL ...] [--page PAGE] [-o FILE]
 
-figure1.png: the page (by default a drawn one), its binarizations at rising temperatures, P(ink); figure2.png,
-of a model that super-resolves: the page as it is, by bicubic interpolation, at temperatures 0 and 0.7.
+1: the page (by default a drawn one), binarized at temperatures 0, 0.5, 0.7 and 1, and P(ink).
+2: the page reduced, enlarged by bicubic interpolation and by the model at temperature 0.7, and as it is.
 """
 
-from __future__ import annotations
-
 import argparse
-from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 from PIL import Image
 
-from flowkit import load
+from flowkit import ConditionalFlow, load
 from flowkit.degradations.scan import degrade
 from flowkit.errors import FlowkitError
 from flowkit.pages import binarize, read, upscale
 from flowkit.synthetic.page import draw_page
 
-TEMPERATURES, SAMPLES, GAP = (0.0, 0.5, 0.7, 1.0), 16, 12
+TEMPERATURES, GAP = (0.0, 0.5, 0.7, 1.0), 8
 
 
-def save(path: Path, pictures: list[NDArray[np.uint8]]) -> None:
-    """Write them side by side."""
-    row = []
-    for picture in pictures:
-        colour = np.asarray(Image.fromarray(picture.squeeze()).convert("RGB"))
-        row += [colour, np.full_like(colour[:, :GAP], 255)]
-    Image.fromarray(np.hstack(row[:-1])).save(path)
-    print(path)
+def binarized(model: ConditionalFlow, page: np.ndarray) -> list[Image.Image]:
+    """Return the page, its binarizations at rising temperatures, and P(ink)."""
+    inks = [binarize(page, model=model, temperature=t or None).binary for t in TEMPERATURES]
+    inks.append(binarize(page, model=model, samples=16).probability)
+    return [Image.fromarray(p.squeeze()) for p in (page, *(np.uint8(255 - 255 * ink) for ink in inks))]
+
+
+def enlarged(model: ConditionalFlow, page: np.ndarray) -> list[Image.Image]:
+    """Return the page reduced by the model's scale, enlarged again in two ways, and the page."""
+    whole = Image.fromarray(page.squeeze())
+    low = whole.resize([side // model.scale for side in whole.size], Image.BICUBIC)
+    large = Image.fromarray(upscale(np.asarray(low), model=model, temperature=0.7).image.squeeze())
+    return [low.resize(large.size, Image.NEAREST), low.resize(large.size, Image.BICUBIC), large, whole]
 
 
 def main() -> None:
-    """Read the command line, write the figures."""
+    """Read the command line, write the figure."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("page", nargs="?", type=Path)
-    parser.add_argument("-o", "--out", type=Path, default=Path(), metavar="FOLDER")
-    parser.add_argument("--model", metavar="SUPER", default="super-resolve-x4")
-    args = parser.parse_args()
-    rng, ink = np.random.default_rng(4), load("binarize")
+    parser.add_argument("figure", choices=("1", "2"))
+    parser.add_argument("--models", nargs="+", metavar="MODEL")
+    parser.add_argument("--page", metavar="PAGE")
+    parser.add_argument("-o", "--out", metavar="FILE", default="figure.png")
+    args, rng = parser.parse_args(), np.random.default_rng(8)
+    show, usual = (binarized, "binarize") if args.figure == "1" else (enlarged, "super-resolve-x4")
+    page = degrade(draw_page(320, 160, rng, text_size=30), rng, 0.7)
     try:
-        page = read(args.page or degrade(draw_page(480, 160, rng, text_size=24), rng, 1.2)).pixels
-        inks = [binarize(page, model=ink, temperature=t or None).binary for t in TEMPERATURES]
-        share = binarize(page, model=ink, samples=SAMPLES).probability
-        save(args.out / "figure1.png", [page, *(np.uint8(255 * (1.0 - p)) for p in (*inks, share))])
-        first, second = (upscale(page, model=args.model, temperature=t).image for t in (0.0, 0.7))
-        low, size = Image.fromarray(page.squeeze()), first.shape[1::-1]
-        plain = [np.asarray(low.resize(size, way)) for way in (Image.NEAREST, Image.BICUBIC)]
-        save(args.out / "figure2.png", [*plain, first, second])
+        page = read(args.page).pixels if args.page else page
+        rows = [show(load(model), page) for model in args.models or [usual]]
+        cells = [[np.asarray(cell.convert("RGB").resize(page.shape[1::-1])) for cell in row] for row in rows]
+        wide = np.pad(np.array(cells), ((0, 0), (0, 0), (0, GAP), (0, GAP), (0, 0)), constant_values=255)
+        Image.fromarray(np.concatenate([np.hstack(row) for row in wide])[:-GAP, :-GAP]).save(args.out)
     except (FlowkitError, OSError) as error:
         parser.error(str(error))
+    print(args.out)
 
 
 if __name__ == "__main__":

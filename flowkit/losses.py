@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from flowkit import registry
 from flowkit.errors import ShapeError
 from flowkit.flow import ConditionalDistribution, ConditionalFlow
+from flowkit.layers.features import Features
 from flowkit.registry import register
 from flowkit.targets import Binary, Noise, Target
 
@@ -219,9 +220,13 @@ class Objective(nn.Module):
         self.terms = [(made[name], weight) for name, weight in weights.items() if weight]
 
     def forward(
-        self, image: Tensor, y: Tensor, noise: Sequence[torch.Generator] | None = None
+        self,
+        image: Tensor,
+        y: Tensor,
+        noise: Sequence[torch.Generator] | None = None,
+        features: Mapping[int, Features] | None = None,
     ) -> tuple[Tensor, Tensor]:
         """Return the weighted sum of the losses, and the bits per dimension: means over the batch."""
-        fit = Fit(self.model(image), y, noise)
+        fit = Fit(self.model(image, features), y, noise)
         total = sum((weight * term(fit).mean() for term, weight in self.terms), fit.bits.new_zeros(()))
         return total, fit.bits.detach().mean()

@@ -87,11 +87,13 @@ def test_readings_are_blended(tmp_path):
 def test_both_figures(tmp_path, doubling_checkpoint):
     page = tmp_path / "page.png"
     Image.fromarray(np.random.default_rng(0).integers(0, 256, (40, 56, 3), dtype=np.uint8)).save(page)
-    out = run(EXAMPLES / "figures.py", page, "-o", tmp_path, "--model", doubling_checkpoint)
-    assert out == f"{tmp_path / 'figure1.png'}\n{tmp_path / 'figure2.png'}\n"
-    for name, pictures, size in (("figure1.png", 6, (56, 40)), ("figure2.png", 4, (112, 80))):
-        with Image.open(tmp_path / name) as row:
-            assert row.size == (pictures * size[0] + (pictures - 1) * 12, size[1])
+    for number, pictures, model in ((1, 6, "binarize"), (2, 4, doubling_checkpoint)):
+        figure = tmp_path / f"figure{number}.png"
+        models = ["--models", model, model] if number == 2 else []
+        assert run(EXAMPLES / "figures.py", number, "--page", page, "-o", figure, *models) == f"{figure}\n"
+        rows = max(1, len(models) - 1)
+        with Image.open(figure) as sheet:
+            assert sheet.size == (pictures * (56 + 8) - 8, rows * (40 + 8) - 8)
 
 
 @pytest.mark.slow

@@ -84,15 +84,22 @@ class ConditionalFlow(nn.Module):
         self.path_reach = math.ceil(path_reach / encoder.scale)
         self.reach = encoder.reach + self.path_reach
 
-    def forward(self, image: Tensor) -> ConditionalDistribution:
+    def forward(
+        self, image: Tensor, features: Mapping[int, Features] | None = None
+    ) -> ConditionalDistribution:
         """Return p(y | image) for images (B, C, h, w) in [0, 1], of the weights' dtype and device.
+
+        Args:
+            image: the images.
+            features: `encoder.features(image)`, if it has been computed before.
 
         Raises:
             TensorError: another type, dtype or device; values out of range or not finite (see `unchecked`).
             ShapeError: other channels, a size that is not a multiple of `multiple`, an empty batch.
         """
         self.check_image(image)
-        return ConditionalDistribution(self, image, self.encoder.features(image))
+        found = self.encoder.features(image) if features is None else features
+        return ConditionalDistribution(self, image, found)
 
     def check_image(self, image: Tensor) -> None:
         """Refuse an image that `forward` would refuse; raises as it does.

@@ -32,7 +32,7 @@ _RULES: dict[str, _Rule] = {
         ("batch", "patch", "accumulate"), (lambda n: 1 <= n <= 16_384, "must be from 1 to 16,384")
     ),
     **dict.fromkeys(
-        ("warmup", "weight_decay", "seed", "encoder_from", "validate_every"),
+        ("warmup", "weight_decay", "seed", "encoder_from", "validate_every", "kept_patches"),
         (lambda n: n >= 0, "must be 0 or more"),
     ),
     **dict.fromkeys(("keep", "validation_windows"), (lambda n: 1 <= n <= 10_000, "must be from 1 to 10,000")),
@@ -63,6 +63,8 @@ class TrainOptions:
         lr: learning rate after the warm-up.
         encoder_lr: the encoder's own; that of all else if not given.
         encoder_from: the step at which the encoder's weights begin to move.
+        kept_patches: train on so many patches only, with features that the encoder, frozen for the whole run,
+            computes once; 0 for new patches in every step.
         warmup: steps over which the learning rate rises from 0.
         schedule: what the learning rate does after them: falls to 1 % along half a cosine, falls by a factor
             at some steps, or stays.
@@ -95,6 +97,7 @@ class TrainOptions:
     lr: float = 1e-3
     encoder_lr: float | None = None
     encoder_from: int = 0
+    kept_patches: int = 0
     warmup: int = 200
     schedule: Literal["cosine", "step", "constant"] = "cosine"
     milestones: list[float] = field(default_factory=lambda: [0.5, 0.75, 0.9, 0.95])
@@ -116,8 +119,14 @@ class TrainOptions:
 
     def __post_init__(self) -> None:
         found = [check_range(f.name, getattr(self, f.name)) for f in fields(self)]
+        if self.kept_patches and self.encoder_from:
+            found.append('option "kept_patches" of train freezes the encoder; leave "encoder_from" out')
         if any(found):
             raise RecipeError("\n".join(message for message in found if message))
+
+    def moves_encoder(self, step: int) -> bool:
+        """Return true if the encoder is trained in the step after `step` steps."""
+        return not self.kept_patches and step >= self.encoder_from
 
 
 def check_range(name: str, value: Any) -> str | None:

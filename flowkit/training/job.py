@@ -16,6 +16,7 @@ from flowkit.degradations import degradations_from
 from flowkit.errors import FlowkitError, RecipeError
 from flowkit.recipe import Recipe, build
 from flowkit.training.data_order import Batch, Order, batches, default_workers
+from flowkit.training.kept_patches import KeptPatches
 from flowkit.training.processes import Processes
 from flowkit.training.start import start_from
 from flowkit.training.step import Outcome, Stepper
@@ -70,6 +71,7 @@ class Job:
         except FlowkitError as error:
             raise RecipeError(f"{error}\n  {recipe.document.place(('train', 'losses'))}") from None
         self.data = self._data(data, validation)
+        self.kept = KeptPatches(self.data, self.model, self.options) if self.options.kept_patches else None
         self.validation = Validation(
             self.model, self.data.validation, self.options.patch, self.options.validation_windows
         )
@@ -95,6 +97,8 @@ class Job:
 
     def batches(self, position: int, steps: int) -> Generator[Batch]:
         """Yield the data of `steps` steps from sample `position` on, pass by pass, on the host."""
+        if self.kept:  # in this process, which keeps them
+            return batches(self.kept, self.order, position, steps, workers=0)
         return batches(self.data, self.order, position, steps, self.workers)
 
     def take(self, step: int, position: int, passes: list[Batch]) -> Outcome:
@@ -107,4 +111,8 @@ class Job:
             )
             for image, target in passes
         ]
-        return self.stepper.take(step, there, self.order.step(position))
+        parts, kept = self.order.step(position), self.kept
+        if kept is None:
+            return self.stepper.take(step, there, parts)
+        features = [kept.features(part, image) for part, (image, _) in zip(parts, there, strict=True)]
+        return self.stepper.take(step, there, parts, features)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 
@@ -13,12 +13,16 @@ from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
 from flowkit.flow import ConditionalFlow, unchecked
+from flowkit.layers.features import Features
 from flowkit.losses import Objective
 from flowkit.recipe import TrainOptions
 from flowkit.training.captured import CapturedPasses
 from flowkit.training.data_order import Batch, noise_of, seed_of
+from flowkit.training.kept_patches import joined
 from flowkit.training.processes import Processes
 from flowkit.training.schedule import share_of_rate
+
+FeatureMaps = Mapping[int, Features]
 
 
 @dataclass(frozen=True)
@@ -62,23 +66,30 @@ class Stepper:
         groups = [{"params": part, "initial_lr": rate} for part, rate in rates if part]
         self.optimizer = torch.optim.AdamW(groups, lr=options.lr, weight_decay=options.weight_decay)
         self._captured: CapturedPasses | None = None
-        if processes.world == 1 and processes.device.type == "cuda":
+        if processes.world == 1 and processes.device.type == "cuda" and not options.kept_patches:
             self._captured = CapturedPasses(model, partial(self._pass, self.objective), options.seed)
         self._wrapped: nn.Module | None = None
 
-    def take(self, step: int, passes: Sequence[Batch], indices: Sequence[range]) -> Outcome:
+    def take(
+        self,
+        step: int,
+        passes: Sequence[Batch],
+        indices: Sequence[range],
+        features: Sequence[FeatureMaps] | None = None,
+    ) -> Outcome:
         """Take the step after `step` steps: update the weights, or change nothing if anything is not finite.
 
         Args:
             step: steps taken before.
             passes: (images, targets), on the device, of each forward pass.
             indices: of their samples.
+            features: of the images of each pass, if they are known.
         """
         # What a layer of somebody's own draws from torch depends on the step and the process alone.
         torch.manual_seed(seed_of(self.options.seed, step, self.processes.rank))
         self.model.train()
         self._thaw(step)
-        if not self.optimizer.state and not self._initialise(passes, indices):
+        if not self.optimizer.state and not self._initialise(passes, indices, features):
             return Outcome(math.nan, math.nan, math.nan, finite=False)
         buffers = {name: buffer.clone() for name, buffer in self.model.named_buffers()}
         objective = self._parallel()
@@ -91,7 +102,8 @@ class Stepper:
                 if self._captured:
                     sums += self._captured(batch, part)
                 else:
-                    sums += self._pass(objective, batch, self._noise(part))
+                    known = features[number] if features else None
+                    sums += self._pass(objective, batch, self._noise(part), known)
         norm = float(nn.utils.clip_grad_norm_(self.model.parameters(), self.options.clip))
         finite = math.isfinite(norm)
         if finite:
@@ -129,26 +141,38 @@ class Stepper:
             place = "cpu" if slot == "step" else parameter.device
             self.optimizer.state[parameter][slot] = value.to(place)
 
-    def _pass(self, objective: nn.Module, batch: Batch, noise: Sequence[torch.Generator]) -> Tensor:
+    def _pass(
+        self,
+        objective: nn.Module,
+        batch: Batch,
+        noise: Sequence[torch.Generator],
+        features: FeatureMaps | None = None,
+    ) -> Tensor:
         """Run forward and backward; return this pass's part of loss and bits."""
-        loss, bits = self._run(objective, batch, noise)
+        loss, bits = self._run(objective, batch, noise, features)
         torch.autograd.backward(loss / self.options.accumulate)
         return torch.stack([loss.detach(), bits]).float() / self.options.accumulate
 
     def _run(
-        self, objective: nn.Module, batch: Batch, noise: Sequence[torch.Generator]
+        self,
+        objective: nn.Module,
+        batch: Batch,
+        noise: Sequence[torch.Generator],
+        features: FeatureMaps | None,
     ) -> tuple[Tensor, Tensor]:
         low = self.options.precision == "bfloat16"
         # the data are flowkit's own, and a look at their values would make a GPU wait in every pass
         with unchecked(), torch.autocast(self.processes.device.type, torch.bfloat16, enabled=low):
-            loss, bits = objective(*batch, noise)
+            loss, bits = objective(*batch, noise, features)
         return loss, bits
 
     def _noise(self, part: Sequence[int]) -> list[torch.Generator]:
         return noise_of(part, self.options.seed, self.processes.device)
 
     @torch.no_grad()
-    def _initialise(self, passes: Sequence[Batch], indices: Sequence[range]) -> bool:
+    def _initialise(
+        self, passes: Sequence[Batch], indices: Sequence[range], features: Sequence[FeatureMaps] | None
+    ) -> bool:
         """Initialise layers by the samples of a whole first step; return true on success.
 
         Actnorms take their first values from data, over all processes; afterwards, these are weights like
@@ -157,7 +181,8 @@ class Stepper:
         before = {name: value.clone() for name, value in self.model.state_dict().items()}
         image, target = (torch.cat(side) for side in zip(*passes, strict=True))
         everything = [index for part in indices for index in part]
-        loss, _ = self._run(self.objective, (image, target), self._noise(everything))
+        known = joined(features) if features else None
+        loss, _ = self._run(self.objective, (image, target), self._noise(everything), known)
         wrong = 0.0 if bool(loss.isfinite()) else 1.0
         if sum(self.processes.sums([wrong])) == 0:
             return True
@@ -165,8 +190,8 @@ class Stepper:
         return False
 
     def _thaw(self, step: int) -> None:
-        """Train the encoder from `encoder_from` on; before, its running statistics are frozen too."""
-        moves = step >= self.options.encoder_from
+        """Train the encoder if its step has come; before, its running statistics are frozen too."""
+        moves = self.options.moves_encoder(step)
         self.model.encoder.train(moves)
         if next((p.requires_grad for p in self.model.encoder.parameters()), moves) != moves:
             self.model.encoder.requires_grad_(moves)
