@@ -78,9 +78,20 @@ def super_resolution() -> Rows:
     return rows
 
 
+def tools() -> Rows:
+    """Return the scores and times of other programs, which `docs/site/tools.py` wrote."""
+    rows = json.loads((RESULTS / "tools.json").read_text())["rows"]
+    one = rows["doxapy sauvola"]["seconds"]
+    return [
+        ["", "F-measure", "time"],
+        *([by, f"{row['f_measure']:.1f}", f"{row['seconds'] / one:.0f}"] for by, row in rows.items()),
+    ]
+
+
 TABLES: dict[str, Callable[[], Rows]] = {
     "binarization": binarization,
     "probability": probability,
     "super-resolution": super_resolution,
+    "tools": tools,
 }
 """By the names that pages have for them."""

@@ -27,7 +27,8 @@ sys.path.insert(0, str(Path(__file__).parent))
 import results
 
 DOCS = Path(__file__).parents[1]
-PAGES = [DOCS / page for page in ("reference/recipes.md", "reference/cli.md", "results/index.md")]
+WITH_TABLES = ("reference/recipes.md", "reference/cli.md", "results/index.md", "background/tools.md")
+PAGES = [DOCS / page for page in WITH_TABLES]
 TABLE = re.compile(r"(<!-- table: ([\w-]+(?: of \w+)?) -->\n).*?(<!-- end -->)", re.DOTALL)
 
 
