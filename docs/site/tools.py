@@ -2,10 +2,10 @@
 
     python docs/site/tools.py dibco/2014 --kraken /opt/kraken/bin/python
 
-Writes `docs/results/tools.json`, of which `docs/site/tables.py` makes a table, and prints its rows. Times are of
-the processor, so that other work on the machine counts little: all threads together, without what the same
-program takes for one small page. A program that is not here is left out. kraken asks for another PyTorch than
-flowkit, so that its Python is named.
+Writes `docs/results/tools.json`, of which `docs/site/tables.py` makes a table, and prints its rows. Times
+are of the processor, so that other work on the machine counts little: all threads together, without what the
+same program takes for one small page. A program that is not here is left out. kraken asks for another PyTorch
+than flowkit, so that its Python is named.
 """
 
 from __future__ import annotations
