@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 from flowkit.batch.plan import Sheet
 from flowkit.batch.tasks import Fields, Progress, Task, doubt, size
@@ -15,6 +15,7 @@ from flowkit.images.picture import Picture
 from flowkit.images.writer import PHOTO_SUFFIXES
 from flowkit.pages.cleaning import clean, load_cleaning, plan_cleaning
 from flowkit.pages.decision import check_sampling
+from flowkit.pages.layout import read_layout
 from flowkit.pages.polarity import Invert, check_invert
 from flowkit.pages.working_scale import Scale, check_scale
 
@@ -27,6 +28,8 @@ class Clean(Task):
     scale: Scale = "auto"
     invert: Invert = "auto"
     pictures: bool = True
+
+    reads_layouts: ClassVar[bool] = True
 
     @property
     def suffixes(self) -> tuple[str, ...]:
@@ -71,6 +74,7 @@ class Clean(Task):
             scale=self.scale,
             invert=self.invert,
             pictures=self.pictures,
+            layout=None if sheet.layout is None else read_layout(sheet.layout),
             progress=progress,
             **self._options(),
         )

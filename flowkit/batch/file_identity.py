@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import hashlib
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +27,14 @@ def digest(path: Path) -> str:
     """Return the SHA-256 of a file, all of which is read. Raises OSError where it cannot be."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def digest_of_all(paths: Iterable[Path]) -> str:
+    """Return a SHA-256 of several files and their names; those that are not there have their names alone."""
+    found = hashlib.sha256()
+    for path in paths:
+        found.update(f"{path.name}\0{digest(path) if path.is_file() else ''}\0".encode())
+    return found.hexdigest()
 
 
 @functools.lru_cache(maxsize=4)  # for the many pages of one document

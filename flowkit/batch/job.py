@@ -28,6 +28,8 @@ class BatchJob:
         maps: what is also written, and where: for `Binarize` "probability" and "uncertainty". Files where
             `out` is one, otherwise folders.
         save_samples: where every sample is written, likewise.
+        layout: the PAGE or ALTO file of the page; or a folder with a file of each page, named like its
+            result (sub/book-001.xml).
         overwrite: do pages again that are done.
         verify: read the files of pages that are done, and do those again whose bytes are not those that were
             written; without it, their sizes are compared.
@@ -44,6 +46,7 @@ class BatchJob:
     format: str | None = None
     maps: Mapping[str, Place] = field(default_factory=dict)
     save_samples: Place | None = None
+    layout: Place | None = None
     overwrite: bool = False
     verify: bool = False
     html: bool = False

@@ -8,6 +8,7 @@ from types import TracebackType
 
 from flowkit.batch import html
 from flowkit.batch.engines import engine
+from flowkit.batch.file_identity import digest_of_all
 from flowkit.batch.job import BatchJob
 from flowkit.batch.page_work import described, settings_of
 from flowkit.batch.pending import Pending
@@ -94,6 +95,8 @@ def _steps(job: BatchJob, progress: Progress) -> Generator[Pending | Record, Non
         plan = planned(job, storage, stdin)
         flow = job.task.load()
         settings, labels = described(job.task, flow)
+        if job.layout is not None:
+            settings["layouts_sha256"] = digest_of_all(plan.layouts)
         work_through = engine(job, flow, storage.staging(), progress)
         if job.html:
             check_no_link(plan.folder / html.NAME)

@@ -27,6 +27,7 @@ class Sheet:
         out: the file to write.
         maps: more files to write, by what they show ("probability", ...).
         samples: files for the samples, one each, if they are wanted.
+        layout: its PAGE or ALTO file, which need not be there; None where layouts are not asked for.
         document: the file that this page's becomes a part of; None where `out` is the result itself.
         title: what messages and the report call the source; by default its path.
     """
@@ -36,6 +37,7 @@ class Sheet:
     out: Path
     maps: Mapping[str, Path] = field(default_factory=dict)
     samples: tuple[Path, ...] = ()
+    layout: Path | None = None
     document: Path | None = None
     title: str = ""
 
@@ -103,15 +105,17 @@ class Places:
         out: the page, black and white or enlarged.
         maps: see `Sheet.maps`.
         samples: the samples, numbered (page.png: page-01.png, page-02.png, ...), if they are wanted.
+        layout: see `Sheet.layout`.
     """
 
     out: Path
     maps: Mapping[str, Path] = field(default_factory=dict)
     samples: Path | None = None
+    layout: Path | None = None
 
     @property
     def all(self) -> tuple[Path, ...]:
-        """Every one of them."""
+        """Every one that is written."""
         return (self.out, *self.maps.values(), *(() if self.samples is None else (self.samples,)))
 
     def below(self, place: PurePath, suffix: str) -> Places:
@@ -125,6 +129,7 @@ class Places:
             inside(self.out, suffix),
             {kind: inside(folder) for kind, folder in self.maps.items()},
             self.samples and inside(self.samples),
+            self.layout and inside(self.layout, ".xml"),
         )
 
     def page(self, number: str) -> Places:
@@ -133,6 +138,7 @@ class Places:
             _numbered(self.out, number),
             {kind: _numbered(path, number) for kind, path in self.maps.items()},
             self.samples and _numbered(self.samples, number),
+            self.layout and _numbered(self.layout, number),
         )
 
 
@@ -203,7 +209,7 @@ def check(
 def _sheet(source: Path, page: int | None, places: Places, samples: int, title: str) -> Sheet:
     numbers = (f"{sample + 1:0{max(2, len(str(samples)))}}" for sample in range(samples))
     files = () if places.samples is None else tuple(_numbered(places.samples, n) for n in numbers)
-    return Sheet(source, page, places.out, places.maps, files, title=title)
+    return Sheet(source, page, places.out, places.maps, files, places.layout, title=title)
 
 
 def _numbered(path: Path, number: str) -> Path:

@@ -39,6 +39,12 @@ class Plan(NamedTuple):
     problems: list[str]
     password: str | None = None
 
+    @property
+    def layouts(self) -> list[Path]:
+        """The layouts of all pages."""
+        sheets = (sheet for document in self.documents for sheet in document.sheets)
+        return [sheet.layout for sheet in sheets if sheet.layout is not None]
+
 
 def planned(job: BatchJob, storage: Storage, stdin: StandardInput) -> Plan:
     """Plan a batch; `stdin` is read where the input "-" stands for it.
@@ -64,8 +70,9 @@ def planned(job: BatchJob, storage: Storage, stdin: StandardInput) -> Plan:
     out = storage.output(os.fspath(job.out))
     maps = {kind: storage.output(os.fspath(place)) for kind, place in job.maps.items()}
     samples = None if job.save_samples is None else storage.output(os.fspath(job.save_samples))
-    places = Places(out, maps, samples)
-    if _is_folder(job, out, inputs):
+    is_folder = _is_folder(job, out, inputs)
+    places = Places(out, maps, samples, _layout(job, inputs, is_folder=is_folder))
+    if is_folder:
         return _into_folders(job, storage, inputs, places, stdin)
     return _into_files(job, storage, Path(inputs[0]), places, stdin)
 
@@ -133,6 +140,19 @@ def _is_folder(job: BatchJob, out: Path, inputs: list[str]) -> bool:
     if job.format is not None and called_like_a_file:
         raise OutputError(f"{out}: --format is for folders; a file's format is its suffix")
     return job.format is not None
+
+
+def _layout(job: BatchJob, inputs: list[str], *, is_folder: bool) -> Path | None:
+    """Return the folder of layouts, or the layout where there is one page."""
+    if job.layout is None:
+        return None
+    if not job.task.reads_layouts:
+        raise FlowkitError("layouts are for ink and clean pages; expected none with this task")
+    layout = Path(job.layout)
+    check_there(layout)
+    if is_folder and not layout.is_dir():
+        raise FlowkitError(f"{layout}: expected a folder of PAGE or ALTO files, as OUT is a folder")
+    return layout / f"{Path(inputs[0]).stem}.xml" if layout.is_dir() and not is_folder else layout
 
 
 def _password(job: BatchJob) -> str | None:

@@ -21,6 +21,7 @@ from flowkit.images.picture import Picture
 from flowkit.images.writer import PHOTO_SUFFIXES, SUFFIXES, check_fits, write_ink, write_picture
 from flowkit.pages.decision import Decision, check_sampling
 from flowkit.pages.ink import binarize, load_binary, plan_binary
+from flowkit.pages.layout import read_layout
 from flowkit.pages.options import SamplingOptions
 from flowkit.pages.page import Page
 from flowkit.pages.polarity import Invert, check_invert
@@ -56,6 +57,7 @@ class Task(SamplingOptions, ABC):
 
     maps: ClassVar[tuple[str, ...]] = ()
     """Kinds of files that can be written beside a page."""
+    reads_layouts: ClassVar[bool] = False  # does `do` heed the layouts of pages?
 
     @property
     @abstractmethod
@@ -136,6 +138,7 @@ class Binarize(Task):
     invert: Invert = "auto"
 
     maps: ClassVar[tuple[str, ...]] = ("probability", "uncertainty")
+    reads_layouts: ClassVar[bool] = True
 
     @property
     def suffixes(self) -> tuple[str, ...]:
@@ -185,6 +188,7 @@ class Binarize(Task):
             scale=self.scale,
             invert=self.invert,
             keep_samples=bool(sheet.samples),
+            layout=None if sheet.layout is None else read_layout(sheet.layout),
             progress=progress,
             **self._options(),
         )

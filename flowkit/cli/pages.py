@@ -120,6 +120,11 @@ def add_view(parser: argparse.ArgumentParser) -> None:
         "--invert", choices=("auto", "yes", "no"), default="auto",
         help="turn pages into their negatives first; auto (default): those that are light on dark",
     )  # fmt: skip
+    parser.add_argument(
+        "--layout", metavar="LAYOUT",
+        help="leave white what is outside of the border and the regions of PAGE or ALTO files: the file of "
+        "the page; or a folder with a file for each, named like its result (sub/book-001.xml)",
+    )  # fmt: skip
 
 
 def _scale(text: str) -> Scale:
@@ -147,7 +152,7 @@ def run_batch(args: argparse.Namespace, task: Task, **more: Any) -> int:
     """
     prepare(args)
     names = ("out", "format", "save_samples", "overwrite", "verify", "html", "jobs", "engine", "modules")
-    said = {name: getattr(args, name) for name in names if name in args}
+    said = {name: getattr(args, name) for name in (*names, "layout") if name in args}
     job = BatchJob(args.input, task=task, **said, **more)
     with (
         Display(jobs=args.jobs, quiet=args.quiet, json=args.json) as display,

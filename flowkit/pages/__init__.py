@@ -4,12 +4,14 @@ from flowkit.images.picture import Picture
 from flowkit.images.reader import read
 from flowkit.pages.cleaning import CleanedPage, clean
 from flowkit.pages.ink import binarize
+from flowkit.pages.layout import Layout, read_layout
 from flowkit.pages.page import Page
 from flowkit.pages.review import Review
 from flowkit.pages.upscaling import UpscaledPage, upscale
 
 __all__ = [
     "CleanedPage",
+    "Layout",
     "Page",
     "Picture",
     "Review",
@@ -17,5 +19,6 @@ __all__ = [
     "binarize",
     "clean",
     "read",
+    "read_layout",
     "upscale",
 ]

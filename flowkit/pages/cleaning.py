@@ -27,6 +27,7 @@ from flowkit.images.reader import MAX_PIXELS, ImageLike, read
 from flowkit.images.writer import write_picture
 from flowkit.pages.decision import Sampling, check_sampling
 from flowkit.pages.ink import binarize, load_binary
+from flowkit.pages.layout import Layout, within
 from flowkit.pages.memory import MEMORY, check_header
 from flowkit.pages.models import Model
 from flowkit.pages.page import Page
@@ -86,6 +87,7 @@ def clean(
     scale: Scale = "auto",
     invert: Invert = "auto",
     pictures: bool = True,
+    layout: Layout | None = None,
 ) -> CleanedPage:
     """Make the paper of a page white, and keep its ink and pictures in grey or colour.
 
@@ -102,6 +104,8 @@ def clean(
         scale: page pixels per pixel that the model sees, likewise.
         invert: whether the page is turned into its negative first, likewise.
         pictures: keep pictures, see `flowkit.pages.pictures`; without, all that is no ink becomes white.
+        layout: what of the page counts, see `flowkit.pages.layout`; all outside of it is white. Its pictures
+            are kept instead of those that are found, if it has any.
 
     Raises:
         FlowkitError: the device does not compute in this precision.
@@ -120,6 +124,8 @@ def clean(
 
     picture = dark_on_light(read(image, max_pixels=max_pixels, plan=plan), invert)
     own = _bytes_per_pixel(picture.pixels.shape[2]) * picture.size[0] * picture.size[1]
+    if layout is not None:
+        own += 2 * picture.size[0] * picture.size[1]  # its masks
     page = binarize(
         picture,
         model=loaded(),
@@ -132,17 +138,27 @@ def clean(
         scale=scale,
         invert="no",
     )
-    return cleaned(picture, page, pictures=pictures)
+    return cleaned(picture, page, pictures=pictures, layout=layout)
 
 
-def cleaned(picture: Picture, page: Page, *, pictures: bool = True) -> CleanedPage:
+def cleaned(
+    picture: Picture, page: Page, *, pictures: bool = True, layout: Layout | None = None
+) -> CleanedPage:
     """Clean a page of dark ink on lighter paper, whose ink was found; see `clean`."""
     ink = page.binary if page.votes is None else page.votes > 0
     reach = max(1, round(_EDGE * max(1, min(page.scales))))
     covered = ndimage.binary_dilation(ink, iterations=reach + 1)
-    kept = find_pictures(picture, covered) if pictures else None
+    inside = None if layout is None else layout.inside(picture.size)
+    if pictures and layout is not None and layout.pictures:
+        kept: Mask | None = layout.of_pictures(picture.size)
+    else:
+        kept = find_pictures(picture, covered) if pictures else None
     paper = find_paper(picture, covered if kept is None else covered | kept, _SIDE * max(1, reach))
     image = _composed(picture, page, paper, reach, kept)
+    if inside is not None:
+        image[~inside] = 255
+        page = within(page, inside)
+        kept = None if kept is None else kept & inside
     notes = list(page.notes)
     if picture.pixels.dtype != np.uint8:
         notes.append("its samples of more than 8 bits are written as 8")

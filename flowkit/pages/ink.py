@@ -15,6 +15,7 @@ from flowkit.images.reader import MAX_PIXELS, ImageLike, read
 from flowkit.pages import safety_net
 from flowkit.pages.contours import settle
 from flowkit.pages.decision import Decision, Sampling, check_sampling
+from flowkit.pages.layout import Layout, within
 from flowkit.pages.likelihood import bits_of_views
 from flowkit.pages.likelihood import parts as windows
 from flowkit.pages.memory import MEMORY, check_header
@@ -48,6 +49,7 @@ def binarize(
     precision: Precision = "float32",
     scale: Scale = "auto",
     invert: Invert = "auto",
+    layout: Layout | None = None,
 ) -> Page:
     """Tell ink from paper, on a page of any size.
 
@@ -79,10 +81,12 @@ def binarize(
             result has the page's own pixels. Views of the page at a scale share their latents, so that
             samples differ by strokes and not by pixels.
         invert: whether the page is turned into its negative first; `auto`: where it is light on dark.
+        layout: what of the page counts, see `flowkit.pages.layout`; ink outside of it is left out, with a
+            note. The model sees the whole page.
 
     Raises:
         FlowkitError: the device does not compute in this precision.
-        ImageError: the image cannot be read.
+        ImageError: the image cannot be read, or the layout is of another page.
         CheckpointError: the model cannot be loaded, or its target is not binary.
         MemoryLimitError: the page does not fit into `memory`.
         NotFiniteError: the model puts out NaN or infinity for this page.
@@ -105,8 +109,9 @@ def binarize(
     scales = _scales(flow, scale, found if plates is None else strokes(seen))
     parts = regions(seen, scales)
     size = picture.size[0] * flow.scale, picture.size[1] * flow.scale
+    inside = None if layout is None else layout.inside(size)
     results = Results.blank(size, sampling, keep=keep_samples)
-    beside = results.nbytes + found.nbytes
+    beside = results.nbytes + found.nbytes + (0 if inside is None else inside.nbytes)
     if plates is not None:
         beside += seen.pixels.nbytes + plates.nbytes
     if scales.scales != (1,):  # the page as it was read, and of one part the smooth copy and the results
@@ -148,7 +153,7 @@ def binarize(
         settle(picture, found, binary, results, sampling.samples)
     places = [(view.rows, view.cols) for view in scored]
     second = safety_net.look(found, binary) if flow.scale == 1 else safety_net.Finding()
-    return Page(
+    page = Page(
         binary=binary,
         sampling=sampling,
         votes=results.votes if sampling.samples > 1 else None,
@@ -159,6 +164,7 @@ def binarize(
         scales=scales.scales,
         wrong=second.wrong,
     )
+    return page if inside is None else within(page, inside)
 
 
 def plan_binary(flow: ConditionalFlow, sampling: Sampling, *, memory: int, keep_samples: bool) -> Plan:

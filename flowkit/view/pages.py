@@ -155,6 +155,8 @@ class Pages:
 
     def _task(self, record: Record | None, options: Mapping[str, Any]) -> Binarize:
         """The options that a page was made with, and those that are asked for."""
+        if record is not None and "layouts_sha256" in record.settings:
+            raise FlowkitError("the page was made with a layout; do it again by flowkit binarize --layout")
         hints = get_type_hints(Binarize)
         said = {} if record is None else {k: v for k, v in record.settings.items() if k in OPTIONS}
         for name, value in options.items():
