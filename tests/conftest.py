@@ -1,7 +1,11 @@
 from __future__ import annotations
 
 import os
+import resource
+import signal
 import struct
+import sys
+import traceback
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -14,6 +18,7 @@ from torch import nn
 
 from flowkit import registry
 from flowkit.checkpoint import save
+from flowkit.cli import main
 from flowkit.degradations.scan import degrade
 from flowkit.flow import ConditionalFlow
 from flowkit.recipe import build
@@ -199,3 +204,52 @@ def write() -> Callable[..., Path]:
         return path
 
     return save
+
+
+CPU_SECONDS = 10
+
+
+@pytest.fixture(scope="session")
+def fuzzed() -> Callable[[int], range]:
+    """The numbers of what is tried of one of so many kinds; in all FLOWKIT_FUZZ (300, say), or a few."""
+    return lambda kinds: range(max(1, int(os.environ.get("FLOWKIT_FUZZ", 20)) // kinds))
+
+
+@pytest.fixture
+def resident() -> int:
+    """Bytes of memory that this process has now."""
+    return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+
+
+@pytest.fixture
+def attempt(tmp_path: Path) -> Callable[[list[str], int], tuple[int, str]]:
+    """Runs the command line in a child of this process: its status and what it wrote.
+
+    It fails the test on a traceback, on more than `CPU_SECONDS` of work, and on more memory than that.
+    """
+
+    def run(arguments: list[str], memory: int) -> tuple[int, str]:
+        said = tmp_path / "said.txt"
+        child = os.fork()
+        if child == 0:
+            try:
+                file = os.open(said, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
+                os.dup2(file, 1)
+                os.dup2(file, 2)
+                sys.stdout, sys.stderr = os.fdopen(1, "w"), os.fdopen(2, "w")
+                resource.setrlimit(resource.RLIMIT_CPU, (CPU_SECONDS, CPU_SECONDS))
+                status = main(arguments)
+                sys.stdout.flush()
+                sys.stderr.flush()
+            except BaseException:
+                os.write(2, traceback.format_exc().encode())
+                status = 99
+            os._exit(status)
+        _, status, used = os.wait4(child, 0)
+        text = said.read_text(errors="backslashreplace")
+        assert "Traceback" not in text, text
+        assert not os.WIFSIGNALED(status), f"{signal.Signals(os.WTERMSIG(status)).name} (SIGXCPU: too long)"
+        assert used.ru_maxrss * 1024 < memory, f"{used.ru_maxrss / 1e3:.0f} of {memory / 1e6:.0f} MB"
+        return os.waitstatus_to_exitcode(status), text
+
+    return run
