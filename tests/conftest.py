@@ -253,3 +253,27 @@ def attempt(tmp_path: Path) -> Callable[[list[str], int], tuple[int, str]]:
         return os.waitstatus_to_exitcode(status), text
 
     return run
+
+
+@pytest.fixture
+def interrupted() -> Callable[..., float]:
+    """Runs a function in a child of this process, and ends it by a signal after some seconds of work, if any.
+
+    The number is the seconds of work that the child has done.
+    """
+
+    def run(do: Callable[[], object], number: int = 0, after: float = 0) -> float:
+        child = os.fork()
+        if child == 0:
+            if number and number != signal.SIGKILL:
+                signal.signal(signal.SIGPROF, lambda *_: os.kill(os.getpid(), number))
+            if number:  # SIGPROF itself ends a process at once, as SIGKILL does
+                signal.setitimer(signal.ITIMER_PROF, after)
+            try:
+                do()
+            finally:
+                os._exit(0)
+        _, _, used = os.wait4(child, 0)
+        return used.ru_utime + used.ru_stime
+
+    return run

@@ -42,6 +42,27 @@ def temporary(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 @pytest.fixture
+def s3(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    """A bucket `tests` in a store that speaks S3, on this machine: the beginning of its URLs."""
+    pytest.importorskip("s3fs", reason="s3fs is not installed")
+    servers = pytest.importorskip("moto.server", reason="moto[server] is not installed")
+    server = servers.ThreadedMotoServer(port=0, verbose=False)
+    server.start()
+    host, port = server.get_host_and_port()
+    for name, value in {
+        "AWS_ENDPOINT_URL": f"http://{host}:{port}",
+        "AWS_ACCESS_KEY_ID": "reader",
+        "AWS_SECRET_ACCESS_KEY": "secret",
+        "AWS_DEFAULT_REGION": "us-east-1",
+    }.items():
+        monkeypatch.setenv(name, value)
+    fsspec.filesystem("s3", skip_instance_cache=True).mkdir("tests")
+    yield "s3://tests"
+    server.stop()
+    fsspec.filesystem("s3").clear_instance_cache()
+
+
+@pytest.fixture
 def place(folder: Path, temporary: Path) -> Iterator[Callable[[str, str], Place]]:
     """A folder by its name, in a store by the protocol of its URLs; nothing may be left in temporary ones."""
     memory = fsspec.filesystem("memory")

@@ -50,6 +50,23 @@ def test_the_same_as_with_folders(
         assert not Path("far/out/.flowkit-parts").exists()
 
 
+@pytest.mark.slow
+def test_a_store_that_speaks_s3(
+    s3: str, place: Places, binarize: Callable[..., int], capsys: pytest.CaptureFixture[str]
+) -> None:
+    options = ["--format", "tif", "--samples", "2", "--html"]
+    assert binarize("scans", "-o", "out", *options) == 0
+    scans, out = place(s3, "scans"), place(s3, "a b/é+%")
+    scans.take("scans")
+    assert binarize(scans.url, "-o", out.url, *options, "--jobs", "2") == 0
+    assert out.tree() == tree("out")
+    out.write("1.tif", b"cut")
+    capsys.readouterr()
+    assert binarize(scans.url, "-o", out.url, *options) == 0
+    assert [line.split(": ")[0] for line in capsys.readouterr().out.splitlines()] == [f"{out.url}/1.tif"]
+    assert out.tree() == tree("out")
+
+
 def test_one_side_only(place: Places, binarize: Callable[..., int]) -> None:
     scans, out = place("memory://", "scans"), place("memory://", "out")
     scans.take("scans")

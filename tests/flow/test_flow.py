@@ -6,7 +6,10 @@ import pytest
 import torch
 
 from flowkit import ConditionalFlow, build
+from flowkit.encoders import Encoder
 from flowkit.errors import RecipeError, ShapeError
+from flowkit.layers import AffineInjector, Shape, Squeeze
+from flowkit.targets import Continuous
 
 STEP = [
     "actnorm",
@@ -230,3 +233,45 @@ def test_absurd_numbers_end_soon(overrides, message):
         build(
             {"version": 1, **KINDS["scale 1"], "encoder": {"type": "rrdb", "scale": 1}}, overrides=overrides
         )
+
+
+class Means(Encoder):
+    """Means of cells: features at any stride, of which each reads nothing beyond its own cell."""
+
+    in_channels, scale = 1, 1
+
+    def provide(self, stride: int) -> Shape:
+        self.stride = stride
+        return Shape(1, stride)
+
+    def forward(self, image: torch.Tensor) -> dict[int, torch.Tensor]:
+        return {self.stride: torch.nn.functional.avg_pool2d(image, self.stride)}
+
+
+def test_nothing_beyond_a_flows_reach_matters(perturb):
+    torch.manual_seed(0)
+    layers = [Squeeze(Shape(1, 1)), Squeeze(Shape(4, 2))]
+    encoder = Means()
+    layers.append(AffineInjector(Shape(16, 4), encoder.provide(4), hidden=3))
+    flow = perturb(ConditionalFlow(encoder, layers, Continuous(channels=1, noise="none"))).double().eval()
+    pixel, side = 33, 64
+    image = torch.rand(1, 1, side, 8, dtype=torch.float64, requires_grad=True)
+    y = torch.rand(1, 1, side, 8, dtype=torch.float64)
+    latents = [torch.rand(1, 16, side // 4, 2, dtype=torch.float64)]
+    for result in (
+        flow(image).decode(latents)[0, 0, pixel].sum(),
+        flow(image).encode(y)[-1][..., pixel // 4, :].sum(),
+    ):
+        [gradient] = torch.autograd.grad(result, image)
+        rows = gradient.abs().sum((0, 1, 3)).nonzero().flatten()
+        assert rows.min() >= pixel - flow.reach
+        assert rows.max() <= pixel + flow.reach
+    assert rows.max() - pixel > flow.reach - 4  # it is no more than a cell too much
+
+
+def test_sides_are_multiples_for_the_encoder_too():
+    recipe = {"version": 1, "target": {"type": "binary"}, "encoder": UNET, "flow": ["actnorm"]}
+    model = build(recipe)
+    assert model.multiple == model.encoder.multiple > max(shape.stride for shape in model.latents)
+    with pytest.raises(ShapeError, match=f"multiples of {model.multiple}"):
+        model(torch.rand(1, 3, model.multiple, model.multiple + 1))

@@ -60,3 +60,19 @@ def test_a_checkerboard_on_a_fine_grid_widens_the_steps(perturb):
     }
     model = build(recipe)
     assert (model.multiple, model.grid) == (4, 8)
+
+
+def test_latents_of_one_shape_are_not_the_same_numbers():
+    """A flow that does nothing but put its latents together: two, of the same channels and cells."""
+    recipe = {
+        "version": 1,
+        "target": {"type": "continuous", "channels": 1, "noise": "none"},
+        "encoder": {"type": "unet", "in_channels": 1, "widths": [4]},
+        "flow": ["squeeze", {"type": "affine_injector", "hidden": 4}, "split"],
+    }
+    sampler = PageSampler(build(recipe).eval(), read(np.zeros((60, 40))), seed=1)
+    [tile] = sampler.tiles
+    [piece] = sampler.draw(tile, [0], 0.1)
+    first, second = (piece.y[0, start::2].flatten().numpy() for start in (0, 1))
+    assert first.std() > 0.05
+    assert abs(np.corrcoef(first, second)[0, 1]) < 0.1

@@ -11,7 +11,7 @@ import pytest
 import torch
 from PIL import Image
 
-from flowkit import load, save
+from flowkit import build, load, save
 from flowkit.cli import main
 from flowkit.errors import NotFiniteError
 from flowkit.flow import ConditionalFlow
@@ -42,6 +42,17 @@ def test_enlarged_pages(continuous_flow: ConditionalFlow, value: float) -> None:
     model.target.channels = 1
     with pytest.raises(NotFiniteError, match="the model's result is not finite"):
         upscale(PAGE, model=model)
+
+
+def test_infinity_alone_is_no_colour() -> None:
+    recipe = {
+        "version": 1,
+        "target": {"type": "continuous", "channels": 1},
+        "encoder": {"type": "unet", "in_channels": 1, "widths": [4]},
+        "flow": ["squeeze", "actnorm", {"type": "affine_injector", "hidden": 4}],
+    }
+    with pytest.raises(NotFiniteError, match="the model's result is not finite"):
+        upscale(PAGE, model=spoilt(build(recipe).eval(), math.inf))
 
 
 def test_likelihoods(grey_flow: ConditionalFlow, monkeypatch: pytest.MonkeyPatch) -> None:
