@@ -50,7 +50,8 @@ def work_through(
         pages = ray.data.from_items(rows, override_num_blocks=len(rows)).map(
             _OnRay,
             fn_constructor_args=(start,),
-            compute=ray.data.ActorPoolStrategy(min_size=1, max_size=jobs),
+            # a process that dies takes what waits for it along, and costs each a retry: one page at a time
+            compute=ray.data.ActorPoolStrategy(min_size=1, max_size=jobs, max_tasks_in_flight_per_actor=1),
             num_cpus=threads,
             ray_remote_args_fn=lambda: {"max_restarts": -1, "max_task_retries": RETRIES},
         )

@@ -13,7 +13,7 @@ from tiled import draw
 from flowkit import ConditionalFlow
 from flowkit.pages import binarize, read
 from flowkit.pages.decision import check_sampling
-from flowkit.pages.likelihood import bits_per_dim, parts
+from flowkit.pages.likelihood import bits_of_views, bits_per_dim, parts
 from flowkit.pages.sampler import PageSampler
 from flowkit.pages.tiles import tiles
 
@@ -46,6 +46,28 @@ def test_a_page_of_one_window_is_scored_by_the_flow(
         y = torch.from_numpy(np.pad(ink < 0.5, missing, mode="edge"))[None, None].double()
         expected = p.bits_per_dim(y, generator=torch.special.ndtr(noise).double())
     assert bits_per_dim(sampler, ink < 0.5, lambda: None) == pytest.approx(float(expected), rel=1e-6)
+
+
+def test_views_of_a_page_count_by_their_pixels(grey_flow: ConditionalFlow) -> None:
+    page, ink = np.random.default_rng(0).random((2, 64, 48))
+    samplers = [PageSampler(grey_flow, read(part), seed=5) for part in (page[:48], page[48:, :32])]
+    places = [(slice(0, 48), slice(0, 48)), (slice(48, 64), slice(0, 32))]
+    first, second = (
+        bits_per_dim(one, (ink < 0.2)[place], lambda: None)
+        for one, place in zip(samplers, places, strict=True)
+    )
+    found = bits_of_views(samplers, places, ink < 0.2, lambda: None)
+    assert abs(first - second) > 0.01
+    assert found == pytest.approx((48 * 48 * first + 16 * 32 * second) / (48 * 48 + 16 * 32))
+
+
+def test_a_pixel_has_the_bits_of_all_that_it_is_enlarged_to(grey_flow: ConditionalFlow) -> None:
+    page, ink = np.random.default_rng(0).random((64, 48)), np.random.default_rng(1).random((32, 24)) < 0.5
+    sampler = PageSampler(grey_flow, read(page), seed=5)
+    enlarged = bits_per_dim(sampler, np.kron(ink, np.ones((2, 2))) > 0, lambda: None)
+    assert bits_of_views([sampler], [(slice(None), slice(None))], ink, lambda: None) == pytest.approx(
+        4 * enlarged
+    )
 
 
 def test_noise_never_reaches_its_end(grey_flow: ConditionalFlow, monkeypatch: pytest.MonkeyPatch) -> None:
