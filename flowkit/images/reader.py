@@ -48,6 +48,8 @@ _SIGNATURES = re.compile(
 )
 """The first bytes of the files that can be read; a Netpbm file's, up to its size."""
 
+_PNM_HEADER = 1 << 16  # bytes, comments included
+
 ImageLike = str | PathLike[str] | Image.Image | NDArray[Any] | torch.Tensor | Picture
 
 
@@ -148,6 +150,7 @@ def opened(path: Path) -> Iterator[Image.Image]:
     """
     try:
         with path.open("rb") as file:
+            _check_pnm(file, str(path))
             try:
                 with guarded():
                     image = Image.open(file, formats=_FORMATS)
@@ -156,6 +159,16 @@ def opened(path: Path) -> Iterator[Image.Image]:
             yield image
     except OSError as error:
         raise ImageError(f"{path}: cannot be read ({error.strerror or error})") from None
+
+
+def _check_pnm(file: BinaryIO, name: str) -> None:
+    """Refuse a PNM file with a long comment, which Pillow would read byte by byte."""
+    head = file.read(_PNM_HEADER)
+    file.seek(0)
+    if re.match(rb"P[1-6]\s", head) and len(head) == _PNM_HEADER:
+        words = re.sub(rb"#[^\r\n]*", b"", head).split(maxsplit=3)
+        if len(words) < 4:
+            raise ImageError(f"{name}: no size in the first {_PNM_HEADER:,} bytes of a PNM file")
 
 
 def check_there(path: Path) -> None:

@@ -202,6 +202,16 @@ def grey_tif(width: int, height: int, data: bytes, compression: int = 8, **more:
     )  # fmt: skip
 
 
+def test_long_comments_of_a_pnm_are_not_read(tmp_path: Path) -> None:
+    path = tmp_path / "page.ppm"
+    pixels = bytes(range(18))
+    path.write_bytes(b"P6\n# a scanner\n3 2 # of pixels\n255\n" + pixels)
+    assert read(path).pixels.tobytes() == pixels
+    path.write_bytes(b"P6\n# " + b"x" * 70_000 + b"\n3 2\n255\n" + pixels)
+    with pytest.raises(ImageError, match=r"page\.ppm: no size in the first 65,536 bytes of a PNM file"):
+        read(path)
+
+
 def pdf(*objects: bytes) -> bytes:
     data, places = b"%PDF-1.5\n", []
     for number, body in enumerate(objects, 1):
