@@ -49,6 +49,16 @@ def test_every_file_says_which_pages_it_was_trained_on(run, drawn):
         assert json.loads(read_checkpoint(file)[1]["train_pages"]) == pages
 
 
+def test_pages_that_the_weights_had_seen_before_are_known_after_resuming(run):
+    begun = run()
+    begun.keeper.before = frozenset({"seen before"})
+    begun.go()
+    resumed = run({"train.steps": 7}, resume=True)
+    resumed.go()
+    pages = json.loads(read_checkpoint(resumed.out / MODEL)[1]["train_pages"])
+    assert sorted(pages) == sorted(["seen before", *begun.keeper.pages])
+
+
 def test_the_latest_checkpoints_are_kept_and_the_best(run):
     options = {"train.save_every": 2, "train.keep": 2, "train.validate_every": 3}
     trained = run(options, validation=0.5)
