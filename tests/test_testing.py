@@ -37,6 +37,16 @@ class WrongInverse(Scale):
         return inputs * (1 - self.log_scale), -self.log_det(inputs)
 
 
+class NoLogDet(Scale):
+    def forward(self, inputs, context=None):
+        return inputs * self.log_scale.exp()
+
+
+class NoLogDetBack(Scale):
+    def inverse(self, inputs, context=None):
+        return inputs * (-self.log_scale).exp()
+
+
 class ScalarLogDet(Scale):
     def log_det(self, inputs):
         return self.log_scale * inputs[0].numel()
@@ -129,6 +139,8 @@ def test_a_right_layer_passes():
     [
         (WrongLogDet, "WrongLogDet.forward: log|det| is off the Jacobian's by"),
         (WrongInverse, "WrongInverse.forward: its inverse is off by"),
+        (NoLogDet, r"NoLogDet.forward: returned Tensor, expected \(outputs, log|det|\)"),
+        (NoLogDetBack, r"NoLogDetBack.inverse: returned Tensor, expected \(outputs, log|det|\)"),
         (ScalarLogDet, r"ScalarLogDet.forward: log|det| is \(\), expected \(2,\)"),
         (InPlace, "InPlace.forward: changes its input in place"),
         (SeesTheBatch, "SeesTheBatch.forward: in another order|SeesTheBatch.forward: alone|off"),

@@ -54,7 +54,8 @@ def check_layer(layer: FlowLayer, inputs: Tensor, context: Tensor | None = None)
         layer,
         "the example is float64, two samples or more",
     )
-    outputs, _ = layer(inputs, context)
+    outputs, _ = _pair(layer, "forward", layer(inputs, context))
+    _pair(layer, "inverse", layer.inverse(outputs, context))
     ways: list[tuple[str, Direction, Tensor]] = [
         ("forward", layer.forward, inputs.detach()),
         ("inverse", layer.inverse, outputs.detach()),
@@ -80,6 +81,14 @@ def check_layer(layer: FlowLayer, inputs: Tensor, context: Tensor | None = None)
             layer(inputs, layer.condition(context)),
             layer(inputs, context),
         )
+
+
+def _pair(layer: FlowLayer, way: str, found: object) -> tuple[Tensor, Tensor]:
+    """Check that a direction returned two tensors; one of two samples would pass for them."""
+    if isinstance(found, tuple) and len(found) == 2 and all(isinstance(part, Tensor) for part in found):
+        return found
+    label = f"{type(layer).__name__}.{way}"
+    raise AssertionError(f"{label}: returned {type(found).__name__}, expected (outputs, log|det|)")
 
 
 def _check_shapes(layer: FlowLayer, inputs: Tensor, outputs: Tensor) -> None:
