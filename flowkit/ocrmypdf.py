@@ -149,7 +149,7 @@ def _own(options: Any) -> Options:
 
 def _sees_the_page(options: Any) -> bool:
     """Return true if OCR is given the image that readers see."""
-    return options.is_force_mode and options.clean == options.clean_final and not options.remove_vectors
+    return bool(options.force_ocr and options.clean == options.clean_final and not options.remove_vectors)
 
 
 def _place(page: Any) -> Path:
