@@ -6,9 +6,10 @@ import ctypes
 import os
 from contextlib import suppress
 
-# mallopt's parameters (malloc.h): never ask the kernel for single large blocks, and give back late.
-M_TRIM_THRESHOLD, M_TOP_PAD, M_MMAP_MAX = -1, -2, -4
-SETTINGS = {M_MMAP_MAX: 0, M_TRIM_THRESHOLD: 2**31 - 1, M_TOP_PAD: 64 * 2**20}
+# mallopt's parameters (malloc.h): never ask the kernel for single large blocks, give back late, and have one
+# store for all threads, or each would keep its own.
+M_TRIM_THRESHOLD, M_TOP_PAD, M_MMAP_MAX, M_ARENA_MAX = -1, -2, -4, -8
+SETTINGS = {M_MMAP_MAX: 0, M_TRIM_THRESHOLD: 2**31 - 1, M_TOP_PAD: 64 * 2**20, M_ARENA_MAX: 1}
 
 
 def keep_freed_memory() -> bool:

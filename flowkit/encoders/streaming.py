@@ -7,8 +7,8 @@ stream of full-width rows, every layer keeps the few rows that its next ones nee
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterator
-from typing import Protocol
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -19,8 +19,16 @@ PIECE = 32
 """Most rows of a grid to decode at a time, since many rows become ready together at the end of a page."""
 
 
-class RowStream(Protocol):
-    """The encoding of one page, row by row, as `Encoder.stream` returns it."""
+class RowStream:
+    """The encoding of one page, row by row, as `Encoder.stream` returns it.
+
+    Attributes:
+        stages: functions, each of which takes what the one before returned; the first takes the next rows
+            (B, C, r, W) and whether they are the last, the last one returns what `push` does. Each is
+            called in the order of the rows, but different ones may work on different rows at a time.
+    """
+
+    stages: Sequence[Callable[[Any], Any]]
 
     def push(self, rows: Tensor, *, last: bool) -> dict[int, list[Tensor]]:
         """Take the next rows (B, C, r, W); return, for each stride, pieces (B, C', r', W') that are ready.
@@ -28,7 +36,11 @@ class RowStream(Protocol):
         Rows put one below the other, in and out, are the image and the encoder's features. Every call but
         the last takes a multiple of `Encoder.multiple` rows; some give none.
         """
-        ...
+        value: Any = rows, last
+        for stage in self.stages:
+            value = stage(value)
+        ready: dict[int, list[Tensor]] = value
+        return ready
 
 
 def below(upper: Tensor, lower: Tensor) -> Tensor:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import functools
 import itertools
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
+from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
@@ -143,8 +145,27 @@ class UNet(Encoder):
         return self.contrast.reach + way_down + way_up + 2
 
 
-class UNetRows:
-    """A `UNet` that takes a page row by row, see `RowStream`; level 1 is the finest."""
+@dataclass
+class Passing:
+    """Rows on their way through the levels.
+
+    Attributes:
+        last: whether the page ends with them.
+        rows: of the level that they have reached on the way down.
+        levels: the rows of every level so far, the finest first.
+        pieces: decoded rows of the level that they have reached on the way up.
+        ready: features, see `RowStream.push`.
+    """
+
+    last: bool
+    rows: Tensor
+    levels: list[Tensor]
+    pieces: list[Tensor]
+    ready: dict[int, list[Tensor]]
+
+
+class UNetRows(RowStream):
+    """A `UNet` that takes a page row by row, its levels one after the other; level 1 is the finest."""
 
     def __init__(self, net: UNet) -> None:
         self.net = net
@@ -152,38 +173,44 @@ class UNetRows:
         self.down = [self._entry(block) for block in (net.stem, *net.down)]
         self.merge = [self._stage(block) for block in net.merge]
         self.sums = [SumRows() for _ in net.merge]
+        self.stages = [
+            self._begin,
+            *(functools.partial(self._descend, level) for level in range(1, len(net.widths) + 1)),
+            *(functools.partial(self._ascend, level) for level in range(len(net.merge), 0, -1)),
+            lambda passing: passing.ready,
+        ]
 
-    def push(self, rows: Tensor, *, last: bool) -> dict[int, list[Tensor]]:
-        """Take the next rows; see `RowStream.push`."""
-        ready: dict[int, list[Tensor]] = {stride: [] for stride in sorted(self.net.strides)}
+    def _begin(self, pushed: tuple[Tensor, bool]) -> Passing:
+        rows, last = pushed
         cells = self.contrast.push(self.net.cells(rows), last=last)
-        for _ in self._level(1, cells.contiguous(memory_format=torch.channels_last), last, ready):
-            pass
-        return ready
+        cells = cells.contiguous(memory_format=torch.channels_last)
+        return Passing(last, cells, [], [], {stride: [] for stride in sorted(self.net.strides)})
 
-    def _level(
-        self, level: int, rows: Tensor, last: bool, ready: dict[int, list[Tensor]]
-    ) -> Iterator[Tensor]:
-        """Yield the decoder's features of a level as they become ready, with their place in `ready`."""
+    def _descend(self, level: int, passing: Passing) -> Passing:
         for part in self.down[level - 1]:
-            rows = part.push(rows, last=last)
-        deepest = level == len(self.net.widths)
-        for piece in [rows] if deepest else self._merged(level, rows, last, ready):
-            if piece.shape[2]:
-                ready.get(self.net.scale << level, []).append(piece)
-                yield piece
+            passing.rows = part.push(passing.rows, last=passing.last)
+        passing.levels.append(passing.rows)
+        if level == len(self.net.widths):
+            self._decoded(level, [passing.rows], passing)
+        return passing
 
-    def _merged(
-        self, level: int, rows: Tensor, last: bool, ready: dict[int, list[Tensor]]
-    ) -> Iterator[Tensor]:
+    def _ascend(self, level: int, passing: Passing) -> Passing:
         sums, lift = self.sums[level - 1], self.net.lift[level - 1]
-        sums.fine.put(rows)
-        for coarse in self._level(level + 1, rows, last, ready):
+        sums.fine.put(passing.levels[level - 1])
+        for coarse in passing.pieces:
             sums.coarse.put(lift(coarse))
-        for merged, end in sums.pieces(last=last):
+        pieces = []
+        for merged, end in sums.pieces(last=passing.last):
             for part in self.merge[level - 1]:
                 merged = part.push(merged, last=end)
-            yield merged
+            pieces.append(merged)
+        self._decoded(level, pieces, passing)
+        return passing
+
+    def _decoded(self, level: int, pieces: list[Tensor], passing: Passing) -> None:
+        """Take a level's features as they become ready."""
+        passing.pieces = [piece for piece in pieces if piece.shape[2]]
+        passing.ready.get(self.net.scale << level, []).extend(passing.pieces)
 
     def _entry(self, block: nn.Module) -> list[ConvolutionRows | ResidualRows]:
         assert isinstance(block, nn.Sequential)

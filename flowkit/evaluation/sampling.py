@@ -15,6 +15,7 @@ from flowkit.pages.likelihood import bits_of_views
 from flowkit.pages.phases import views
 from flowkit.pages.sampler import PageSampler
 from flowkit.pages.strokes import strokes
+from flowkit.pages.tiles import Tile
 from flowkit.pages.working_scale import working_scales
 from flowkit.targets import Binary
 
@@ -33,13 +34,16 @@ def draw(
     drawn: dict[float, NDArray[Any]] = {
         t: np.empty((n, *shape), np.bool_ if binary else np.float32) for t, n in counts.items()
     }
-    for tile in sampler.tiles:
+
+    def work(tile: Tile) -> None:
         for temperature, pages in drawn.items():
             samples = range(len(pages)) if temperature else [None]
             pieces = sampler.draw(tile, samples, temperature)
             for page, (rows, cols, y) in zip(pages, pieces, strict=True):
                 values = y.float().numpy()
                 page[:, rows, cols] = values > 0.5 if binary else values
+
+    sampler.share(work)
     return drawn
 
 

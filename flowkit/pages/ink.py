@@ -13,6 +13,7 @@ from flowkit.images.dpi import scaled
 from flowkit.images.header import Header, Plan
 from flowkit.images.reader import MAX_PIXELS, ImageLike, read
 from flowkit.pages import safety_net
+from flowkit.pages.blank import written
 from flowkit.pages.contours import settle
 from flowkit.pages.decision import Decision, Sampling, check_sampling
 from flowkit.pages.layout import Layout, within
@@ -29,6 +30,7 @@ from flowkit.pages.progress import Progress, counted
 from flowkit.pages.results import Results
 from flowkit.pages.sampler import PageSampler
 from flowkit.pages.strokes import Strokes, strokes
+from flowkit.pages.tiles import Tile
 from flowkit.pages.working_scale import Scale, WorkingScales, check_scale, working_scales
 from flowkit.targets import Binary
 
@@ -119,17 +121,20 @@ def binarize(
     if min(scales.scales) < 1:  # and they are of the page enlarged
         beside += 3 * picture.pixels.nbytes + 5 * results.nbytes
 
-    def samplers(views: Sequence[View]) -> list[PageSampler]:
+    def samplers(views: Sequence[View], *, sparse: bool) -> list[PageSampler]:
         return [
-            PageSampler(flow, view.picture, seed=seed, memory=memory, results=beside, precision=precision)
+            PageSampler(
+                flow, view.picture, seed=seed, memory=memory, results=beside, precision=precision,
+                where=written(view.picture, found.contrast) if sparse else None,
+            )
             for view in views
-        ]
+        ]  # fmt: skip
 
-    cut = [samplers(part.views) for part in parts]
+    cut = [samplers(part.views, sparse=True) for part in parts]
     scored: Sequence[View] = ()
     if likelihood:
         scored = parts[0].views if len(parts) == 1 else views(seen, scales.scales[0])
-    scorers = samplers(scored)
+    scorers = samplers(scored, sparse=False)
     steps = sum(len(sampler.tiles) for row in cut for sampler in row) * sampling.images
     steps += sum(len(windows(sampler.tiles)) for sampler in scorers)
     step = counted(progress, steps)
@@ -193,11 +198,14 @@ def draw_samples(sampler: PageSampler, sampling: Sampling, into: Results, step: 
         *([None] if sampling.threshold is None else []),
         *range(sampling.samples),
     ]
-    for tile in sampler.tiles:
+
+    def work(tile: Tile) -> None:
         pieces = sampler.draw(tile, images, sampling.temperature)
         for sample, (rows, cols, y) in zip(images, pieces, strict=True):
             into.add(sample, rows, cols, (y[0] > 0.5).numpy())
             step()
+
+    sampler.share(work)
 
 
 def load_binary(model: Model) -> ConditionalFlow:

@@ -43,15 +43,20 @@ def bits_per_dim(sampler: PageSampler, ink: NDArray[np.bool_], step: Callable[[]
     The page counts with its padding, whose ink is that of its edge.
     """
     height, width = (side * sampler.model.scale for side in sampler.padded)
-    nats = 0.0
-    for part, sign in parts(sampler.tiles):
+    signs = dict(parts(sampler.tiles))
+    nats: dict[Tile, float] = {}
+
+    def score(part: Tile) -> None:
         window = tuple(slice(s.first * sampler.model.scale, s.last * sampler.model.scale) for s in part)
         piece = ink[window]
         missing = [(0, s.stop - s.start - have) for s, have in zip(window, piece.shape, strict=True)]
         y = torch.from_numpy(np.pad(piece, missing, mode="edge").astype(np.float32))
-        nats += sign * sampler.log_prob(part, y[None, None])
+        nats[part] = sampler.log_prob(part, y[None, None])
         step()
-    return -nats / (math.log(2) * height * width)
+
+    sampler.share(score, list(signs))
+    total = math.fsum(sign * nats[part] for part, sign in signs.items())
+    return -total / (math.log(2) * height * width)
 
 
 def bits_of_views(

@@ -63,6 +63,23 @@ def weights_of(model: ConditionalFlow) -> int:
     return sum(tensor.nbytes for tensor in model.state_dict().values())
 
 
+class Cut(NamedTuple):
+    """The sizes, in image pixels, on which a page's memory depends."""
+
+    window: int
+    """Area of the largest window."""
+    highest: int
+    """Rows of the highest window."""
+    width: int
+    """Columns of what is streamed."""
+    band: int
+    """Rows that are streamed at a time."""
+    together: int
+    """Samples that are decoded together."""
+    parts: int
+    """Parts of the page that threads work on at a time."""
+
+
 class Needs(NamedTuple):
     """The memory of a model, in bytes."""
 
@@ -75,10 +92,14 @@ class Needs(NamedTuple):
     stream: float
     """For the stream itself, per column of the image."""
 
-    def of(self, *, window: int, together: int, kept: int, width: int) -> int:
-        """Return the bytes for a page `width` wide, windows of so many pixels and features of `kept` rows."""
-        tile = window * (self.window + self.features + (together - 1) * self.sample)
-        return math.ceil(SLACK * (tile + width * (self.stream + kept * self.features)))
+    def of(self, cut: Cut, workers: int) -> int:
+        """Return the bytes for a page that is cut so, of which threads work on so many tiles at a time."""
+        tile = cut.window * (self.window + self.features + (cut.together - 1) * self.sample)
+        parts, kept = 1, cut.highest + 2 * cut.band  # a part of a band above the tiles, and one below
+        if workers > 1:  # the encoder is a row of tiles ahead, and has several bands at different stages
+            parts, kept = cut.parts, 2 * cut.highest + (workers + 3) * cut.band
+        stream = parts * cut.width * (workers * self.stream + kept * self.features)
+        return math.ceil(SLACK * (workers * tile + stream))
 
 
 _known: weakref.WeakKeyDictionary[ConditionalFlow, dict[tuple[int, torch.dtype], Needs]] = (

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import threading
 from collections.abc import Callable
 
 Progress = Callable[[int, int], None]
@@ -17,11 +18,12 @@ def counted(progress: Progress | None, total: int) -> Callable[[], None]:
     >>> step()
     1 of 2
     """
-    done = itertools.count()
+    done, lock = itertools.count(), threading.Lock()  # whoever draws the progress need not know of threads
 
     def step() -> None:
         if progress is not None:
-            progress(next(done), total)
+            with lock:
+                progress(next(done), total)
 
     step()
     return step

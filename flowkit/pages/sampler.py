@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from typing import NamedTuple
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from flowkit.errors import MemoryLimitError, NotFiniteError
@@ -19,15 +21,17 @@ from flowkit.flow.passes import to_latents
 from flowkit.images.picture import Picture
 from flowkit.layers.features import Features, PartlyCoarse
 from flowkit.layers.network import condition
-from flowkit.pages.memory import MEMORY, PROCESS, needs, weights_of
+from flowkit.pages.blank import SIDE
+from flowkit.pages.crew import AHEAD, Part, share
+from flowkit.pages.islands import islands, whole
+from flowkit.pages.memory import MEMORY, PROCESS, Cut, needs, weights_of
 from flowkit.pages.noise import PageNoise
 from flowkit.pages.page_features import PageFeatures, StreamedFeatures, WindowFeatures, band
 from flowkit.pages.precision import Precision, check_precision
-from flowkit.pages.tiles import STREAMED_WINDOW, WINDOW, Span, Tile, round_up, tiles
+from flowkit.pages.tiles import STREAMED_WINDOW, WINDOW, Span, Tile, moved, round_up, tiles, widened
 
 TOGETHER = 16
 """Number of samples of a tile to decode together, which share the conditions of its image."""
-
 
 HALVINGS = 10  # of the tiles' area, before a page is given up
 
@@ -58,6 +62,8 @@ class PageSampler:
         core: largest side of a tile's core, in image pixels, instead of what memory and caches suggest. A
             model with layers that read the whole image takes the page in one piece all the same.
         precision: of the encoder; the flow is computed in the model's own.
+        where: the cells of SIDE x SIDE pixels that are to be computed, see `flowkit.pages.blank`; None for
+            all. Tiles hold these, and some of what is between them.
 
     Raises:
         FlowkitError: the device does not compute in this precision.
@@ -66,6 +72,7 @@ class PageSampler:
     Attributes:
         size: height and width of the target.
         tiles: of the page, in the order in which they are quickest.
+        workers: number of threads that can work on it side by side within the memory.
     """
 
     def __init__(
@@ -78,6 +85,7 @@ class PageSampler:
         results: int = 0,
         core: int | None = None,
         precision: Precision = "float32",
+        where: NDArray[np.bool_] | None = None,
     ) -> None:
         check_precision(precision, next(model.parameters()).device.type)
         self.precision = precision
@@ -89,50 +97,96 @@ class PageSampler:
             self.decoder = Decoder(model)
         self.padded = round_up(picture.size[0], model.multiple), round_up(picture.size[1], model.multiple)
         self.streamed = model.encoder.stream() is not None
-        self.features: PageFeatures
-        if self.streamed:
-            self.features = StreamedFeatures(model.encoder, *self.padded, self._window)
-        else:
-            self.features = WindowFeatures(model.encoder, self._window)
-        self.together = TOGETHER
+        self.together, self.workers = TOGETHER, 1
+        self.parts = [whole(self.padded)]
+        if where is not None and not model.whole_image:
+            context = {} if self.streamed else {"context": model.reach}
+            self.parts = islands(where, SIDE, self.padded, step=model.grid, **context)
+        self._features = [self._features_of(part) for part in self.parts]
         if core is not None or model.whole_image:
-            self.tiles = self._tiles(core or max(self.padded), None)
-        if core is None:
+            self._cut(core or max(self.padded), None)
+        if core is None and self.parts:
             self._plan(memory, results)
 
-    def _tiles(self, core: int | None, window: int | None) -> list[Tile]:
-        if self.model.whole_image:
-            core = max(self.padded)
+    @property
+    def tiles(self) -> list[Tile]:
+        """Return the tiles of the page, in the order in which they are quickest."""
+        return list(self._part_of)
+
+    def _features_of(self, part: Tile) -> PageFeatures:
+        """The features of a part of the page, which begins at its window's first pixel."""
+        if not self.streamed:
+            return WindowFeatures(self.model.encoder, self._window)
+        top, left = part.rows.first, part.cols.first
+
+        def window(rows: Span, cols: Span) -> Tensor:
+            return self._window(*moved(Tile(rows, cols), top, left))
+
+        sides = part.rows.last - top, part.cols.last - left
+        return StreamedFeatures(self.model.encoder, *sides, window, self._computing)
+
+    def _cut(self, core: int | None, window: int | None) -> None:
+        """Cut every part into tiles."""
         margin, step = self.model.reach, self.model.grid
         if self.streamed:
             margin, step = self.model.path_reach, self.model.path_grid
-        return tiles(*self.padded, core=core, margin=margin, step=step, window=window or WINDOW)
+        self._part_of: dict[Tile, int] = {}
+        for index, part in enumerate(self.parts):
+            height, width = (span.stop - span.start for span in part)
+            if self.model.whole_image:
+                core = max(height, width)
+            cut = tiles(height, width, core=core, margin=margin, step=step, window=window or WINDOW)
+            outer = part if self.streamed else whole(self.padded)
+            for tile in cut:
+                at = moved(tile, part.rows.start, part.cols.start)
+                self._part_of[widened(at, outer, round_up(margin, step))] = index
 
     def _plan(self, memory: int, results: int) -> None:
         """Choose the tiles: the best for the caches, or the first smaller ones that fit into memory."""
-        width = self.padded[1]
+        width = max(part.cols.last - part.cols.first for part in self.parts)
         rows = band(width, self.model.encoder.multiple)
         with _inference(self.model):
             needed = needs(self.model, self.decoder, rows)
         fixed = PROCESS + weights_of(self.model) + self.picture.pixels.nbytes + results
         on_cpu = self._like().device.type == "cpu"
         best = (STREAMED_WINDOW if on_cpu else WINDOW) // self.model.scale**2 if self.streamed else WINDOW
-        least = 0
+
+        def least(workers: int) -> int:
+            sides = [[span.last - span.first for span in tile] for tile in self._part_of]
+            window, highest = max(map(math.prod, sides)), max(height for height, _ in sides)
+            cut = Cut(window, highest, width, rows, self.together, min(AHEAD, len(self.parts)))
+            return fixed + needed.of(cut, workers)
+
         for halvings, self.together in itertools.product(range(HALVINGS), (TOGETHER, 4, 1)):
-            self.tiles = self._tiles(None, best >> halvings)
-            highest = max(tile.rows.last - tile.rows.first for tile in self.tiles)
-            window = max(
-                (tile.rows.last - tile.rows.first) * (tile.cols.last - tile.cols.first) for tile in self.tiles
-            )
-            kept = highest + 2 * rows  # a part of a band above the tiles, and one below
-            least = fixed + needed.of(window=window, together=self.together, kept=kept, width=width)
-            if least <= memory:
+            self._cut(None, best >> halvings)
+            if least(1) <= memory:
+                # the cut does not depend on the threads, nor does the result
+                most = torch.get_num_threads() if on_cpu else 1
+                self.workers = next(n for n in range(most, 0, -1) if n == 1 or least(n) <= memory)
                 return
         raise MemoryLimitError(
-            f"a page of {self.picture.size[1]} x {self.picture.size[0]} pixels needs {least / 1e6:,.0f} MB "
-            f"with this model, more than the limit of {memory / 1e6:,.0f} MB "
+            f"a page of {self.picture.size[1]} x {self.picture.size[0]} pixels needs {least(1) / 1e6:,.0f} "
+            f"MB with this model, more than the limit of {memory / 1e6:,.0f} MB "
             "(raise it with --memory or memory=)"
         )
+
+    def share(self, work: Callable[[Tile], None], among: Sequence[Tile] | None = None) -> None:
+        """Do this work on every tile, or on some windows of the page, by several threads where there are.
+
+        See `flowkit.pages.crew.share`; they begin in the order of `tiles`.
+        """
+        found: list[list[Tile]] = [[] for _ in self.parts]
+        for tile in self._part_of if among is None else among:
+            found[self._part_of.get(tile, 0)].append(tile)
+        with _inference(self.model):  # for all of them: its modes are the model's, not a thread's
+            share(
+                [
+                    Part(features, part.rows.first if self.streamed else 0, some, work)
+                    for features, part, some in zip(self._features, self.parts, found, strict=True)
+                    if some
+                ],
+                self.workers,
+            )
 
     def draw(self, tile: Tile, samples: Sequence[int | None], temperature: float = 1.0) -> Iterator[Piece]:
         """Draw a tile of each of these samples, counted from 0; None stands for the image of z = 0.
@@ -142,7 +196,7 @@ class PageSampler:
         Raises:
             NotFiniteError: the model puts out NaN or infinity, which is neither ink nor paper.
         """
-        features = self._features(tile)
+        features = self._seen(tile)
         rows, cols = self.place(tile)
         margins = Margins(
             *(
@@ -179,7 +233,7 @@ class PageSampler:
         layers = [layer for step in self.model.steps() for layer in step]
         index, stride = len(self.model.latents), self.model.scale
         rows, cols = (range(span.first * stride, span.last * stride) for span in part)
-        features = self._features(part)
+        features = self._seen(part)
         with _inference(self.model):
             noise = self.noise.window(0, index, y.shape[1], rows, cols).unsqueeze(0)
             uniform = torch.special.ndtr(noise).clamp(0, 1 - 1e-7).to(self._like())
@@ -213,11 +267,20 @@ class PageSampler:
         )
         return piece.to(self._like()).contiguous(memory_format=torch.channels_last)
 
-    def _features(self, tile: Tile) -> dict[int, Features]:
-        like = self._like()
+    def _seen(self, tile: Tile) -> dict[int, Features]:
+        """The features of a tile's window."""
+        index = self._part_of.get(tile, 0)  # windows of the likelihood are no tiles, and there is one part
+        if self.streamed:
+            tile = moved(tile, -self.parts[index].rows.first, -self.parts[index].cols.first)
+        with _inference(self.model), self._computing():
+            found = self._features[index].of(tile)
+            return {stride: _as(self._like(), features) for stride, features in found.items()}
+
+    @contextmanager
+    def _computing(self) -> Iterator[None]:
         low = self.precision == "bfloat16"
-        with _inference(self.model), torch.autocast(like.device.type, torch.bfloat16, enabled=low):
-            return {stride: _as(like, features) for stride, features in self.features.of(tile).items()}
+        with torch.no_grad(), torch.autocast(self._like().device.type, torch.bfloat16, enabled=low):
+            yield
 
     def _latents(self, tile: Tile, sample: int | None, temperature: float) -> list[Tensor]:
         latents = []

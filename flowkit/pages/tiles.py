@@ -87,6 +87,25 @@ def tiles(
     return [Tile(row, col) for row in rows for col in cols]
 
 
+def moved(tile: Tile, down: int, right: int) -> Tile:
+    """Move a tile by so many pixels.
+
+    >>> moved(Tile(Span(0, 8, 0, 10), Span(8, 16, 6, 18)), 32, -6)
+    Tile(rows=Span(start=32, stop=40, first=32, last=42), cols=Span(start=2, stop=10, first=0, last=12))
+    """
+    return Tile(*(Span(*(at + by for at in span)) for span, by in zip(tile, (down, right), strict=True)))
+
+
+def widened(tile: Tile, outer: Tile, around: int) -> Tile:
+    """Let a tile's window reach so far around its core, if that is inside the windows of `outer`."""
+    return Tile(
+        *(
+            Span(start, stop, max(most.first, start - around), min(most.last, stop + around))
+            for (start, stop, *_), most in zip(tile, outer, strict=True)
+        )
+    )
+
+
 def _counts(height: int, width: int, margin: int, step: int, window: int) -> tuple[int, int]:
     """Choose the number of rows and columns of tiles: the least work in windows of `window` pixels."""
     sizes = []

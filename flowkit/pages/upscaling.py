@@ -20,6 +20,7 @@ from flowkit.images.header import Header, Plan
 from flowkit.images.picture import Picture, luma
 from flowkit.images.reader import MAX_PIXELS, ImageLike, read
 from flowkit.images.writer import holds_16_bits, write_picture
+from flowkit.pages.blank import marked
 from flowkit.pages.decision import Sampling, check_sampling
 from flowkit.pages.focus import ink_mask
 from flowkit.pages.memory import MEMORY, check_header
@@ -33,6 +34,7 @@ from flowkit.targets import Continuous
 Levels = NDArray[np.uint8] | NDArray[np.uint16]
 """Grey levels or colours over the full range of their type."""
 
+PLAIN = 256  # rows that are enlarged at a time where no model is wanted
 BICUBIC = 2  # pixels that bicubic interpolation reads on either side
 
 
@@ -94,8 +96,7 @@ def upscale(
         progress: called with the steps done and the steps in all.
         keep_samples: keep the samples themselves.
         focus: a model of ink, such as `binarize`: what is far from ink is enlarged by bicubic interpolation
-            (see `flowkit.pages.focus`), so that paper gets no texture that nobody has seen; tiles without ink
-            are spared the flow.
+            (see `flowkit.pages.focus`). Paper gets no texture that nobody has seen, and costs little.
         precision: of the encoders, see `binarize`.
 
     Raises:
@@ -119,7 +120,10 @@ def upscale(
     bytes_per_pixel *= _depth(picture).itemsize
     mask = None if focus is None else ink_mask(picture, focus, seed=seed, memory=memory, precision=precision)
     results = height * width * bytes_per_pixel + (0 if mask is None else mask.pixels.nbytes)
-    sampler = PageSampler(flow, picture, seed=seed, memory=memory, results=results, precision=precision)
+    where = None if mask is None else marked(mask.pixels[..., 0])
+    sampler = PageSampler(
+        flow, picture, seed=seed, memory=memory, results=results, precision=precision, where=where
+    )
     return enlarge(sampler, sampling, keep=keep_samples, mask=mask, progress=progress)
 
 
@@ -139,7 +143,10 @@ def enlarge(
     image = np.empty(shape, kind)
     kept = np.empty((len(images), *shape), kind) if keep else None
     step = counted(progress, len(sampler.tiles) * len(images))
-    for tile in sampler.tiles:
+    if mask is not None:
+        _fill(image, kept, picture, scale)
+
+    def work(tile: Tile) -> None:
         rows, cols = sampler.place(tile)
         mean: Tensor | None = None
         for index, values in enumerate(_drawn(sampler, tile, images, sampling.temperature, mask)):
@@ -150,9 +157,22 @@ def enlarge(
             step()
         assert mean is not None
         image[rows, cols] = _levels(mean, kind)
+
+    sampler.share(work)
     if shape[2] == 1:
         image, kept = image[..., 0], None if kept is None else kept[..., 0]
     return UpscaledPage(image, kept, scaled(picture.dpi, scale), picture.notes)
+
+
+def _fill(image: Levels, kept: Levels | None, picture: Picture, scale: int) -> None:
+    """Enlarge the whole page by bicubic interpolation: what no tile holds stays so."""
+    height, width, channels = image.shape
+    for top in range(0, height, PLAIN * scale):
+        rows = slice(top, min(height, top + PLAIN * scale))
+        plain = _bicubic(picture, rows, slice(0, width), scale, channels).clamp(0, 1)
+        image[rows] = _levels(plain, image.dtype)
+        if kept is not None:
+            kept[:, rows] = image[rows]
 
 
 def _drawn(
