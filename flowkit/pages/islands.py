@@ -23,7 +23,9 @@ CONTEXT = 96
 MOST = 0.85
 """Share of the page above which it is computed as a whole."""
 
-_EACH = 96 * 96  # pixels that a further part costs, whatever its size
+EACH = 96 * 96
+"""Pixels that a further part costs, whatever its size."""
+
 _PARTS = 48  # to choose from: where there are more, near ones are joined first
 
 
@@ -67,7 +69,7 @@ def islands(
     """
 
     def cost(box: Box) -> int:
-        return box.grown(context, step, size).area + _EACH
+        return box.grown(context, step, size).area + EACH
 
     found = [box.grown(0, step, size) for box in _boxes(cells, side)]
     while (pair := _to_join(found, cost)) is not None:

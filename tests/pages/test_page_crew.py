@@ -30,6 +30,12 @@ def corners() -> np.ndarray:
     return cells
 
 
+def apart(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let parts of so small a page stay apart."""
+    monkeypatch.setattr("flowkit.pages.islands.EACH", 0)
+    monkeypatch.setattr("flowkit.pages.islands.MOST", 2)
+
+
 @pytest.mark.parametrize("cells", [None, corners()], ids=["whole", "parts"])
 @pytest.mark.parametrize("name", ["grey_flow", "colour_flow"])
 def test_threads_change_nothing(
@@ -40,12 +46,13 @@ def test_threads_change_nothing(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr("flowkit.pages.page_features.BAND", 16)
-    monkeypatch.setattr("flowkit.pages.islands.CONTEXT", 32)
+    apart(monkeypatch)
     model: ConditionalFlow = request.getfixturevalue(name)
     sampling, threads, found = check_sampling("mode", 1.0, 3, 5), torch.get_num_threads(), []
     for workers in (1, 2, 5):
         sampler = PageSampler(model, picture, seed=5, core=48, where=cells)
         sampler.workers = workers
+        assert len(sampler.parts) == (1 if cells is None else 2)
         results = Results.blank(sampler.size, sampling, keep=True)
         draw_samples(sampler, sampling, results, lambda: None)
         assert results.votes is not None
@@ -57,7 +64,10 @@ def test_threads_change_nothing(
     assert not model.training
 
 
-def test_parts_are_what_the_page_has_there(colour_flow: ConditionalFlow, picture: Picture) -> None:
+def test_parts_are_what_the_page_has_there(
+    colour_flow: ConditionalFlow, picture: Picture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    apart(monkeypatch)
     # an encoder of tiles sees the page around a part, whatever is computed
     sampling = check_sampling("mode", 1.0, 2, 5)
     found = []
