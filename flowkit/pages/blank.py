@@ -1,8 +1,8 @@
 """Blank parts of a page: light paper without contrast, in which a model finds no ink.
 
 The look is cheap, a few operations a pixel, and careful: a faint stroke, a fold or a coarse paper counts as
-contrast, and whatever is dark is never blank. On 45 pages of the training sets of `binarize`, the first ink
-was lost at 0.25 of the contrast of the page's ink; SHARE is well below.
+contrast, and whatever is dark is never blank. SHARE is well below that at which the first ink of pages that
+`binarize` was trained on would be lost.
 """
 
 from __future__ import annotations

@@ -23,6 +23,7 @@ from flowkit.layers.features import Features, PartlyCoarse
 from flowkit.layers.network import condition
 from flowkit.pages.blank import SIDE
 from flowkit.pages.crew import AHEAD, Part, share
+from flowkit.pages.inference import inference
 from flowkit.pages.islands import islands, whole
 from flowkit.pages.memory import MEMORY, PROCESS, Cut, needs, weights_of
 from flowkit.pages.noise import PageNoise
@@ -71,7 +72,7 @@ class PageSampler:
 
     Attributes:
         size: height and width of the target.
-        tiles: of the page, in the order in which they are quickest.
+        parts: of the page, that are computed; their windows are what an encoder with a stream sees.
         workers: number of threads that can work on it side by side within the memory.
     """
 
@@ -93,12 +94,13 @@ class PageSampler:
         self.picture = picture
         self.size = picture.size[0] * model.scale, picture.size[1] * model.scale
         self.noise = PageNoise(seed)
-        with _inference(model):
+        with inference(model):
             self.decoder = Decoder(model)
         self.padded = round_up(picture.size[0], model.multiple), round_up(picture.size[1], model.multiple)
         self.streamed = model.encoder.stream() is not None
         self.together, self.workers = TOGETHER, 1
         self.parts = [whole(self.padded)]
+        self._part_of: dict[Tile, int] = {}  # of each tile; none of a blank page
         if where is not None and not model.whole_image:
             context = {} if self.streamed else {"context": model.reach}
             self.parts = islands(where, SIDE, self.padded, step=model.grid, **context)
@@ -130,7 +132,7 @@ class PageSampler:
         margin, step = self.model.reach, self.model.grid
         if self.streamed:
             margin, step = self.model.path_reach, self.model.path_grid
-        self._part_of: dict[Tile, int] = {}
+        self._part_of = {}
         for index, part in enumerate(self.parts):
             height, width = (span.stop - span.start for span in part)
             if self.model.whole_image:
@@ -145,7 +147,7 @@ class PageSampler:
         """Choose the tiles: the best for the caches, or the first smaller ones that fit into memory."""
         width = max(part.cols.last - part.cols.first for part in self.parts)
         rows = band(width, self.model.encoder.multiple)
-        with _inference(self.model):
+        with inference(self.model):
             needed = needs(self.model, self.decoder, rows)
         fixed = PROCESS + weights_of(self.model) + self.picture.pixels.nbytes + results
         on_cpu = self._like().device.type == "cpu"
@@ -178,7 +180,7 @@ class PageSampler:
         found: list[list[Tile]] = [[] for _ in self.parts]
         for tile in self._part_of if among is None else among:
             found[self._part_of.get(tile, 0)].append(tile)
-        with _inference(self.model):  # for all of them: its modes are the model's, not a thread's
+        with inference(self.model):  # for all of them: its modes are the model's, not a thread's
             share(
                 [
                     Part(features, part.rows.first if self.streamed else 0, some, work)
@@ -207,7 +209,7 @@ class PageSampler:
         )
         for first in range(0, len(samples), self.together):
             group = samples[first : first + self.together]
-            with _inference(self.model):
+            with inference(self.model):
                 with ThreadPoolExecutor(torch.get_num_threads()) as threads:  # NumPy draws on one
                     latents = list(threads.map(lambda one: self._latents(tile, one, temperature), group))
                 cores = self.decoder(features, latents, margins)
@@ -234,7 +236,7 @@ class PageSampler:
         index, stride = len(self.model.latents), self.model.scale
         rows, cols = (range(span.first * stride, span.last * stride) for span in part)
         features = self._seen(part)
-        with _inference(self.model):
+        with inference(self.model):
             noise = self.noise.window(0, index, y.shape[1], rows, cols).unsqueeze(0)
             uniform = torch.special.ndtr(noise).clamp(0, 1 - 1e-7).to(self._like())
             v, log_q = self.model.target.dequantise(y.to(self._like()), uniform)
@@ -272,7 +274,7 @@ class PageSampler:
         index = self._part_of.get(tile, 0)  # windows of the likelihood are no tiles, and there is one part
         if self.streamed:
             tile = moved(tile, -self.parts[index].rows.first, -self.parts[index].cols.first)
-        with _inference(self.model), self._computing():
+        with inference(self.model), self._computing():
             found = self._features[index].of(tile)
             return {stride: _as(self._like(), features) for stride, features in found.items()}
 
@@ -305,16 +307,3 @@ def _as(like: Tensor, features: Features) -> Features:
     if isinstance(features, PartlyCoarse):
         return PartlyCoarse(*(part.to(like) for part in features))
     return features.to(like)
-
-
-@contextmanager
-def _inference(model: ConditionalFlow) -> Iterator[None]:
-    # No inference_mode: layers keep what they computed, and training could not go on with its tensors.
-    modes = [(module, module.training) for module in model.modules()]
-    model.eval()
-    try:
-        with torch.no_grad():
-            yield
-    finally:
-        for module, training in modes:  # one by one: parts of a model may be frozen while others train
-            module.training = training

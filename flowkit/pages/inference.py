@@ -1,0 +1,24 @@
+"""Models in use, not in training."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import torch
+
+from flowkit.flow import ConditionalFlow
+
+
+@contextmanager
+def inference(model: ConditionalFlow) -> Iterator[None]:
+    """Put a model into eval mode without gradients; its modules' modes come back."""
+    # No inference_mode: layers keep what they computed, and training could not go on with its tensors.
+    modes = [(module, module.training) for module in model.modules()]
+    model.eval()
+    try:
+        with torch.no_grad():
+            yield
+    finally:
+        for module, training in modes:  # one by one: parts of a model may be frozen while others train
+            module.training = training
