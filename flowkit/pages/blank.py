@@ -19,7 +19,7 @@ SIDE = 32
 """Side of a cell, in pixels."""
 
 SHARE = 0.15
-"""Of the contrast of the page's ink: what varies less within a cell and its neighbours is no stroke."""
+"""Share of the contrast of the page's ink; what varies less in a cell and its neighbours is no stroke."""
 
 LEAST = 12
 """Grey levels of what may be a stroke at the least."""

@@ -39,7 +39,10 @@ def share(parts: Sequence[Part], workers: int) -> None:
     """Do the work on every tile of every part, in threads if there are to be several.
 
     `work` is called by any thread, for several tiles at a time; the features of its tile are there. In a
-    part, tiles begin in their order. What any of them raises is raised here, when all have ended.
+    part, tiles begin in their order.
+
+    Raises:
+        Exception: the first that `work` raised, when all threads have ended.
     """
     if workers == 1:
         for part in parts:
@@ -65,7 +68,7 @@ def share(parts: Sequence[Part], workers: int) -> None:
 
 
 class _Progress:
-    """How far a part is."""
+    """A part that is worked on."""
 
     def __init__(self, part: Part) -> None:
         self.part = part
