@@ -80,7 +80,7 @@ def drawn(model: ConditionalFlow, picture: Picture, where: np.ndarray | None) ->
 @pytest.mark.slow
 def test_the_ink_is_the_same_where_half_of_a_page_is_blank() -> None:
     model, page = load("binarize"), paper(640, 900)
-    ink = draw_page(220, 420, np.random.default_rng(3))
+    ink = draw_page(420, 220, np.random.default_rng(3))
     page[60:280, 400:820][ink] -= 150
     picture = Picture(page[..., None])
     cells = written(picture, strokes(picture).contrast)
