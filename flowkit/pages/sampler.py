@@ -154,13 +154,14 @@ class PageSampler:
         best = (STREAMED_WINDOW if on_cpu else WINDOW) // self.model.scale**2 if self.streamed else WINDOW
 
         def least(workers: int) -> int:
-            sides = [[span.last - span.first for span in tile] for tile in self._part_of]
-            window, highest = max(map(math.prod, sides)), max(height for height, _ in sides)
             cut = Cut(window, highest, width, rows, self.together, min(AHEAD, len(self.parts)))
             return fixed + needed.of(cut, workers)
 
         for halvings, self.together in itertools.product(range(HALVINGS), (TOGETHER, 4, 1)):
-            self._cut(None, best >> halvings)
+            if self.together == TOGETHER:
+                self._cut(None, best >> halvings)
+                sides = [[span.last - span.first for span in tile] for tile in self._part_of]
+                window, highest = max(map(math.prod, sides)), max(height for height, _ in sides)
             if least(1) <= memory:
                 # the cut does not depend on the threads, nor does the result
                 most = torch.get_num_threads() if on_cpu else 1
