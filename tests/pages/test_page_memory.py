@@ -13,7 +13,7 @@ from PIL import Image
 from flowkit import ConditionalFlow
 from flowkit.errors import ImageError, MemoryLimitError
 from flowkit.pages import binarize, read, upscale
-from flowkit.pages.memory import PROCESS, needs
+from flowkit.pages.memory import PROCESS, SLACK, Cut, Needs, needs
 from flowkit.pages.page_features import band
 from flowkit.pages.sampler import PageSampler
 
@@ -118,14 +118,18 @@ def test_the_rows_that_a_stream_keeps_are_planned_for(
     """Those of the tallest tile and two bands: `test_page_features.py` counts as many in a stream."""
     planned = []
 
-    class Recorded:
-        def of(self, *, window: int, together: int, kept: int, width: int) -> float:
-            planned.append((kept, width))
-            return 0
+    class Recorded(Needs):
+        def of(self, cut: Cut, workers: int) -> int:
+            planned.append((cut.highest, cut.band, cut.width, workers))
+            return super().of(cut, workers)
 
-    monkeypatch.setattr("flowkit.pages.sampler.needs", lambda *_: Recorded())
+    monkeypatch.setattr("flowkit.pages.sampler.needs", lambda *_: Recorded(0, 0, 1, 0))
     picture = read(np.zeros((1500, 1400), np.uint8))
     sampler = PageSampler(grey_flow, picture, seed=0)
     assert sampler.streamed
     tallest = max(tile.rows.last - tile.rows.first for tile in sampler.tiles)
-    assert planned == [(tallest + 2 * band(1400, grey_flow.encoder.multiple), 1400)]
+    rows = band(1400, grey_flow.encoder.multiple)
+    assert planned == [(tallest, rows, 1400, 1)]
+    one, two = (Recorded(0, 0, 1, 0).of(Cut(0, tallest, 1400, rows, 1, 1), n) for n in (1, 2))
+    assert one == SLACK * 1400 * (tallest + 2 * rows)
+    assert two == SLACK * 1400 * (2 * tallest + 5 * rows)  # a row of tiles ahead, and three bands begun
