@@ -20,7 +20,7 @@ def document(source: str, out: str, pages: int = 1, *, samples: int = 0) -> Docu
     [(2, "001", "002"), (999, "001", "999"), (1000, "0001", "1000"), (12345, "00001", "12345")],
 )
 def test_numbers_of_pages_sort_as_the_pages(pages: int, first: str, last: str) -> None:
-    for out in ("book.png", "book.pdf"):
+    for out in ("book.png", "book.pdf", "book.PDF"):
         names = [sheet.out.stem.removeprefix("book-") for sheet in document("in.pdf", out, pages).sheets]
         assert (names[0], names[-1]) == (first, last)
         assert names == sorted(names)
@@ -80,3 +80,11 @@ def test_maps_of_pages_that_are_bound_count_too() -> None:
     ]
     with pytest.raises(OutputError, match=r"1\.tif and 2\.tif would both be written to maps/a-001\.png"):
         check(planned)
+
+
+@pytest.mark.parametrize("out", ["book.pdf", "book.PDF", "book.Tif"])
+def test_pages_are_bound_whatever_the_case_of_the_suffix(out: str) -> None:
+    planned = document("in.pdf", out, 2)
+    assert planned.out == Path(out)
+    assert [sheet.result for sheet in planned.sheets] == [Path(out)] * 2
+    assert planned.parts == Path("parts")

@@ -146,6 +146,9 @@ def test_patches_lie_over_words(year, tmp_path, pixels, write):
     words, lines = (read_page_xml(tmp_path / "page.xml", level) for level in ("word", "line"))
     assert words.boxes == ((20, 30, 61, 46), (150, 70, 191, 81))
     assert lines.boxes == ((20, 30, 191, 81),)
+    [of_words] = find(X2, "word_images", path=str(tmp_path))
+    [of_lines] = find(X2, "word_images", path=str(tmp_path), level="line")
+    assert (of_words.boxes, of_lines.boxes) == (words.boxes, lines.boxes)
     source = {"type": "word_images", "path": str(tmp_path)}
     data = training_set([source], task=X2, patch=32, seed=0, length=50)
     ink = [float((data[i][1] < 0.5).float().mean()) for i in range(50)]
@@ -210,9 +213,24 @@ def test_drawn_pages_are_what_their_seed_says():
     assert np.array_equal(pages[2].image, again[2].read().image)
     assert not np.array_equal(pages[0].target, pages[1].target)
     assert not np.array_equal(pages[0].target, other[0].read().target)
+    assert not np.array_equal(pages[1].target, other[0].read().target)  # of the next seed
     [scan] = [sheet.read() for sheet in Drawn(X4, Path(), pages=1, width=50, height=41).find()]
     assert scan.image is None
     assert scan.target.shape == (40, 48, 3)
+
+
+def test_drawn_pages_are_what_their_options_say():
+    def images(**options):
+        pages = Drawn(INK, Path(), pages=2, width=120, height=90, **options).find()
+        return [page.read() for page in pages]
+
+    plain, clean = images(), images(clean=1.0)
+    assert not np.array_equal(plain[0].image, clean[0].image)
+    for page in clean:  # even ink on even paper
+        ink = page.image[..., 0] < (int(page.image.min()) + int(page.image.max())) / 2
+        assert (ink == page.target).mean() > 0.97
+    for options in ({"text_size": (40.0, 40.0)}, {"layouts": ("table",)}, {"degradations": "light"}):
+        assert not np.array_equal(plain[0].image, images(**options)[0].image), options
 
 
 def test_endless_pages_change_slowly():

@@ -47,7 +47,7 @@ def test_enlarged_pages(continuous_flow: ConditionalFlow, value: float) -> None:
 def test_infinity_alone_is_no_colour() -> None:
     recipe = {
         "version": 1,
-        "target": {"type": "continuous", "channels": 1},
+        "target": {"type": "continuous", "channels": 1, "noise": "none"},
         "encoder": {"type": "unet", "in_channels": 1, "widths": [4]},
         "flow": ["squeeze", "actnorm", {"type": "affine_injector", "hidden": 4}],
     }
