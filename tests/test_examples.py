@@ -58,6 +58,17 @@ def test_draw_and_binarize_a_page(tmp_path):
 
 
 @pytest.mark.slow
+def test_clean_a_page(tmp_path):
+    out = run(EXAMPLES / "clean_page.py", "-o", tmp_path / "row.png", "--width", 360)
+    assert str(tmp_path / "row.png") in out
+    with Image.open(tmp_path / "row.png") as row:
+        assert row.size == (2 * 360 + 12, 360)
+        before, after = (np.asarray(row.convert("L").crop((left, 0, left + 360, 360))) for left in (0, 372))
+    assert np.median(before) < 250
+    assert np.median(after) == 255
+
+
+@pytest.mark.slow
 def test_a_layer_of_ones_own():
     assert "layers, " in run(EXAMPLES / "use_custom_layer.py")
     recipe, module = EXAMPLES / "custom_layer.yaml", EXAMPLES / "custom_layer.py"

@@ -13,7 +13,8 @@ from typing import TypeVar
 from tqdm import tqdm
 
 from flowkit.cli.options import add_import, add_threads, natural, positive, prepare
-from flowkit.errors import OutputError, printable, printable_lines
+from flowkit.errors import FlowkitError, OutputError, printable, printable_lines
+from flowkit.evaluation.clean_pages import CleanPages
 from flowkit.evaluation.ink import InkEvaluation
 from flowkit.evaluation.lines import Lines
 from flowkit.evaluation.plan import DATA, YEAR, Wanted, enlarges
@@ -85,6 +86,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="Tesseract's page segmentation mode: 3 (default) for pages, 7 for single lines",
     )  # fmt: skip
     parser.add_argument(
+        "--clean", action="store_true",
+        help="score clean pages, beside the page, its ink of 1 bit, and the page divided by its paper: by "
+        "grey truths or, with --ocr, texts",
+    )  # fmt: skip
+    parser.add_argument(
+        "--drawn", type=positive, default=0, metavar="N",
+        help="with --clean and --ocr: also N drawn and degraded pages of print, from --seed on",
+    )  # fmt: skip
+    parser.add_argument(
         "--focus", choices=("ink",),
         help="for super-resolution: also score the pixels near ink separately",
     )  # fmt: skip
@@ -124,6 +134,10 @@ def run(args: argparse.Namespace) -> int:
 def _evaluation(args: argparse.Namespace) -> Evaluation:
     wanted = Wanted(**{field.name: getattr(args, field.name) for field in fields(Wanted)})
     reader = None if args.ocr is None else Reader(args.ocr, args.psm)
+    if args.clean:
+        return CleanPages(wanted, reader, drawn=args.drawn, allow_train=args.allow_train)
+    if args.drawn:
+        raise FlowkitError("--drawn is for --clean")
     if enlarges(wanted):
         return SuperResolution(wanted, args.allow_train, reader)
     if reader is not None:

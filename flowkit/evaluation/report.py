@@ -23,7 +23,7 @@ NAME = "results"
 STEM = "evaluation"
 """First part of the names of all files in that folder, in which there may be others."""
 
-_DECIMALS = {"nrm": 4, "mpm": 5, "ssim": 4, "text_ssim": 4}
+_DECIMALS = {"nrm": 4, "mpm": 5, "ssim": 4, "text_ssim": 4, "rmse": 4}
 
 
 @dataclass

@@ -27,7 +27,7 @@ _ROUGH = 3, 0.02  # times as rough as most squares, and of the page's range: str
 _TONE = 0.15  # darker than the paper, on average
 _DARK = 0.5  # darker than the paper: as dark as ink
 _SHARE = 0.35  # of a shape's squares that must be structured, or dark
-_LEAST = 6, 100  # squares: the side of a square that fits into a picture, and its area
+_LEAST = 6, 60  # squares: the side of a square that fits into a picture, and its area
 _RECTANGLE = 0.88  # of its rectangle that a shape with a structured outline fills
 _NEARLY = 0.8  # of its rectangle that a picture fills, if all of it is the picture
 

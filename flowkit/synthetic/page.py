@@ -119,3 +119,26 @@ def draw_cover(
         x, y = rng.integers(full_width - width + 1), rng.integers(full_height - height + 1)
         pieces.append(cover[y : y + height, x : x + width])
     return max(pieces, key=lambda piece: np.count_nonzero(piece >= 128)).copy()
+
+
+def draw_print(width: int, height: int, rng: np.random.Generator) -> tuple[NDArray[np.bool_], str]:
+    """Draw a page of printed paragraphs in one column; return its ink, bool (height, width), and its text.
+
+    The em is 1/45 to 1/35 of the width. The same state of `rng` gives the same page.
+
+    >>> ink, text = draw_print(300, 200, np.random.default_rng(0))
+    >>> ink.shape, ink.any(), len(text.split()) > 10
+    ((200, 300), True, True)
+    """
+    press = Press(width, height, width / rng.uniform(35, 45), rng, modern=True)
+    press.written = press.long_s = False
+    left, right, bottom = 0.1 * press.width, 0.9 * press.width, 0.93 * press.height
+    y, texts = 0.06 * press.height, []
+    while True:
+        text = phrases.paragraph(rng)
+        lines = 2 + press.lettering("upright").length(" ".join(text)) / (0.9 * (right - left))
+        if y + lines * press.leading > bottom and texts:
+            break
+        y = press.paragraph((left, y, right, bottom), text, "upright") + 0.4 * press.em
+        texts.append(" ".join(text))
+    return np.asarray(press.warped().reduce(FINE)) >= 128, "\n".join(texts)
