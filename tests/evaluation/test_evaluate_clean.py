@@ -36,7 +36,7 @@ def test_grey_truths(ink_checkpoint: Path, drawn: Path, tmp_path: Path, capsys: 
         assert rmse(image, image) == 0
     Image.fromarray(truth[1:]).save(folder / "gt/0.png")
     assert main(command) == 2
-    assert "is 90 x 119, but" in capsys.readouterr().err
+    assert "is 120 x 89, but" in capsys.readouterr().err
 
 
 def test_paper_is_divided_away():
