@@ -41,7 +41,8 @@ _WINDOW = 33  # pixels, of the closing that finds the paper without a model
 def divided(grey: NDArray[np.uint8]) -> NDArray[np.uint8]:
     """Divide a page (H, W) by its paper: a closing with 33 x 33 pixels, blurred as far."""
     paper = ndimage.gaussian_filter(closing(grey, _WINDOW).astype(np.float32), _WINDOW / 4)
-    return np.rint(255 * np.minimum(grey / np.maximum(paper, 1), 1)).astype(np.uint8)
+    flat = np.rint(255 * np.minimum(grey / np.maximum(paper, 1), 1))
+    return np.asarray(flat, np.uint8)
 
 
 def rmse(image: NDArray[np.uint8], truth: NDArray[np.uint8]) -> float:

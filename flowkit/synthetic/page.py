@@ -133,7 +133,7 @@ def draw_print(width: int, height: int, rng: np.random.Generator) -> tuple[NDArr
     press = Press(width, height, width / rng.uniform(35, 45), rng, modern=True)
     press.written = press.long_s = False
     left, right, bottom = 0.1 * press.width, 0.9 * press.width, 0.93 * press.height
-    y, texts = 0.06 * press.height, []
+    y, texts = 0.06 * press.height, list[str]()
     while True:
         text = phrases.paragraph(rng)
         lines = 2 + press.lettering("upright").length(" ".join(text)) / (0.9 * (right - left))
