@@ -127,7 +127,7 @@ def draw_print(width: int, height: int, rng: np.random.Generator) -> tuple[NDArr
     The em is 1/45 to 1/35 of the width. The same state of `rng` gives the same page.
 
     >>> ink, text = draw_print(300, 200, np.random.default_rng(0))
-    >>> ink.shape, ink.any(), len(text.split()) > 10
+    >>> ink.shape, bool(ink.any()), len(text.split()) > 10
     ((200, 300), True, True)
     """
     press = Press(width, height, width / rng.uniform(35, 45), rng, modern=True)

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Literal
 
 import pytest
+import torch
 
 from flowkit import registry
 from flowkit.encoders import Encoder
@@ -61,6 +62,9 @@ def toys() -> None:
             if stride > 2:
                 raise ShapeError(f"no features at stride {stride}")
             return Shape(self.width, stride)
+
+        def forward(self, image: torch.Tensor) -> dict[int, torch.Tensor]:
+            raise NotImplementedError  # recipes are built, not run
 
 
 @pytest.fixture

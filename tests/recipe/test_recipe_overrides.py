@@ -93,7 +93,9 @@ WRONG = {
     "flow.1.repeat=many": "\"repeat\" must be a whole number from 0 to 10,000, got 'many'\n"
     "  at --set flow.1.repeat: flow[1].repeat",
     "train.lr=fast": "option \"lr\" of train must be float, got 'fast'\n  at --set train.lr: train.lr",
-    "encoder.type=vit": 'unknown encoder "vit"; known: rrdb, unet\n  at --set encoder.type: encoder.type',
+    "encoder.type=vit": (
+        'unknown encoder "vit"; known: none, rrdb, unet\n  at --set encoder.type: encoder.type'
+    ),
 }
 
 

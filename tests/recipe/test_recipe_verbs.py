@@ -80,7 +80,7 @@ def test_layers(capsys: Capture, toys: None) -> None:
 def test_layers_of_one_kind(capsys: Capture) -> None:
     assert main(["layers", "--kind", "encoder"]) == 0
     out = capsys.readouterr().out
-    assert out.startswith("encoders\n  rrdb: ")
+    assert out.startswith("encoders\n  none: ")
     assert "squeeze" not in out
 
 
