@@ -1,11 +1,12 @@
 """Blank parts of a page: light paper without contrast, in which a model finds no ink.
 
 The look is cheap, a few operations a pixel, and careful: a faint stroke, a fold or a coarse paper counts as
-contrast, and whatever is dark is never blank. SHARE is well below that at which the first ink of pages that
-`binarize` was trained on would be lost.
+contrast, whatever other ink the page has, and whatever is dark is never blank.
 """
 
 from __future__ import annotations
+
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,31 +19,29 @@ from flowkit.pages.strokes import grey_of
 SIDE = 32
 """Side of a cell, in pixels."""
 
-SHARE = 0.15
-"""Share of the contrast of the page's ink; what varies less in a cell and its neighbours is no stroke."""
+LEAST = 6
+"""Grey levels by which a cell and its neighbours vary, at a quarter of the resolution, where a stroke may be.
 
-LEAST = 12
-"""Grey levels of what may be a stroke at the least."""
+Faint print beside black print may have a tenth of its contrast, and is ink all the same: the level is that of
+a scanner's noise, and no share of the page's contrast."""
 
 DARK = 128
 """Grey level below which nothing is blank: a wide dark area has no contrast inside, and may be ink."""
 
 _REDUCED = 4  # noise of single pixels is no contrast
+_TREND = 9  # reduced pixels, over which light that falls off is taken for even
 
 
-def written(picture: Picture, contrast: float) -> NDArray[np.bool_]:
+def written(picture: Picture) -> NDArray[np.bool_]:
     """Return the cells of SIDE x SIDE pixels that may hold ink, (ceil(H / SIDE), ceil(W / SIDE)).
 
-    Args:
-        picture: of dark ink on lighter paper.
-        contrast: how much darker than its paper the page's ink is, in grey levels; see `Strokes`.
+    `picture` has dark ink on lighter paper.
     """
-    small = np.asarray(Image.fromarray(_filled(grey_of(picture))).reduce(_REDUCED))
-    side = SIDE // _REDUCED
-    blocks = small.reshape(small.shape[0] // side, side, small.shape[1] // side, side)
-    low = ndimage.minimum_filter(blocks.min((1, 3)), 3, mode="nearest")
-    high = ndimage.maximum_filter(blocks.max((1, 3)), 3, mode="nearest")
-    return np.asarray((high - low >= max(LEAST, SHARE * contrast)) | (low < DARK))
+    small = np.asarray(Image.fromarray(_filled(grey_of(picture), "symmetric")).reduce(_REDUCED), np.float32)
+    detail = small - ndimage.uniform_filter(small, _TREND, mode="nearest")
+    low, high = (ndimage.minimum_filter(_blocks(a).min((1, 3)), 3, mode="nearest") for a in (detail, -detail))
+    dark = ndimage.minimum_filter(_blocks(small).min((1, 3)), 3, mode="nearest") < DARK
+    return np.asarray((-high - low >= LEAST) | dark)
 
 
 def marked(mask: NDArray[np.uint8]) -> NDArray[np.bool_]:
@@ -52,6 +51,12 @@ def marked(mask: NDArray[np.uint8]) -> NDArray[np.bool_]:
     return np.asarray(blocks.any((1, 3)))
 
 
-def _filled(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """The pixels, and their edge as far as the last cells go."""
-    return np.pad(pixels, [(0, -side % SIDE) for side in pixels.shape], mode="edge")
+def _filled(pixels: NDArray[np.uint8], mode: Literal["edge", "symmetric"] = "edge") -> NDArray[np.uint8]:
+    """The pixels, and as many more as the last cells need."""
+    return np.pad(pixels, [(0, -side % SIDE) for side in pixels.shape], mode=mode)
+
+
+def _blocks(small: NDArray[np.float32]) -> NDArray[np.float32]:
+    """The reduced pixels of each cell, (rows, side, columns, side)."""
+    side = SIDE // _REDUCED
+    return small.reshape(small.shape[0] // side, side, small.shape[1] // side, side)

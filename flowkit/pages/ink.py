@@ -125,7 +125,7 @@ def binarize(
         return [
             PageSampler(
                 flow, view.picture, seed=seed, memory=memory, results=beside, precision=precision,
-                where=written(view.picture, found.contrast) if sparse else None,
+                where=written(view.picture) if sparse else None,
             )
             for view in views
         ]  # fmt: skip

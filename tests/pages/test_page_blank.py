@@ -16,31 +16,41 @@ from flowkit.pages.ink import draw_samples
 from flowkit.pages.islands import islands
 from flowkit.pages.results import Results
 from flowkit.pages.sampler import PageSampler
-from flowkit.pages.strokes import strokes
 from flowkit.synthetic.page import draw_page
 
 
 def paper(height: int, width: int) -> np.ndarray:
     """Light paper with the noise of a scanner, and light that falls off."""
-    noise = np.random.default_rng(0).normal(0, 2.5, (height, width))
+    noise = np.random.default_rng(0).normal(0, 1.5, (height, width))
     return np.clip(np.linspace(235, 205, width) + noise, 0, 255).astype(np.uint8)
 
 
 def test_strokes_are_contrast_and_paper_is_not() -> None:
     page = paper(330, 270)
-    assert not written(Picture(page[..., None]), 120).any()
+    assert not written(Picture(page[..., None])).any()
     page[100:140, 50:54] -= 40  # a faint stroke
-    found = written(Picture(page[..., None]), 120)
+    found = written(Picture(page[..., None]))
     assert found.shape == (11, 9)
     assert found[3:5, 1].all()
     assert not found[6:].any()
     assert not found[:, 4:].any()
 
 
+@pytest.mark.parametrize("depth", [10, 25])
+@pytest.mark.parametrize("em", [16, 40])
+def test_faint_print_beside_black_print_is_no_paper(depth: int, em: int) -> None:
+    page = paper(640, 480)
+    page[:200, :][draw_page(480, 200, np.random.default_rng(3), text_size=36)] -= 180
+    faint = draw_page(480, 300, np.random.default_rng(5), text_size=em, layout="print")
+    page[340:][faint] -= np.uint8(depth)
+    cells = written(Picture(page[..., None])).repeat(SIDE, 0).repeat(SIDE, 1)[340:640, :480]
+    assert cells[faint].all()
+
+
 def test_what_is_dark_is_not_blank() -> None:
     page = np.full((320, 320), 220, np.uint8)
     page[:, 96:] = 30
-    assert written(Picture(page[..., None]), 190)[:, 2:].all()
+    assert written(Picture(page[..., None]))[:, 2:].all()
 
 
 @pytest.mark.parametrize("seed", range(8))
@@ -83,7 +93,7 @@ def test_the_ink_is_the_same_where_half_of_a_page_is_blank() -> None:
     ink = draw_page(420, 220, np.random.default_rng(3))
     page[60:280, 400:820][ink] -= 150
     picture = Picture(page[..., None])
-    cells = written(picture, strokes(picture).contrast)
+    cells = written(picture)
     whole, _ = drawn(model, picture, None)
     some, area = drawn(model, picture, cells)
     assert area < 0.6 * page.size
@@ -100,7 +110,7 @@ def test_no_ink_of_real_pages_is_skipped(data: Path) -> None:
     for index in np.random.default_rng(7).choice(len(pages), 2, replace=False):
         picture = read(pages[index])
         picture = Picture(picture.pixels[:700, :700])
-        cells = written(picture, strokes(picture).contrast).repeat(SIDE, 0).repeat(SIDE, 1)
+        cells = written(picture).repeat(SIDE, 0).repeat(SIDE, 1)
         found, _ = drawn(model, picture, None)
         assert found.any()
         assert not found[~cells[: found.shape[0], : found.shape[1]]].any(), pages[index]
