@@ -6,7 +6,15 @@ import argparse
 
 from flowkit.batch import Binarize
 from flowkit.cli.options import positive
-from flowkit.cli.pages import add_places, add_run, add_save_samples, add_view, run_batch, shared
+from flowkit.cli.pages import (
+    add_places,
+    add_run,
+    add_save_samples,
+    add_temperature,
+    add_view,
+    run_batch,
+    shared,
+)
 from flowkit.images.writer import SUFFIXES
 
 SAMPLES = 16
@@ -35,11 +43,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     decision.add_argument(
         "--threshold", type=float, metavar="P", help="count a pixel as ink if P(ink) >= P, by the samples"
     )
-    parser.add_argument(
-        "--temperature", type=float, metavar="T",
-        help="temperature of the samples; 1 is the model's own distribution (default: 0, or 1 with several "
-        "samples)",
-    )  # fmt: skip
+    add_temperature(parser)
     parser.add_argument(
         "--samples", type=positive, metavar="N",
         help=f"number of samples (default: 1, or {SAMPLES} with --probability, --uncertainty, "

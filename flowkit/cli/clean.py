@@ -6,7 +6,7 @@ import argparse
 
 from flowkit.batch import Clean
 from flowkit.cli.options import positive
-from flowkit.cli.pages import add_places, add_run, add_view, run_batch, shared
+from flowkit.cli.pages import add_places, add_run, add_temperature, add_view, run_batch, shared
 from flowkit.images.writer import PHOTO_SUFFIXES
 
 
@@ -26,11 +26,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="number of samples; of several, what most of them call paper becomes paler, and what all of "
         "them do white (default: %(default)s)",
     )  # fmt: skip
-    parser.add_argument(
-        "--temperature", type=float, metavar="T",
-        help="temperature of the samples; 1 is the model's own distribution (default: 0, or 1 with several "
-        "samples)",
-    )  # fmt: skip
+    add_temperature(parser)
     parser.add_argument(
         "--no-pictures", action="store_true",
         help="keep ink only: photographs and other pictures become white, or ink",

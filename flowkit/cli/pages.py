@@ -37,6 +37,15 @@ def add_places(parser: argparse.ArgumentParser, suffixes: tuple[str, ...]) -> No
     )  # fmt: skip
 
 
+def add_temperature(parser: argparse.ArgumentParser) -> None:
+    """Add the temperature of samples."""
+    parser.add_argument(
+        "--temperature", type=float, metavar="T",
+        help="temperature of the samples; 1 is the model's own distribution (default: 0, or 1 with several "
+        "samples)",
+    )  # fmt: skip
+
+
 def add_run(parser: argparse.ArgumentParser) -> None:
     """Add the options of a run."""
     parser.add_argument(

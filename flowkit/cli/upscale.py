@@ -6,7 +6,14 @@ import argparse
 
 from flowkit.batch import Upscale
 from flowkit.cli.options import positive
-from flowkit.cli.pages import add_places, add_run, add_save_samples, run_batch, shared
+from flowkit.cli.pages import (
+    add_places,
+    add_run,
+    add_save_samples,
+    add_temperature,
+    run_batch,
+    shared,
+)
 from flowkit.images.writer import PHOTO_SUFFIXES
 
 
@@ -21,11 +28,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--model", default="super-resolve-x4", metavar="M",
         help="name of a shipped model, or a checkpoint (default: %(default)s)",
     )  # fmt: skip
-    parser.add_argument(
-        "--temperature", type=float, metavar="T",
-        help="temperature of the samples; 1 is the model's own distribution (default: 0, or 1 with several "
-        "samples)",
-    )  # fmt: skip
+    add_temperature(parser)
     parser.add_argument(
         "--samples", type=positive, default=1, metavar="N",
         help="number of samples; the result is their mean (default: %(default)s)",
