@@ -5,6 +5,8 @@ from __future__ import annotations
 import warnings
 from pathlib import Path
 
+import numpy as np
+
 from flowkit.errors import ImageError
 from flowkit.images.reader import count_pages, read
 
