@@ -10,6 +10,7 @@ from pathlib import Path
 from flowkit.data import load_pages
 from flowkit.data.fingerprint import fingerprint
 from flowkit.errors import DataError, FlowkitError
+from flowkit.evaluation import sample_scores
 from flowkit.evaluation.contestants import Sets
 from flowkit.evaluation.plan import Round, Wanted, rounds
 from flowkit.evaluation.plots import draw_calibration
@@ -154,9 +155,26 @@ class InkEvaluation:
             rows += [{"set": "all", "by": by, **part.row()} for by, part in together.items()]
         about = ABOUT if self.wanted.head is not None else (*ABOUT, HEADLESS)
         found.parts.append(Part("Calibration and uncertainty", rows, about))
+        self._add_samples(found, together)
         found.pictures["calibration.png"] = Picture(
             lambda path: draw_calibration(path, together), "Reliability, and risk over coverage"
         )
+
+    def _add_samples(self, found: Findings, together: Mapping[str, Uncertainty]) -> None:
+        by_set = [(name, str(e), part.drawn) for (name, e), part in self.uncertainty.items() if part.drawn]
+        every = [("all", by, part.drawn) for by, part in together.items() if part.drawn]
+        if not every:
+            return
+        several = len({name for name, _, _ in by_set}) > 1
+        rows: list[dict[str, Cell]] = [
+            {"set": name, "by": by, **sample_scores.row(pages)}
+            for name, by, pages in (*by_set, *(every if several else ()))
+        ]
+        found.parts.append(Part("Samples of whole pages", rows, sample_scores.ABOUT))
+        pieces: list[dict[str, Cell]] = [
+            {"by": by, **row} for _, by, pages in every for row in sample_scores.component_rows(pages)
+        ]
+        found.parts.append(Part("Reliability of components", pieces, sample_scores.ABOUT_COMPONENTS))
 
 
 def check(sets: Sets, trained_on: Mapping[str, frozenset[str]]) -> None:

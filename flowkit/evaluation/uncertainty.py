@@ -11,10 +11,10 @@ from numpy.typing import NDArray
 
 from flowkit.evaluation.contestants import Outcome
 from flowkit.evaluation.review_quality import Reviewed, correlations
+from flowkit.evaluation.sample_scores import PageSamples
 from flowkit.evaluation.tiles import tile_sums
 from flowkit.metrics import calibration
 from flowkit.metrics.calibration import Forecast, Interval, RiskCoverage
-from flowkit.metrics.components import count
 from flowkit.metrics.dibco import Truth
 from flowkit.tables import Cell
 
@@ -34,8 +34,7 @@ class Uncertainty:
         band: those within `BAND` of the truth's contour, where the doubt is.
         doubt: sum min(p, 1 - p) of every tile.
         errors: wrong pixels of every tile.
-        inside: for every page with samples, whether the widest interval of their ink, and of their number of
-            8-connected components, holds the truth's.
+        drawn: the scores of the samples of every page that has some.
         reviewed: the review scores of these pages, and what they should be.
         samples: of each page; None without any.
         voted: whether the probabilities were made of the samples.
@@ -46,7 +45,7 @@ class Uncertainty:
     band: Forecast | None = None
     doubt: list[NDArray[np.float64]] = field(default_factory=list)
     errors: list[NDArray[np.float64]] = field(default_factory=list)
-    inside: list[tuple[bool, bool]] = field(default_factory=list)
+    drawn: list[PageSamples] = field(default_factory=list)
     reviewed: list[Reviewed] = field(default_factory=list)
     samples: int | None = None
     voted: bool = False
@@ -65,19 +64,13 @@ class Uncertainty:
             self.samples = len(outcome.samples)
             if self.voted:
                 self.reviewed.append(Reviewed.of(outcome.ink, outcome.samples, truth.ink))
-            widest = Interval(self.samples, 1)
-            self.inside.append(
-                (
-                    widest.holds([int(ink.sum()) for ink in outcome.samples], int(truth.ink.sum())),
-                    widest.holds([count(ink) for ink in outcome.samples], count(truth.ink)),
-                )
-            )
+            self.drawn.append(PageSamples.of(outcome.samples, truth.ink))
 
     def __iadd__(self, other: Uncertainty) -> Uncertainty:
         self._pool(other.everywhere, other.band)
         self.doubt += other.doubt
         self.errors += other.errors
-        self.inside += other.inside
+        self.drawn += other.drawn
         self.reviewed += other.reviewed
         self.samples = other.samples
         self.voted = other.voted
@@ -108,8 +101,10 @@ class Uncertainty:
         row["errors in worst tiles %"] = 100 * found
         row["at most %"] = 100 * best
         if self.samples is not None:
-            for i, name in enumerate(("ink", "components")):
-                row[f"{name} in interval %"] = 100 * float(np.mean([page[i] for page in self.inside]))
+            row["ink in interval %"] = 100 * float(np.mean([page.ink.inside for page in self.drawn]))
+            row["components in interval %"] = 100 * float(
+                np.mean([page.components.inside for page in self.drawn])
+            )
             row["nominal %"] = 100 * Interval(self.samples, 1).nominal
         if self.voted:
             for name, correlation in zip(("pages", "tiles"), correlations(self.reviewed), strict=True):

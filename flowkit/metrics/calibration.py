@@ -239,6 +239,40 @@ class Interval:
         return ordered[self.k - 1] <= truth <= ordered[-self.k]
 
 
+def coverage(values: Sequence[float], truth: float, level: float) -> float:
+    """Return how far a central interval of this level holds the truth: 0, 1, or a share of both.
+
+    k = (N + 1) (1 - level) / 2 would be the `Interval` of exactly this level. Where k is no whole number, the
+    two next to it count in the proportion that gives the level; so the mean over many truths, each one more
+    value of the same kind, is the level. NaN if N values have no interval as wide as this.
+
+    >>> [coverage([5, 3, 9, 4], truth, 0.5) for truth in (4.5, 8, 9.5)], coverage([5, 3, 9, 4], 4, 0.95)
+    ([1.0, 0.75, 0.0], nan)
+    """
+    n = len(values)
+    k = round((n + 1) * (1 - level) / 2, 9)  # 10 (1 - 0.8) / 2 is 1
+    if k < 1:
+        return math.nan
+    outer = min(math.floor(k), n // 2)
+    held = float(Interval(n, outer).holds(values, truth))
+    if outer < min(k, n // 2):
+        held += (k - outer) * (Interval(n, outer + 1).holds(values, truth) - held)
+    return held
+
+
+def share_error(share: float, n: int) -> float:
+    """Return the standard error of a share of n, by Laplace's rule: sqrt(q (1 - q) / (n + 3)).
+
+    q = (share n + 1) / (n + 2): the posterior's deviation under a uniform prior, which is not 0 where all or
+    none of a few are counted.
+
+    >>> round(share_error(0.5, 97), 3), round(share_error(0.0, 16), 3)
+    (0.05, 0.053)
+    """
+    q = (share * n + 1) / (n + 2)
+    return math.sqrt(q * (1 - q) / (n + 3))
+
+
 def found_in_worst(doubt: Floats, errors: Counts, share: float = 0.1) -> float:
     """Return the share of all errors in the tiles with the most doubt; nan if there are none.
 

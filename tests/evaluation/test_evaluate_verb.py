@@ -139,8 +139,15 @@ def test_a_cross_entropy_head_stands_beside(
     assert f"{head}: trained by cross-entropy; log-odds " in text
     assert "fitted on pages that its training held back (1)." in text
     assert "No cross-entropy head" not in text
-    *_, part = json.loads((out / "results" / "evaluation.json").read_text())["parts"]
-    assert [row["by"] for row in part["rows"]] == [f"{model}, T 1, 2 samples", str(head)]
+    parts = {
+        part["title"]: part["rows"]
+        for part in json.loads((out / "results" / "evaluation.json").read_text())["parts"]
+    }
+    for title in ("Calibration and uncertainty", "Samples of whole pages"):
+        assert [row["by"] for row in parts[title]] == [f"{model}, T 1, 2 samples", str(head)]
+    pieces = parts["Reliability of components"]
+    assert {row["by"] for row in pieces} == {f"{model}, T 1, 2 samples", str(head)}
+    assert "| energy score |" in text
     capsys.readouterr()
     # the pages that it is fitted on are as good as trained on
     assert main([*command[:3], str(drawn), *command[4:], "--head-data", str(drawn)]) == 2

@@ -88,7 +88,7 @@ def test_pages_are_pooled(truth):
         parts.append(part)
     together = pooled(parts)
     assert together.everywhere.pixels == 3 * truth.size
-    assert len(together.inside) == 3
+    assert len(together.drawn) == 3
     brier = [part.row()["Brier"] for part in parts]
     assert together.row()["Brier"] == pytest.approx(np.mean(brier))
     assert together.row()["page NLL"] == pytest.approx(0.25)
