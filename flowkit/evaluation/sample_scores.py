@@ -17,10 +17,10 @@ from flowkit.metrics.components import Ink, count
 from flowkit.tables import Cell
 
 LEVELS = (0.5, 0.8, 0.95)
-"""Of the intervals whose coverage is counted."""
+"""The levels of the intervals whose coverage is counted."""
 
 BINS = 5
-"""Of the probabilities of components."""
+"""Number of bins for the probabilities of components."""
 
 ABOUT = (
     "Ink, components in L %: the share of pages whose amount of ink, and number of 8-connected components, "

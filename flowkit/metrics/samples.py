@@ -21,7 +21,7 @@ SIDE = 64
 """Side of a tile in pixels: a word or two."""
 
 ORDER = 0.5
-"""Of the variogram, as Scheuerer and Hamill suggest."""
+"""Order of the variogram, as Scheuerer and Hamill suggest."""
 
 FARTHEST = 6
 """Tiles further apart than this, in rows or columns, do not count in the variogram."""
