@@ -17,6 +17,7 @@ from PIL import Image, ImageDraw, ImageFont
 
 from flowkit import build, load
 from flowkit.checkpoint import save
+from flowkit.evaluation.ssn_baseline import load_ssn
 
 EXAMPLES = Path(__file__).parent.parent / "examples"
 SCRIPTS = sorted(EXAMPLES.glob("*.py"))
@@ -233,3 +234,20 @@ def test_import_srflow(run_here, tmp_path, monkeypatch):
     assert load(tmp_path / "model.safetensors").scale == 4
     with Image.open(tmp_path / "row.png") as row:
         assert row.size == (4 * 192, 96)
+
+
+@pytest.mark.slow
+def test_train_a_stochastic_segmentation_network(run_here, tmp_path):
+    recipe = {
+        "version": 1,
+        "target": {"type": "binary"},
+        "encoder": {"type": "unet", "widths": [4, 6]},
+        "flow": ["squeeze", "affine_injector"],
+    }
+    save(build(recipe), tmp_path / "model.safetensors")
+    file = tmp_path / "ssn.safetensors"
+    small = ("--steps", 2, "--patch", 32)
+    assert "step 2: " in run_here("train_ssn.py", tmp_path / "model.safetensors", file, *small)
+    before = load(tmp_path / "model.safetensors").encoder.state_dict()
+    after = load_ssn(file).encoder.state_dict()
+    assert all(torch.equal(value, after[name]) for name, value in before.items())

@@ -77,6 +77,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "the protocol's training sets)",
     )  # fmt: skip
     parser.add_argument(
+        "--ssn", metavar="FILE",
+        help="also score samples of a Stochastic Segmentation Network, as "
+        "flowkit.evaluation.ssn_baseline.save_ssn writes it",
+    )  # fmt: skip
+    parser.add_argument(
+        "--ensemble", nargs="+", default=(), metavar="FILE",
+        help="also score these checkpoints as one model: samples are drawn from each in turn",
+    )  # fmt: skip
+    parser.add_argument(
         "--ocr", metavar="LANG",
         help="compute Tesseract's character error rates against the .txt beside each image, in this language "
         "(eng, deu, frk, ...); for super-resolution beside the other scores, otherwise instead of them",

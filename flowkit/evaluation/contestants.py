@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.special import logsumexp
 
 from flowkit.data import Page
 from flowkit.data.find import image_files, report
 from flowkit.data.page_files import grey_of, read_page, size_of
 from flowkit.data.tasks import reduce
-from flowkit.errors import DataError
+from flowkit.errors import DataError, FlowkitError
 from flowkit.evaluation.baselines import Binarizer
 from flowkit.evaluation.results import Entry
 from flowkit.evaluation.sampling import negative_log_density
@@ -106,35 +108,28 @@ class Model:
 
     def run(self, page: Page) -> Iterator[Outcome]:
         """Return one outcome for each entry; needs a byte for every pixel of every sample."""
-        height, width = page.image.shape[:2]
-        picture = self._picture(page)
-        drawn = {t: self._drawn(picture, t, n)[:, :height, :width] for t, n in self.most.items()}
-        nats = None
-        if any(entry.temperature == 1 and entry.samples != 1 for entry in self.entries):
-            assert page.ink is not None
-            nats = negative_log_density(self.flow, picture, page.ink, self.seed)
-        for entry in self.entries:
-            assert entry.temperature is not None and entry.samples is not None
-            n = entry.samples
-            samples = drawn[entry.temperature][:n]
-            votes = samples.sum(0, dtype=np.int32)
-            if n == 1:
-                yield Outcome(entry, samples[0])
-            else:
-                density = nats if entry.temperature == 1 else None
-                yield Outcome(entry, 2 * votes >= n, smoothed(votes, n), samples, density)
+        drawn = {t: self.draw(page, t, n) for t, n in self.most.items()}
+        nats = self.nats(page) if _scores_density(self.entries) else None
+        yield from outcomes(self.entries, drawn, nats)
 
-    def _drawn(self, picture: Picture, temperature: float, count: int) -> NDArray[np.bool_]:
-        """As many samples of a page, (N, H, W)."""
-        page = binarize(
-            picture,
+    def draw(self, page: Page, temperature: float, count: int) -> NDArray[np.bool_]:
+        """Return as many samples of a page, (N, H, W)."""
+        found = binarize(
+            self._picture(page),
             model=self.flow,
             temperature=temperature or None,
             samples=count,
             seed=self.seed,
             keep_samples=count > 1,
         )
-        return page.binary[None] if page.samples is None else page.samples
+        height, width = page.image.shape[:2]
+        samples = found.binary[None] if found.samples is None else found.samples
+        return samples[:, :height, :width]
+
+    def nats(self, page: Page) -> float:
+        """Return -log p(the page's truth | page)."""
+        assert page.ink is not None
+        return negative_log_density(self.flow, self._picture(page), page.ink, self.seed)
 
     def _picture(self, page: Page) -> Picture:
         scale = self.flow.scale
@@ -142,6 +137,68 @@ class Model:
             return page.picture
         missing = [(0, -n % scale) for n in page.image.shape[:2]]
         return Picture(reduce(np.pad(page.image, [*missing, (0, 0)], mode="edge"), scale))
+
+
+class Ensemble:
+    """Several flows as one model, whose samples are drawn from each in turn (Lakshminarayanan et al., 2017).
+
+    p(y | page) is the mean of theirs.
+
+    Args:
+        flows: two or more.
+        counts: numbers of samples, rising, of every temperature; those of 1 are left out.
+        seed: of the first flow's latents, and one more for each further flow.
+
+    Raises:
+        FlowkitError: a single flow, or samples of one alone.
+    """
+
+    notes = ()
+
+    def __init__(self, flows: Sequence[ConditionalFlow], counts: Counts, seed: int) -> None:
+        if len(flows) < 2:
+            raise FlowkitError(f"--ensemble: expected two or more checkpoints, got {len(flows)}")
+        self.entries = tuple(
+            entry for entry in settings(f"ensemble of {len(flows)}", counts) if entry.samples != 1
+        )
+        if not self.entries:
+            raise FlowkitError("--ensemble: expected --samples of 2 or more, got 1")
+        self.most = {t: numbers[-1] for t, numbers in counts.items() if numbers[-1] > 1}
+        self.members = [Model("", flow, counts, seed + i) for i, flow in enumerate(flows)]
+
+    def run(self, page: Page) -> Iterator[Outcome]:
+        """Return one outcome for each entry; see `Model.run`."""
+        drawn = {t: self._draw(page, t, n) for t, n in self.most.items()}
+        nats = None
+        if _scores_density(self.entries):
+            each = np.array([member.nats(page) for member in self.members])
+            nats = math.log(len(each)) - float(logsumexp(-each))
+        yield from outcomes(self.entries, drawn, nats)
+
+    def _draw(self, page: Page, temperature: float, count: int) -> Ink:
+        m = len(self.members)
+        samples = np.empty((count, *page.image.shape[:2]), np.bool_)
+        for i, member in enumerate(self.members[:count]):
+            samples[i::m] = member.draw(page, temperature, len(samples[i::m]))
+        return samples
+
+
+def outcomes(entries: Iterable[Entry], drawn: Mapping[float, Ink], nats: float | None) -> Iterator[Outcome]:
+    """Yield the vote of as many samples as each entry has; `nats` are of temperature 1."""
+    for entry in entries:
+        assert entry.temperature is not None and entry.samples is not None
+        n = entry.samples
+        samples = drawn[entry.temperature][:n]
+        votes = samples.sum(0, dtype=np.int32)
+        if n == 1:
+            yield Outcome(entry, samples[0])
+        else:
+            density = nats if entry.temperature == 1 else None
+            yield Outcome(entry, 2 * votes >= n, smoothed(votes, n), samples, density)
+
+
+def _scores_density(entries: Iterable[Entry]) -> bool:
+    return any(entry.temperature == 1 and entry.samples != 1 for entry in entries)
 
 
 class Folder:

@@ -28,7 +28,8 @@ from flowkit.tables import Cell
 
 ABOUT = (
     "Page NLL: -log p(truth | page) in nats per pixel, of all pixels together: of a flow an upper bound, by "
-    "dequantisation; of a head the sum over pixels, which it takes to be independent.",
+    "dequantisation; of a head the sum over pixels, which it takes to be independent; of an --ssn an "
+    "estimate by the factors of its samples, an upper bound on average.",
     f"P(ink) of N samples is (votes + m + {PRIOR:g}) / (N + {1 + 2 * PRIOR:g}), m the mean share of votes "
     f"in a window of {WINDOW} x {WINDOW}; all figures but the first are of it.",
     f"Band: pixels within {BAND:g} of a contour of the truth.",

@@ -15,9 +15,11 @@ from flowkit.data.fingerprint import fingerprint
 from flowkit.data.page_files import read_rgb
 from flowkit.errors import FlowkitError
 from flowkit.evaluation.baselines import baseline, is_baseline, origin
-from flowkit.evaluation.contestants import Contestant, Folder, Method, Model, Sets
+from flowkit.evaluation.contestants import Contestant, Ensemble, Folder, Method, Model, Sets
 from flowkit.evaluation.cross_entropy_baseline import Head
 from flowkit.evaluation.protocols import PROTOCOLS, Fold, honesty
+from flowkit.evaluation.ssn_baseline import load_ssn
+from flowkit.evaluation.ssn_pages import Ssn
 from flowkit.flow import ConditionalFlow
 from flowkit.pages.ink import load_binary
 from flowkit.recipe import read_recipe_text
@@ -47,6 +49,8 @@ class Wanted:
         scales: resolutions that pages are scored at, as multiples of their own.
         head: a checkpoint.
         head_data: folders with the pages that its temperature is fitted on.
+        ssn: a Stochastic Segmentation Network, see `flowkit.evaluation.ssn_baseline.save_ssn`.
+        ensemble: checkpoints, scored as one model.
         focus: "ink" for scores of what is near ink as well, of a model that super-resolves.
         ink_model: that finds it.
     """
@@ -61,6 +65,8 @@ class Wanted:
     scales: Sequence[float] = (1.0,)
     head: str | None = None
     head_data: Sequence[str] | None = None
+    ssn: str | None = None
+    ensemble: Sequence[str] = ()
     focus: Literal["ink"] | None = None
     ink_model: str = "binarize"
 
@@ -162,10 +168,17 @@ def _round(
             made.trained_on[model] = trained_on(model)
             if fold is not None and root is not None:
                 made.notes.append(honesty(model, made.trained_on[model], fold, root))
+    year = fold.name if fold else ""
+    if wanted.ssn is not None:
+        _add_ssn(made, wanted, wanted.ssn.replace(YEAR, year))
+    if wanted.ensemble:
+        files = [file.replace(YEAR, year) for file in wanted.ensemble]
+        made.contestants.append(Ensemble([load_binary(f) for f in files], wanted.counts, wanted.seed))
+        made.trained_on |= {file: trained_on(file) for file in files}
     if not made.trained_on and (wanted.temperatures or wanted.samples):
         raise FlowkitError(f"{model} is not a model: --temperatures and --samples do not apply")
     if wanted.head is not None:
-        head = wanted.head.replace(YEAR, fold.name if fold else "")
+        head = wanted.head.replace(YEAR, year)
         folders = wanted.head_data
         if folders is None:
             if fold is None or root is None:
@@ -173,6 +186,15 @@ def _round(
             folders = [str(root / name) for name in fold.train]
         _add_head(made, wanted, head, folders)
     return made
+
+
+def _add_ssn(made: Round, wanted: Wanted, file: str) -> None:
+    samples = sorted({n for numbers in wanted.counts.values() for n in numbers if n > 1})
+    if not samples:
+        raise FlowkitError("--ssn: expected --samples of 2 or more, got 1")
+    assert wanted.ssn is not None
+    made.contestants.append(Ssn(wanted.ssn, load_ssn(file), samples, wanted.seed))
+    made.trained_on[file] = trained_on(file)
 
 
 def _add_head(made: Round, wanted: Wanted, file: str, folders: Sequence[str]) -> None:

@@ -60,7 +60,7 @@ class SuperResolution:
     """
 
     def __init__(self, wanted: Wanted, allow_train: bool = False, reader: Reader | None = None) -> None:
-        for option in ("protocol", "baselines", "head", "head_data"):
+        for option in ("protocol", "baselines", "head", "head_data", "ssn", "ensemble"):
             if getattr(wanted, option):
                 name = option.replace("_", "-")
                 raise FlowkitError(f"--{name} is for binarization, and {wanted.model} has no ink")
