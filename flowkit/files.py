@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import errno
+import json
 import os
 import secrets
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import Any
 
 from flowkit.errors import OutputError
 
@@ -38,6 +40,12 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[Path]:
     finally:
         with suppress(OSError):
             draft.unlink(missing_ok=True)
+
+
+def write_json(path: str | os.PathLike[str], values: Mapping[str, Any]) -> None:
+    """Write an object as JSON in UTF-8, whole or not at all. Raises OutputError, as `replacing`."""
+    with replacing(path) as draft:
+        draft.write_text(json.dumps(values, ensure_ascii=False) + "\n", encoding="utf-8")
 
 
 def check_no_link(path: Path) -> None:

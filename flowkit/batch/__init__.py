@@ -6,7 +6,9 @@ from flowkit.batch.loop import Run, run
 from flowkit.batch.record import Record, WorstTile, WrittenFile
 from flowkit.batch.remote import FsspecStorage
 from flowkit.batch.storage import Storage
-from flowkit.batch.tasks import Binarize, Task, Upscale
+from flowkit.batch.tasks import Binarize, Task
+from flowkit.batch.upscale_task import Upscale
+from flowkit.pages.counts import Spread
 
 __all__ = [
     "BatchJob",
@@ -15,6 +17,7 @@ __all__ = [
     "FsspecStorage",
     "Record",
     "Run",
+    "Spread",
     "Storage",
     "Task",
     "Upscale",

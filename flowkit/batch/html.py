@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 
 from PIL import Image, ImageDraw
 
-from flowkit.batch.plan import RESULT
+from flowkit.batch.plan import RESULT, TABLES
 from flowkit.batch.record import Record, WorstTile
 from flowkit.batch.report import Report
 from flowkit.errors import ImageError, printable
@@ -47,10 +47,12 @@ class Picture(NamedTuple):
 
 
 class Row(NamedTuple):
-    """A page, a link to its result, and pictures of it."""
+    """A page, links to its result and its tables, what its samples differ in, and pictures of it."""
 
     record: Record
     link: str | None
+    tables: list[tuple[str, str]]
+    between: str | None
     pictures: list[Picture]
 
 
@@ -69,7 +71,8 @@ def write(report: Report) -> Path:
     for index, record in enumerate(records):
         pictures = _pictures(record, report) if index < MOST_PICTURES and record.error is None else ()
         there = record.error is None
-        rows.append(Row(record, _link(record.output) if there else None, list(pictures)))
+        link = _link(record.output) if there else None
+        rows.append(Row(record, link, _tables(record), _between(record), list(pictures)))
     jinja2: Any = import_module("jinja2")
     environment = jinja2.Environment(
         autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
@@ -111,6 +114,24 @@ def _counted(values: Iterable[str]) -> str:
     return "; ".join(f"{value}: {count:,}" for value, count in Counter(values).most_common(5)) or "none"
 
 
+def _tables(record: Record) -> list[tuple[str, str]]:
+    links = ((kind, _link(record.files[kind].path)) for kind in TABLES if kind in record.files)
+    return [(kind, link) for kind, link in links if link is not None]
+
+
+def _between(record: Record) -> str | None:
+    """Say in words between what numbers the samples of a page lie; None where there are none."""
+    if not record.counts:
+        return None
+    ink, pieces, width = (record.counts[name] for name in ("ink", "components", "stroke_width"))
+    return (
+        f"in {record.settings['samples']} samples: "
+        f"ink {100 * ink.least:.2f} to {100 * ink.greatest:.2f} % of the page, "
+        f"{pieces.least:,.0f} to {pieces.greatest:,.0f} pieces, "
+        f"strokes {width.least:.2f} to {width.greatest:.2f} pixels wide"
+    )
+
+
 def _link(path: str) -> str | None:
     """A relative link; None for a file in another store, which no browser opens."""
     return None if "://" in path else urllib.parse.quote(os.fsencode(path))
@@ -125,7 +146,7 @@ def _pictures(record: Record, report: Report) -> Iterator[Picture]:
         (RESULT, str(report.folder / record.output), inner, _link(record.output)),
     ]
     for kind, file in record.files.items():
-        if kind != RESULT and not kind.startswith("sample"):
+        if kind not in (RESULT, *TABLES) and not kind.startswith("sample"):
             name = file.path if "://" in file.path else str(report.folder / file.path)
             sources.append((kind, name, None, _link(file.path)))
     for kind, name, number, link in sources:

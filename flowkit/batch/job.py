@@ -25,8 +25,8 @@ class BatchJob:
             It is made if it is not there, and holds `report.jsonl`.
         task: what is done with every page.
         format: of the files in the folder `out`, such as "tif"; by default "png".
-        maps: what is also written, and where: for `Binarize` "probability" and "uncertainty". Files where
-            `out` is one, otherwise folders.
+        maps: what is also written, and where: for `Binarize` "probability" and "uncertainty", images, and
+            "components" and "readings", JSON. Files where `out` is one, otherwise folders.
         save_samples: where every sample is written, likewise.
         layout: the PAGE or ALTO file of the page; or a folder with a file of each page, named like its
             result (sub/book-001.xml).

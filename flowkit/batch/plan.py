@@ -13,6 +13,9 @@ from flowkit.images.writer import BOUND
 RESULT = "result"
 """A page's own file, among those that are written for it."""
 
+TABLES = ("components", "readings")
+"""Kinds of files beside a page that are JSON; the others are images."""
+
 PARTS = ".flowkit-parts"
 """The folder, below the one for results, where pages wait until all of their document are there."""
 
@@ -119,7 +122,7 @@ class Places:
         return (self.out, *self.maps.values(), *(() if self.samples is None else (self.samples,)))
 
     def below(self, place: PurePath, suffix: str) -> Places:
-        """Return the files in the folders for the place of one input; maps and samples are PNG."""
+        """Return the files in the folders for the place of one input: PNG beside the page, and tables."""
         stem = place.with_name(place.stem)
 
         def inside(folder: Path, ending: str = ".png") -> Path:
@@ -127,7 +130,10 @@ class Places:
 
         return Places(
             inside(self.out, suffix),
-            {kind: inside(folder) for kind, folder in self.maps.items()},
+            {
+                kind: inside(folder, ".json" if kind in TABLES else ".png")
+                for kind, folder in self.maps.items()
+            },
             self.samples and inside(self.samples),
             self.layout and inside(self.layout, ".xml"),
         )

@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from flowkit.batch.inputs import LIST, find, is_many, is_there
 from flowkit.batch.job import BatchJob
-from flowkit.batch.plan import PARTS, Document, Places, check, parts_of, plan_document
+from flowkit.batch.plan import PARTS, TABLES, Document, Places, check, parts_of, plan_document
 from flowkit.batch.stdin import StandardInput
 from flowkit.batch.storage import Storage
 from flowkit.errors import FlowkitError, OutputError
@@ -17,7 +17,7 @@ from flowkit.images.reader import check_there
 from flowkit.images.writer import check_name
 
 MAPS = (".png", ".tif", ".tiff")
-"""Suffixes of files that are written beside the pages."""
+"""Suffixes of images that are written beside the pages."""
 
 
 class Plan(NamedTuple):
@@ -82,8 +82,8 @@ def _into_files(job: BatchJob, storage: Storage, source: Path, places: Places, s
         raise OutputError(f"--html needs a folder for the results, and {places.out} is a file")
     check_name(places.out, suffixes=job.task.suffixes)
     password = _password(job)
-    for path in places.maps.values():
-        check_name(path, suffixes=MAPS)
+    for kind, path in places.maps.items():
+        check_name(path, suffixes=(".json",) if kind in TABLES else MAPS)
     if places.samples is not None:
         check_name(places.samples, suffixes=job.task.suffixes)
     document = plan_document(

@@ -8,10 +8,11 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal, TypeVar, get_type_hints
 
+from flowkit.pages.counts import Spread
 from flowkit.recipe.values import convert
 
-VERSION = 1
-"""The version of `report.jsonl`, which every line names."""
+VERSION = 2
+"""The version of `report.jsonl`, which every line names. Lines of version 1 have no `counts`."""
 
 Status = Literal["done", "failed", "kept", "bound", "gone"]
 T = TypeVar("T")
@@ -68,7 +69,8 @@ class Record:
         recipe: the name of the model's recipe.
         settings: all that results depend on beside the input: the task, its options, SHA-256s of models.
         files: those that were written, by what they show: `result`, `probability`, `uncertainty`,
-            `sample-01`, ...; of a page of a document, `result` is where it waits to be bound.
+            `components`, `readings`, `sample-01`, ...; of a page of a document, `result` is where it waits to
+            be bound.
         width: of the result, in pixels.
         height: likewise.
         dpi: dots per inch across and down; None where the input does not say.
@@ -77,6 +79,8 @@ class Record:
         review: the review score of the page, where samples were drawn, or strokes are not in the result.
         worst_tiles: the parts of the page with the highest scores, likewise.
         mean_entropy: of P(ink), in bits per pixel, likewise.
+        counts: what was counted in the samples of the page, where there are any: `ink`, the share of pixels;
+            `components`, the number of 8-connected pieces; `stroke_width`, in pixels.
         bits_per_dim: -log2 p(result | page) per pixel, an upper bound, if it was asked for.
         seconds: that the page took.
         finished: when it was done: ISO 8601, UTC.
@@ -103,6 +107,7 @@ class Record:
     review: float | None = None
     worst_tiles: tuple[WorstTile, ...] = ()
     mean_entropy: float | None = None
+    counts: dict[str, Spread] = field(default_factory=dict)
     bits_per_dim: float | None = None
     seconds: float | None = None
     finished: str | None = None
@@ -126,6 +131,8 @@ class Record:
         made: dict[str, Any] = {}
         if "files" in values:
             made["files"] = {kind: _read(WrittenFile, file) for kind, file in values["files"].items()}
+        if "counts" in values:
+            made["counts"] = {name: _read(Spread, spread) for name, spread in values["counts"].items()}
         if "worst_tiles" in values:
             made["worst_tiles"] = tuple(_read(WorstTile, tile) for tile in values["worst_tiles"])
         hints = _HINTS[cls]
@@ -142,12 +149,17 @@ class Record:
             said = json.loads(line, parse_constant=_number, parse_float=_number)
         except RecursionError:
             raise ValueError("nested too deeply") from None
-        if not isinstance(said, dict) or said.pop("version", None) != VERSION:
-            raise ValueError(f"expected an object of version {VERSION}")
+        version = said.pop("version", None) if isinstance(said, dict) else None
+        if version not in (1, VERSION):
+            raise ValueError(f"expected an object of version 1 or {VERSION}")
+        if version == 1:
+            said.setdefault("counts", {})
         if set(said) != set(_HINTS[cls]):
             raise ValueError("expected all keys of a record, and no others")
-        if not isinstance(said["files"], dict) or not isinstance(said["worst_tiles"], list):
-            raise ValueError("files must be an object, worst_tiles a list")
+        if not all(isinstance(said[key], dict) for key in ("files", "counts")):
+            raise ValueError("files and counts must be objects")
+        if not isinstance(said["worst_tiles"], list):
+            raise ValueError("worst_tiles must be a list")
         record = cls.of(said)
         counts = (record.page, record.width, record.height)
         if any(count is not None and count < 1 for count in counts):
@@ -170,4 +182,6 @@ def _read(kind: type[T], said: Any) -> T:
     return kind(**{name: convert(value, hints[name]) for name, value in said.items()})
 
 
-_HINTS: dict[Any, dict[str, Any]] = {kind: get_type_hints(kind) for kind in (WrittenFile, WorstTile, Record)}
+_HINTS: dict[Any, dict[str, Any]] = {
+    kind: get_type_hints(kind) for kind in (WrittenFile, WorstTile, Spread, Record)
+}

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import functools
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Collection
-from dataclasses import dataclass, fields, replace
+from dataclasses import asdict, dataclass, fields, replace
 from typing import Any, ClassVar
 
-from flowkit.batch.file_identity import digest
-from flowkit.batch.plan import Sheet
+from flowkit.batch.plan import TABLES, Sheet
 from flowkit.checkpoint import locate
 from flowkit.device import usable
 from flowkit.errors import FlowkitError, suggest
@@ -18,7 +16,8 @@ from flowkit.flow import ConditionalFlow
 from flowkit.images.dpi import LEAST, MOST, Dpi, scaled
 from flowkit.images.header import Plan
 from flowkit.images.picture import Picture
-from flowkit.images.writer import PHOTO_SUFFIXES, SUFFIXES, check_fits, write_ink, write_picture
+from flowkit.images.writer import SUFFIXES, check_fits, write_ink
+from flowkit.metrics.ocr import Tesseract
 from flowkit.pages.decision import Decision, check_sampling
 from flowkit.pages.ink import binarize, load_binary, plan_binary
 from flowkit.pages.layout import read_layout
@@ -26,7 +25,7 @@ from flowkit.pages.options import SamplingOptions
 from flowkit.pages.page import Page
 from flowkit.pages.polarity import Invert, check_invert
 from flowkit.pages.precision import check_precision
-from flowkit.pages.upscaling import levels_for, load_continuous, plan_continuous, upscale
+from flowkit.pages.readings import read_words
 from flowkit.pages.working_scale import Scale, check_scale
 
 Progress = Callable[[int, int], None]
@@ -128,16 +127,18 @@ class Binarize(Task):
 
     Attributes:
         bits: of the map "probability", 8 or 16.
+        ocr: the language of "readings", as Tesseract names it.
     """
 
     model: str = "binarize"
     decision: Decision | None = None
     bits: int = 8
+    ocr: str | None = None
     likelihood: bool = False
     scale: Scale = "auto"
     invert: Invert = "auto"
 
-    maps: ClassVar[tuple[str, ...]] = ("probability", "uncertainty")
+    maps: ClassVar[tuple[str, ...]] = ("probability", "uncertainty", *TABLES)
     reads_layouts: ClassVar[bool] = True
 
     @property
@@ -151,6 +152,11 @@ class Binarize(Task):
         for kind in (*maps, *(["save-samples"] if keep_samples else [])):
             if self.samples == 1:
                 raise FlowkitError(f"--{kind} is made of samples: expected --samples 2 or more, got 1")
+        if ("readings" in maps) != (self.ocr is not None):
+            given, missing = ("readings", "ocr LANG") if self.ocr is None else ("ocr", "readings PLACE")
+            raise FlowkitError(f"--{given} needs --{missing}, too")
+        if self.ocr is not None:
+            Tesseract(self.ocr)
 
     def load(self) -> ConditionalFlow:
         """See `Task.load`."""
@@ -169,13 +175,14 @@ class Binarize(Task):
             "scale": check_scale(self.scale),
             "invert": check_invert(self.invert),
             **({"likelihood": True} if self.likelihood else {}),  # a page that was scored serves without, too
+            **({"ocr": self.ocr} if self.ocr is not None else {}),
             **self._shared_settings(),
         }
 
     def plan(self, flow: ConditionalFlow, sheet: Sheet) -> Plan:
         """See `Task.plan`."""
         drawn = check_sampling(self.decision, self.temperature, self.samples, self.seed)
-        return plan_binary(flow, drawn, memory=self.memory, keep_samples=bool(sheet.samples))
+        return plan_binary(flow, drawn, memory=self.memory, keep_samples=self.samples > 1)
 
     def do(self, flow: ConditionalFlow, picture: Picture, sheet: Sheet, progress: Progress) -> Fields:
         """See `Task.do`."""
@@ -187,7 +194,7 @@ class Binarize(Task):
             likelihood=self.likelihood,
             scale=self.scale,
             invert=self.invert,
-            keep_samples=bool(sheet.samples),
+            keep_samples=self.samples > 1,  # they are counted
             layout=None if sheet.layout is None else read_layout(sheet.layout),
             progress=progress,
             **self._options(),
@@ -196,6 +203,10 @@ class Binarize(Task):
             page.save_probability(sheet.maps["probability"], bits=self.bits)
         if "uncertainty" in sheet.maps:
             page.save_uncertainty(sheet.maps["uncertainty"])
+        if "components" in sheet.maps:
+            page.save_components(sheet.maps["components"])
+        if self.ocr is not None and "readings" in sheet.maps:
+            read_words(page, self.ocr).save(sheet.maps["readings"])
         for index, path in enumerate(sheet.samples):
             write_ink(path, page.sample(index), page.dpi)
         page.save(sheet.out)
@@ -205,93 +216,6 @@ class Binarize(Task):
             "scales": page.scales,
             "notes": page.notes,
         }
-
-
-@dataclass(frozen=True, kw_only=True)
-class Upscale(Task):
-    """Pages made larger; see `flowkit.pages.upscale` for the options.
-
-    Attributes:
-        focus: whether pixels that are far from ink are enlarged without the model.
-        binarize: whether the result is the ink of the enlarged page.
-        ink_model: the model that either of them uses.
-    """
-
-    model: str = "super-resolve-x4"
-    focus: bool = False
-    binarize: bool = False
-    ink_model: str = "binarize"
-
-    @property
-    def suffixes(self) -> tuple[str, ...]:
-        """See `Task.suffixes`."""
-        return SUFFIXES if self.binarize else PHOTO_SUFFIXES
-
-    def load(self) -> ConditionalFlow:
-        """See `Task.load`."""
-        if self._needs_ink:
-            _ink_model(self.ink_model, self.device)
-        return load_continuous(self.model).to(self.device)
-
-    def settings(self) -> dict[str, Any]:
-        """See `Task.settings`."""
-        drawn = check_sampling(None, self.temperature, self.samples, self.seed)
-        return {
-            "task": "upscale",
-            "seed": self.seed,
-            "temperature": drawn.temperature,
-            "samples": self.samples,
-            "focus": self.focus,
-            "binarize": self.binarize,
-            **self._shared_settings(),
-            **({"ink_model_sha256": digest(locate(self.ink_model))} if self._needs_ink else {}),
-        }
-
-    def plan(self, flow: ConditionalFlow, sheet: Sheet) -> Plan:
-        """See `Task.plan`."""
-        drawn = check_sampling(None, self.temperature, self.samples, self.seed)
-        return plan_continuous(flow, drawn, memory=self.memory, keep_samples=bool(sheet.samples))
-
-    def do(self, flow: ConditionalFlow, picture: Picture, sheet: Sheet, progress: Progress) -> Fields:
-        """See `Task.do`."""
-        self._check_fits(flow, picture, sheet)
-        ink = _ink_model(self.ink_model, self.device) if self._needs_ink else None
-        page = upscale(
-            picture,
-            model=flow,
-            focus=ink if self.focus else None,
-            keep_samples=bool(sheet.samples),
-            progress=progress,
-            **self._options(),
-        )
-        if page.samples is not None:
-            for path, sample in zip(sheet.samples, page.samples, strict=True):
-                write_picture(path, levels_for(path, sample), page.dpi)
-        said = {**size(page.image.shape, page.dpi), "notes": page.notes}
-        if not self.binarize and levels_for(sheet.out, page.image).dtype != page.image.dtype:
-            said["notes"] += (f"its 16 bits are written as 8 ({sheet.out.suffix} holds no more)",)
-        if not self.binarize or ink is None:
-            page.save(sheet.out)
-            return said
-        large = Picture(page.image.reshape(*page.image.shape[:2], -1), page.dpi)
-        found = binarize(large, model=ink, memory=self.memory, precision=self.precision)
-        found.save(sheet.out)
-        notes = tuple(dict.fromkeys((*page.notes, *found.notes)))
-        return {**said, "ink": float(found.binary.mean()), "scales": found.scales, "notes": notes}
-
-    def located(self) -> Task:
-        """See `Task.located`."""
-        ink = str(locate(self.ink_model).resolve()) if self._needs_ink else self.ink_model
-        return replace(self, model=str(locate(self.model).resolve()), ink_model=ink)
-
-    @property
-    def _needs_ink(self) -> bool:
-        return self.focus or self.binarize
-
-
-@functools.lru_cache(maxsize=1)
-def _ink_model(name: str, device: str) -> ConditionalFlow:
-    return load_binary(name).to(device)
 
 
 def size(shape: tuple[int, ...], dpi: Dpi) -> Fields:
@@ -306,6 +230,8 @@ def doubt(page: Page) -> Fields:
         "bits_per_dim": _finite(page.bits_per_dim),
         "mean_entropy": page.mean_entropy,
     }
+    if page.counts is not None:
+        said["counts"] = {name: asdict(spread) for name, spread in page.counts._asdict().items()}
     if page.review is not None:
         worst = zip(page.review.worst(), range(WORST_TILES), strict=False)
         said["review"] = page.review.score

@@ -20,7 +20,8 @@ from flowkit.images.writer import SUFFIXES
 SAMPLES = 16
 """Default number of samples for results that need samples."""
 
-_FROM_SAMPLES = ("probability", "uncertainty", "save_samples", "html", "threshold")
+_MAPS = ("probability", "uncertainty", "components", "readings")
+_FROM_SAMPLES = (*_MAPS, "save_samples", "html", "threshold")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -47,7 +48,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--samples", type=positive, metavar="N",
         help=f"number of samples (default: 1, or {SAMPLES} with --probability, --uncertainty, "
-        "--save-samples, --threshold, --decision mean or --html)",
+        "--components, --readings, --save-samples, --threshold, --decision mean or --html)",
     )  # fmt: skip
     parser.add_argument(
         "--probability", metavar="MAP",
@@ -67,6 +68,20 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "folder as for --probability",
     )  # fmt: skip
     parser.add_argument(
+        "--components", metavar="TABLE",
+        help="also write the connected pieces of ink of all samples, and how likely each is ink: a .json "
+        "file, or a folder if OUT is one",
+    )  # fmt: skip
+    parser.add_argument(
+        "--readings", metavar="TABLE",
+        help="also write what Tesseract reads in the samples, for each word the share of samples that read "
+        "it so; file or folder as for --components; needs --ocr",
+    )  # fmt: skip
+    parser.add_argument(
+        "--ocr", metavar="LANG",
+        help="language of --readings, as Tesseract names it: eng, deu, Fraktur, eng+deu, ...",
+    )  # fmt: skip
+    parser.add_argument(
         "--likelihood", action="store_true",
         help="also compute bits per pixel of every result, for the report; takes about as long as the rest",
     )  # fmt: skip
@@ -84,9 +99,10 @@ def binarize(args: argparse.Namespace) -> int:
         **shared(args),
         decision=args.threshold if args.threshold is not None else args.decision,
         bits=args.bits,
+        ocr=args.ocr,
         likelihood=args.likelihood,
         scale=args.scale,
         invert=args.invert,
     )
-    maps = {"probability": args.probability, "uncertainty": args.uncertainty}
+    maps = {kind: getattr(args, kind) for kind in _MAPS}
     return run_batch(args, task, maps={kind: place for kind, place in maps.items() if place is not None})

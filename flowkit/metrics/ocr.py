@@ -7,6 +7,7 @@ import os
 import shutil
 import subprocess
 import unicodedata
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,8 +16,22 @@ from PIL import Image
 from flowkit.errors import FlowkitError
 
 COMMAND = "tesseract"
+_WORD = "5"  # the level of its TSV that has text
 LINE = 7
 """Tesseract's page segmentation mode for an image that is a single line."""
+PAGE = 3
+"""Its mode for a whole page, which it divides into columns and lines by itself."""
+
+
+class Word(NamedTuple):
+    """A word that was read."""
+
+    text: str
+    """As `normalised` returns it."""
+    box: tuple[int, int, int, int]
+    """Left, top, right and bottom, in pixels of the image."""
+    line: int
+    """The number of its line on the page, from 0."""
 
 
 def normalised(text: str) -> str:
@@ -84,12 +99,31 @@ class Tesseract:
         Raises:
             FlowkitError: Tesseract failed.
         """
+        return self._recognise(image).decode(errors="replace")
+
+    def words(self, image: NDArray[np.uint8] | NDArray[np.bool_]) -> list[Word]:
+        """Read the words of an image, as `read`, in the order in which Tesseract reads them.
+
+        Raises:
+            FlowkitError: Tesseract failed.
+        """
+        found: list[Word] = []
+        lines: dict[tuple[str, ...], int] = {}
+        for row in self._recognise(image, "tsv").decode(errors="replace").splitlines()[1:]:
+            level, *line, _, left, top, width, height, _, text = row.split("\t")
+            if level == _WORD and (said := normalised(text)):
+                x, y = int(left), int(top)
+                number = lines.setdefault(tuple(line), len(lines))
+                found.append(Word(said, (x, y, x + int(width), y + int(height)), number))
+        return found
+
+    def _recognise(self, image: NDArray[np.uint8] | NDArray[np.bool_], *config: str) -> bytes:
         picture = Image.fromarray(np.where(image, 0, 255).astype(np.uint8) if image.dtype == bool else image)
         data = io.BytesIO()
         # what Tesseract assumes where an image does not say; said, so that it does not warn
         picture.save(data, "PNG", dpi=(300, 300))
         options = ["-l", self.language, "--psm", str(self.mode)]
-        return self._run("stdin", "stdout", *options, data=data.getvalue()).decode(errors="replace")
+        return self._run("stdin", "stdout", *options, *config, data=data.getvalue())
 
     def _run(self, *arguments: str, data: bytes = b"") -> bytes:
         if shutil.which(COMMAND) is None:

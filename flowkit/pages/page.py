@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
 from functools import cached_property
 from os import PathLike
 from pathlib import Path
@@ -10,12 +11,17 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from flowkit.files import write_json
 from flowkit.images.dpi import Dpi
 from flowkit.images.writer import write_heat, write_ink, write_picture
+from flowkit.pages.counts import Component, Counts, components, counts
 from flowkit.pages.decision import Sampling
 from flowkit.pages.review import Review, review
 
 Votes = NDArray[np.uint8] | NDArray[np.uint16]
+
+COMPONENTS_VERSION = 1
+"""The version of the files that `Page.save_components` writes."""
 
 
 @dataclass(frozen=True)
@@ -99,12 +105,26 @@ class Page:
             ValueError: samples were not kept.
             IndexError: there are fewer.
         """
-        if self.kept is None:
-            raise ValueError("the samples were not kept; binarize(..., keep_samples=True) keeps them")
+        kept = self._kept()
         if not 0 <= index < self.sampling.samples:
             raise IndexError(f"there are {self.sampling.samples} samples, got index {index}")
-        bits: NDArray[np.bool_] = (self.kept[index // 8] >> (index % 8)) & 1 == 1
+        bits: NDArray[np.bool_] = (kept[index // 8] >> (index % 8)) & 1 == 1
         return bits
+
+    @cached_property
+    def counts(self) -> Counts | None:
+        """Return the spread over the samples of ink, components and stroke width, if they were kept."""
+        return None if self.kept is None or self.votes is None else counts(self._each_sample())
+
+    @cached_property
+    def components(self) -> list[Component]:
+        """Return the 8-connected components of all samples together, and how likely each of them is ink.
+
+        Raises:
+            ValueError: samples were not kept.
+        """
+        union: NDArray[np.bool_] = np.bitwise_or.reduce(self._kept(), 0) > 0
+        return components(union, self._each_sample())
 
     def save(self, path: str | PathLike[str]) -> None:
         """Write the ink, black on white: .png, .tif, .pdf, .webp or .jp2; TIFF and PDF in CCITT
@@ -153,6 +173,26 @@ class Page:
         for index, place in enumerate(paths):
             write_ink(place, self.sample(index), self.dpi)
         return paths
+
+    def save_components(self, path: str | PathLike[str]) -> None:
+        """Write `components` as JSON, see docs/reference/components_and_readings.md.
+
+        Raises:
+            ValueError: samples were not kept.
+            OutputError: as `save`.
+        """
+        height, width = self.binary.shape
+        size = {"width": width, "height": height, "samples": self.sampling.samples}
+        found = [asdict(component) for component in self.components]
+        write_json(path, {"version": COMPONENTS_VERSION, **size, "components": found})
+
+    def _each_sample(self) -> Iterator[NDArray[np.bool_]]:
+        return (self.sample(index) for index in range(self.sampling.samples))
+
+    def _kept(self) -> NDArray[np.uint8]:
+        if self.kept is None:
+            raise ValueError("the samples were not kept; binarize(..., keep_samples=True) keeps them")
+        return self.kept
 
     def _shares(self) -> NDArray[np.float32]:
         """Return P(ink) for every number of votes."""

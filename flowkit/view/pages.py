@@ -16,7 +16,7 @@ from flowkit.batch import BatchJob, Binarize, Record
 from flowkit.batch.again import accept, do_again
 from flowkit.batch.html import order
 from flowkit.batch.page_work import settings_of
-from flowkit.batch.plan import RESULT, Sheet
+from flowkit.batch.plan import RESULT, TABLES, Sheet
 from flowkit.batch.planning import planned
 from flowkit.batch.report import REPORT, Records, records_of
 from flowkit.batch.stdin import StandardInput
@@ -171,7 +171,8 @@ class Pages:
             if said.get("samples") != before:
                 said.pop(name, None)  # they were for so many samples
         model = self.task.model if record is None or record.model is None else record.model
-        task = replace(self.task, **{"model": model, **said})
+        ocr = self.task.ocr if record is None else record.settings.get("ocr")
+        task = replace(self.task, **{"model": model, "ocr": ocr, **said})
         settings_of(task)
         return task
 
@@ -200,13 +201,14 @@ class Pages:
         return Sheet(Path(record.input), page, out, files, document=out if is_part else None)
 
     def _maps(self, sheet: Sheet) -> dict[str, Path]:
-        """Places of the maps of a page: those that it has in the folder, or the viewer's own."""
+        """Places of the maps of a page, in the folder or the viewer's own; and of the tables that it has."""
         is_below = sheet.out.is_relative_to(self.folder)  # or it will be refused
         own = (sheet.out.relative_to(self.folder) if is_below else Path(sheet.out.name)).with_suffix(".png")
         places = {kind: self.folder / PLACE / kind / own for kind in MAPS}
         inside = self.folder.resolve()
         kept = {k: path for k, path in sheet.maps.items() if path.resolve().is_relative_to(inside)}
-        return {kind: kept.get(kind, place) for kind, place in places.items()}
+        tables = {kind: path for kind, path in kept.items() if kind in TABLES}
+        return {kind: kept.get(kind, place) for kind, place in places.items()} | tables
 
     def _layers(self, entry: Entry) -> dict[str, tuple[Path, int | None]]:
         sheet, record = entry.sheet, entry.record
@@ -214,7 +216,7 @@ class Pages:
         if record is not None and record.error is None:
             layers[RESULT] = sheet.result, None if sheet.document is None else sheet.page
             for kind, file in record.files.items():
-                if kind != RESULT:
+                if kind not in (RESULT, *TABLES):
                     layers[kind] = self.folder / file.path, None
         return layers
 

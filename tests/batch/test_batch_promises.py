@@ -106,7 +106,7 @@ def test_lines_that_are_none_of_flowkits_are_skipped_with_a_note(again: Again) -
         *(
             json.dumps({**good, **change})
             for change in (
-                {"version": 2},
+                {"version": 3},
                 {"more": 1},
                 {"page": 0},
                 {"page": "1"},
@@ -123,6 +123,8 @@ def test_lines_that_are_none_of_flowkits_are_skipped_with_a_note(again: Again) -
                 {"files": []},
                 {"worst_tiles": [{"score": 1.0, "box": [0, 0, 1]}]},
                 {"worst_tiles": {}},
+                {"counts": []},
+                {"counts": {"ink": {"median": 0.1}}},
             )
         ),
         json.dumps({**good, "ink": float("nan")}),
