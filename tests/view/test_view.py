@@ -127,6 +127,22 @@ def test_a_page_is_done_again_with_other_options(ink: Path) -> None:
     assert pages.busy is None
 
 
+def test_tables_are_no_images_and_are_made_again_with_the_page(scans: Path, task: Binarize) -> None:
+    out = scans.with_name("ink")
+    maps = {kind: out / kind for kind in ("probability", "components")}
+    list(run(BatchJob([scans / "a"], f"{out}/", task, maps=maps)))
+    pages = Pages(out)
+    one = number(pages, "a/1.png")
+    assert next(page["layers"] for page in pages.shown() if page["number"] == one) == [
+        "input", "result", "probability",
+    ]  # fmt: skip
+    before = json.loads((out / "components" / "1.json").read_text())
+    record = pages.do(one, {"samples": 6})
+    after = json.loads((out / "components" / "1.json").read_text())
+    assert (before["samples"], after["samples"]) == (4, 6)
+    assert record.files["components"].path == "components/1.json"
+
+
 def test_pages_that_were_never_done(scans: Path, task: Binarize) -> None:
     out = scans.with_name("new")
     pages = Pages(out, [str(scans)], task)
