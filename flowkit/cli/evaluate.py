@@ -17,6 +17,7 @@ from flowkit.errors import FlowkitError, OutputError, printable, printable_lines
 from flowkit.evaluation.clean_pages import CleanPages
 from flowkit.evaluation.ink import InkEvaluation
 from flowkit.evaluation.lines import Lines
+from flowkit.evaluation.low_resolution import KINDS, PLAIN
 from flowkit.evaluation.plan import DATA, YEAR, Wanted, enlarges
 from flowkit.evaluation.protocols import PROTOCOLS
 from flowkit.evaluation.reading import Reader, Reading
@@ -66,6 +67,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--scales", type=_listed(_scale), default=(1.0,), metavar="S,...",
         help="score every page at these multiples of its resolution, too: 0.5,1,2 (default: 1)",
+    )  # fmt: skip
+    parser.add_argument(
+        "--low", type=_listed(str), default=(PLAIN,), metavar="KIND,...",
+        help=f"for super-resolution: enlarge these kinds of low resolution: {', '.join(KINDS)} "
+        f"(default: {PLAIN})",
     )  # fmt: skip
     parser.add_argument(
         "--head", metavar="FILE",
@@ -142,6 +148,8 @@ def run(args: argparse.Namespace) -> int:
 
 def _evaluation(args: argparse.Namespace) -> Evaluation:
     wanted = Wanted(**{field.name: getattr(args, field.name) for field in fields(Wanted)})
+    if tuple(wanted.low) != (PLAIN,) and (args.clean or not enlarges(wanted)):
+        raise FlowkitError("--low is for super-resolution, and nothing is enlarged here")
     reader = None if args.ocr is None else Reader(args.ocr, args.psm)
     if args.clean:
         return CleanPages(wanted, reader, drawn=args.drawn, allow_train=args.allow_train)

@@ -17,6 +17,7 @@ from flowkit.errors import FlowkitError
 from flowkit.evaluation.baselines import baseline, is_baseline, origin
 from flowkit.evaluation.contestants import Contestant, Ensemble, Folder, Method, Model, Sets
 from flowkit.evaluation.cross_entropy_baseline import Head
+from flowkit.evaluation.low_resolution import PLAIN
 from flowkit.evaluation.protocols import PROTOCOLS, Fold, honesty
 from flowkit.evaluation.ssn_baseline import load_ssn
 from flowkit.evaluation.ssn_pages import Ssn
@@ -47,6 +48,7 @@ class Wanted:
         samples: by default 1.
         seed: of the samples.
         scales: resolutions that pages are scored at, as multiples of their own.
+        low: kinds of low resolution that are enlarged, by a model that super-resolves.
         head: a checkpoint.
         head_data: folders with the pages that its temperature is fitted on.
         ssn: a Stochastic Segmentation Network, see `flowkit.evaluation.ssn_baseline.save_ssn`.
@@ -63,6 +65,7 @@ class Wanted:
     samples: Sequence[int] | None = None
     seed: int = 0
     scales: Sequence[float] = (1.0,)
+    low: Sequence[str] = (PLAIN,)
     head: str | None = None
     head_data: Sequence[str] | None = None
     ssn: str | None = None

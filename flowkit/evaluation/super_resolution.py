@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Mapping
 from dataclasses import replace
 from functools import partial
@@ -17,21 +18,24 @@ from flowkit.data import Task, find_images
 from flowkit.data.find import report
 from flowkit.data.fingerprint import fingerprint
 from flowkit.data.page_files import size_of
-from flowkit.data.tasks import HighSheet, reduce
-from flowkit.errors import DataError, FlowkitError
+from flowkit.data.tasks import HighSheet
+from flowkit.errors import DataError, FlowkitError, suggest
 from flowkit.evaluation.contestants import settings
 from flowkit.evaluation.ink import refusals
+from flowkit.evaluation.low_resolution import KINDS, PLAIN, Low
 from flowkit.evaluation.plan import Wanted
 from flowkit.evaluation.reading import Reader, text_of
-from flowkit.evaluation.report import Findings
-from flowkit.evaluation.results import Entry, Row
+from flowkit.evaluation.report import Findings, Part
+from flowkit.evaluation.results import Entry, Row, summaries
 from flowkit.evaluation.sampling import draw
 from flowkit.evaluation.task import Job, page_names
 from flowkit.flow import ConditionalFlow
 from flowkit.images.picture import Picture
 from flowkit.metrics import super_resolution as metrics
+from flowkit.metrics.ocr import character_error_rate
 from flowkit.metrics.super_resolution import Image8
 from flowkit.pages.focus import AROUND, ink_mask, load_ink
+from flowkit.tables import Cell
 
 FLOOR, CEILING = Entry("bicubic"), Entry("high resolution")
 
@@ -40,9 +44,9 @@ IN_FOCUS = (
     "high resolution, {share:.1f} % of all pixels."
 )
 ABOUT = (
-    "Images were reduced {scale} times, as in training (antialiased bicubic), and enlarged again. `bicubic` "
-    "is the floor. With N samples a score is the mean over the samples; diversity is the standard deviation "
-    "of a pixel over them, in grey levels."
+    "Images were reduced {scale} times{how}, and enlarged again. `bicubic` is the floor. With N samples a "
+    "score is the mean over the samples; diversity is the standard deviation of a pixel over them, in grey "
+    "levels."
 )
 
 
@@ -68,7 +72,10 @@ class SuperResolution:
             raise FlowkitError("--data is missing")
         if tuple(wanted.scales) != (1.0,):
             raise FlowkitError("--scales is for models of ink, and this one super-resolves")
+        if unknown := [kind for kind in wanted.low if kind not in KINDS]:
+            raise FlowkitError(f'--low: unknown kind "{unknown[0]}"; {suggest(unknown[0], KINDS)}')
         self.wanted = wanted
+        self.kinds = tuple(dict.fromkeys(wanted.low))
         self.flow = load(wanted.model)
         self.task = Task.of(self.flow)
         self.reader = reader
@@ -87,24 +94,46 @@ class SuperResolution:
     def jobs(self) -> list[Job]:
         """Return these, as `Evaluation` describes."""
         return [
-            Job(set_name, name, partial(self._score, set_name, name, image))
+            Job(_label(set_name, kind), name, partial(self._score, set_name, name, image, kind))
             for set_name, images in self.sets.items()
+            for kind in self.kinds
             for image, name in page_names(images).items()
         ]
 
     def findings(self) -> Findings:
         """Return these, as `Evaluation` describes."""
         parts = [self.reader.part()] if self.reader else []
-        about = [ABOUT.format(scale=self.task.scale)]
+        how = f" ({KINDS[self.kinds[0]].about})"
+        if len(self.kinds) > 1:
+            how = " in several ways"
+            kinds = [f"{kind}: {KINDS[kind].about}." for kind in self.kinds]
+            parts.insert(0, Part("Kinds of low resolution", self._by_kind(), kinds))
+        about = [ABOUT.format(scale=self.task.scale, how=how)]
         if self.text:
             share = 100 * sum(map(np.sum, self.text.values())) / sum(mask.size for mask in self.text.values())
             about.append(IN_FOCUS.format(around=AROUND, model=self.wanted.ink_model, share=share))
         about += self.read
         return Findings(f"Evaluation of {self.wanted.model}", self.rows, self.own[0], parts, about)
 
-    def _score(self, set_name: str, name: str, file: Path) -> list[Row]:
+    def _by_kind(self) -> list[dict[str, Cell]]:
+        """Return the scores of the floor and of the first entry, a row for each set and kind."""
+        mean = {(s.set, s.entry): s.mean for s in summaries(self.rows)}
+        rows: list[dict[str, Cell]] = []
+        for set_name, kind in itertools.product(self.sets, self.kinds):
+            label = _label(set_name, kind)
+            floor, own = (mean[label, entry]["psnr"] for entry in (FLOOR, self.own[0]))
+            row: dict[str, Cell] = {"set": set_name, "low resolution": kind}
+            row |= {"PSNR, bicubic": floor, f"PSNR, {self.own[0]}": own, "gain, dB": own - floor}
+            if self.reader is not None:
+                for entry in (FLOOR, self.own[0]):
+                    row[f"CER %, {entry}"] = character_error_rate(self.reader.texts[label, entry])
+            rows.append(row)
+        return rows
+
+    def _score(self, set_name: str, name: str, file: Path, kind: str) -> list[Row]:
+        set_name = _label(set_name, kind)
         high = self._high(file)
-        low = reduce(high, self.task.scale)
+        low = KINDS[kind].make(high, self.task.scale, self.wanted.seed)
         size = high.shape[1], high.shape[0]
         bicubic = np.asarray(Image.fromarray(low).resize(size, Image.Resampling.BICUBIC))
         made = {FLOOR: bicubic[None]}
@@ -115,7 +144,7 @@ class SuperResolution:
             made[entry] = _levels(drawn[entry.temperature][: entry.samples])
         text = self.text.get(file)
         rows = [
-            Row(set_name, name, entry, self._scores(images, high, low, text))
+            Row(set_name, name, entry, self._scores(images, high, low, text, KINDS[kind]))
             for entry, images in made.items()
         ]
         if self.reader is not None:
@@ -128,13 +157,15 @@ class SuperResolution:
         return rows
 
     def _scores(
-        self, images: Image8, high: Image8, low: Image8, text: NDArray[np.bool_] | None
+        self, images: Image8, high: Image8, low: Image8, text: NDArray[np.bool_] | None, kind: Low
     ) -> dict[str, float]:
         scores = {
             "psnr": fmean(metrics.psnr(image, high) for image in images),
             "ssim": fmean(metrics.ssim(image, high) for image in images),
-            "consistency": fmean(metrics.consistency(image, low, self.task.scale) for image in images),
         }
+        if not kind.worse:  # an image that agrees with noise would be worse
+            of_each = (metrics.consistency(image, low, self.task.scale, kind.kernel) for image in images)
+            scores["consistency"] = fmean(of_each)
         if text is not None:
             scores["text_psnr"] = fmean(metrics.psnr(image, high, text) for image in images)
             scores["text_ssim"] = fmean(metrics.ssim(image, high, text) for image in images)
@@ -175,6 +206,10 @@ class SuperResolution:
                 problems += refusals(str(image), mark, seen)
                 self.read += [f"{image}: {note}." for note in page.notes]
         report(problems)
+
+
+def _label(set_name: str, kind: str) -> str:
+    return set_name if kind == PLAIN else f"{set_name} {kind}"
 
 
 def _levels(values: NDArray[np.float32]) -> Image8:

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from flowkit.data.tasks import reduce
+from flowkit.data.tasks import Kernel, reduce
 from flowkit.errors import DataError
 
 Image8 = NDArray[np.uint8]
@@ -67,17 +67,17 @@ def ssim(image: Image8, truth: Image8, where: Mask | None = None) -> float:
     return float(counted.mean())
 
 
-def consistency(image: Image8, low: Image8, scale: int) -> float:
+def consistency(image: Image8, low: Image8, scale: int, kernel: Kernel = "bicubic") -> float:
     """Return the PSNR of an image, reduced again, against its source, over all channels, in dB.
 
-    Reduced as training data is, by antialiased bicubic interpolation (`flowkit.data`).
+    Reduced as training data is (`flowkit.data`), by default by antialiased bicubic interpolation.
 
     Raises:
         DataError: the image is not `scale` times its source.
     """
     if image.shape[:2] != (scale * low.shape[0], scale * low.shape[1]) or image.ndim != low.ndim:
         raise DataError(f"expected {scale} times the size of {low.shape}, got {image.shape}")
-    return _decibel(reduce(image, scale).astype(np.float64) - low)
+    return _decibel(reduce(image, scale, kernel).astype(np.float64) - low)
 
 
 def diversity(samples: NDArray[np.uint8]) -> float:

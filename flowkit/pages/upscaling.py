@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from os import PathLike
 from typing import Any
 
@@ -29,6 +29,7 @@ from flowkit.pages.precision import Precision
 from flowkit.pages.progress import Progress, counted
 from flowkit.pages.sampler import PageSampler
 from flowkit.pages.tiles import Tile
+from flowkit.pages.unlike_training import unlike_training
 from flowkit.targets import Continuous
 
 Levels = NDArray[np.uint8] | NDArray[np.uint16]
@@ -48,7 +49,7 @@ class UpscaledPage:
         samples: (N, H, W) or (N, H, W, 3) of the same type, if they were kept.
         dpi: dots per inch across and down, those of the page times the model's scale; None where the image
             did not say.
-        notes: what its user should know about the reading of the image, one sentence each.
+        notes: what its user should know about the page, one sentence each.
     """
 
     image: Levels
@@ -124,7 +125,9 @@ def upscale(
     sampler = PageSampler(
         flow, picture, seed=seed, memory=memory, results=results, precision=precision, where=where
     )
-    return enlarge(sampler, sampling, keep=keep_samples, mask=mask, progress=progress)
+    page = enlarge(sampler, sampling, keep=keep_samples, mask=mask, progress=progress)
+    unlike = unlike_training(picture) if flow.scale > 1 else ()
+    return replace(page, notes=(*page.notes, *unlike))
 
 
 def enlarge(

@@ -12,6 +12,7 @@ from scipy import ndimage
 from flowkit import load
 from flowkit.cli import main
 from flowkit.data.tasks import reduce
+from flowkit.evaluation.low_resolution import KINDS
 from flowkit.evaluation.super_resolution import FLOOR
 from flowkit.metrics import super_resolution as metrics
 
@@ -89,6 +90,46 @@ def test_images_that_were_trained_on_and_options_of_binarization_are_refused(
     assert "--baselines is for binarization" in capsys.readouterr().err
     assert main(["evaluate", "otsu", "--data", str(lines), "--focus", "ink"]) == 2
     assert "--focus is for super-resolution" in capsys.readouterr().err
+
+
+def test_kinds_of_low_resolution_stand_beside_bicubic(doubling, lines, tmp_path, capsys):
+    out = tmp_path / "out"
+    command = ["evaluate", str(doubling), "--data", str(lines), "--quiet", "--out", str(out)]
+    assert main([*command, "--low", "phone,bicubic,box,phone"]) == 0
+    data = json.loads((out / "results" / "evaluation.json").read_text())
+    [part] = data["parts"]
+    assert [row["low resolution"] for row in part["rows"]] == ["phone", "bicubic", "box"]
+    for row in part["rows"]:
+        assert row["gain, dB"] == pytest.approx(row[f"PSNR, {doubling}, T 0"] - row["PSNR, bicubic"])
+    assert part["rows"][0]["PSNR, bicubic"] < part["rows"][1]["PSNR, bicubic"] - 0.3
+    assert "bicubic, then a blur of sigma 0.6" in part["about"][0]
+    scores = {(row["set"], row["by"]): row["scores"] for row in data["pages"] if row["page"] == "0.png"}
+    high = np.asarray(Image.open(lines / "0.png"))[:50, :360]
+    low = reduce(high, 2, "box")
+    bicubic = np.asarray(Image.fromarray(low).resize((360, 50), Image.Resampling.BICUBIC))
+    of_box = scores[f"{lines} box", FLOOR.by]
+    assert of_box["psnr"] == pytest.approx(metrics.psnr(bicubic, high))
+    assert of_box["consistency"] == pytest.approx(metrics.consistency(bicubic, low, 2, "box"))
+    assert "consistency" not in scores[f"{lines} phone", FLOOR.by]
+    capsys.readouterr()
+    assert main([*command, "--low", "phon"]) == 2
+    assert '--low: unknown kind "phon"; did you mean "phone"' in capsys.readouterr().err
+    assert main(["evaluate", "otsu", "--data", str(lines), "--low", "jpeg"]) == 2
+    assert "--low is for super-resolution" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_small_images_of_every_kind_are_seeded(kind, lines):
+    colour = np.asarray(Image.open(lines / "0.png"))[:48, :360]
+    grey = np.asarray(Image.fromarray(colour).convert("L"))
+    for high in (colour, grey):
+        low = KINDS[kind].make(high, 4, 3)
+        assert low.shape == (12, 90, *high.shape[2:])
+        assert low.dtype == np.uint8
+        assert np.array_equal(low, KINDS[kind].make(high, 4, 3))
+        random = not np.array_equal(low, KINDS[kind].make(high, 4, 4))
+        assert random == (kind in ("noisy", "phone"))
+        assert np.abs(low.astype(float) - reduce(high, 4)).mean() < 15
 
 
 def test_images_too_small_to_be_scored_are_named(doubling, tmp_path, capsys):
