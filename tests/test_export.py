@@ -139,3 +139,20 @@ def test_results_that_differ_are_not_written(tmp_path, perturb, monkeypatch):
     ):
         export(model, tmp_path / "m.pt2")
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("suffix", [".pt2", ".onnx"])
+@pytest.mark.parametrize("scale", [2, 4])
+def test_super_resolution_that_ships_is_exported(scale, suffix, tmp_path):
+    """`export` compares the file with the model at three sizes."""
+    file = tmp_path / f"large{suffix}"
+    assert main(["export", f"super-resolve-x{scale}", str(file)]) == 0
+    image = torch.rand(1, 1, 14, 22)
+    if suffix == ".pt2":
+        found = torch.export.load(file).module()(image)
+    else:
+        session = onnxruntime.InferenceSession(file, providers=["CPUExecutionProvider"])
+        found = torch.from_numpy(session.run(["y"], {"image": image.numpy()})[0])
+    assert found.shape == (1, 1, 14 * scale, 22 * scale)
+    assert found.isfinite().all()
