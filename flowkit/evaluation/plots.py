@@ -7,28 +7,39 @@ from pathlib import Path
 
 import numpy as np
 
+from flowkit.evaluation.sample_scores import BINS, components
 from flowkit.evaluation.uncertainty import BAND, Uncertainty
 from flowkit.files import replacing
+from flowkit.metrics import calibration
 from flowkit.metrics.calibration import Forecast, RiskCoverage, reliability
 
 LEAST = 100
 """Least number of pixels of a bin to draw: fewer say nothing."""
 
+LEAST_COMPONENTS = 10
+"""The same of components."""
+
 
 def draw_calibration(path: Path, found: Mapping[str, Uncertainty]) -> None:
-    """Write a PNG: reliability of all pixels and of the band around contours, and risk over coverage."""
+    """Write a PNG: reliability of all pixels, the band around contours and components; risk over coverage."""
     from matplotlib.figure import Figure  # slow to import
 
-    figure = Figure(figsize=(13, 4.4), layout="constrained")
-    everywhere, band, risk = figure.subplots(1, 3)
-    for axes, title in ((everywhere, "all pixels"), (band, f"within {BAND:g} pixels of a contour")):
+    figure = Figure(figsize=(17, 4.4), layout="constrained")
+    everywhere, band, pieces, risk = figure.subplots(1, 4)
+    titles = "all pixels", f"within {BAND:g} pixels of a contour", "components"
+    for axes, title in zip((everywhere, band, pieces), titles, strict=True):
         axes.plot([0, 1], [0, 1], color="0.8", linewidth=1)
         axes.set(title=title, xlabel="P(ink)", ylabel="share that is ink", xlim=(0, 1), ylim=(0, 1))
     risk.set(title="errors among the surest pixels", xlabel="coverage", ylabel="risk (%)", xlim=(0.8, 1))
     for name, part in found.items():
-        for axes, forecast in ((everywhere, part.everywhere), (band, part.band)):
-            if forecast is not None:
-                axes.plot(*_points(forecast), marker="o", markersize=3, label=name)
+        found_there = (
+            (everywhere, part.everywhere, calibration.BINS, LEAST),
+            (band, part.band, calibration.BINS, LEAST),
+            (pieces, components(part.drawn), BINS, LEAST_COMPONENTS),
+        )
+        for axes, forecast, bins, least in found_there:
+            points = ((), ()) if forecast is None else _points(forecast, bins, least)
+            axes.plot(*points, marker="o", markersize=3, label=name)
         assert part.everywhere is not None
         curve = RiskCoverage.of(part.everywhere)
         coverage = np.linspace(0.8, 1, 201)
@@ -39,7 +50,7 @@ def draw_calibration(path: Path, found: Mapping[str, Uncertainty]) -> None:
         figure.savefig(draft, format="png", dpi=100)
 
 
-def _points(forecast: Forecast) -> tuple[np.ndarray, np.ndarray]:
-    diagram = reliability(forecast)
-    drawn = diagram.total >= LEAST
+def _points(forecast: Forecast, bins: int, least: int) -> tuple[np.ndarray, np.ndarray]:
+    diagram = reliability(forecast, bins)
+    drawn = diagram.total >= least
     return diagram.p[drawn], diagram.ink[drawn]

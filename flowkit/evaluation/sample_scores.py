@@ -24,8 +24,9 @@ BINS = 5
 
 ABOUT = (
     "Ink, components in L %: the share of pages whose amount of ink, and number of 8-connected components, "
-    "lies in the central interval of L % of the samples, ± its standard error; it should be L. All: "
-    "between the least and the greatest sample. Levels that so few samples do not have are left out.",
+    "lies in the central interval of L % of the samples, ± its standard error; it should be L. In "
+    "all: between the least and the greatest sample, which should hold the nominal share. Fewer than 39 "
+    "samples have no interval of 95 %.",
     "Deviations away: |truth - mean of the samples| of ink, in standard deviations of the samples; spread: "
     "that deviation over the mean; both medians over pages.",
     "Components, samples / truth: of all pages together; above 1, samples have specks.",
@@ -114,11 +115,13 @@ def row(pages: Sequence[PageSamples]) -> dict[str, Cell]:
         amounts: list[Amount] = [getattr(page, name) for page in pages]
         for level in LEVELS:
             held = statistics.fmean(coverage(amount.drawn, amount.truth, level) for amount in amounts)
-            if not math.isnan(held):
-                found[f"{name} in {100 * level:g} %"] = _with_error(held, len(pages))
-        held = statistics.fmean(amount.inside for amount in amounts)
-        nominal = 100 * Interval(pages[0].samples, 1).nominal
-        found[f"{name} in {nominal:.0f} % (all)"] = _with_error(held, len(pages))
+            found[f"{name} in {100 * level:g} %"] = (
+                None if math.isnan(held) else _with_error(held, len(pages))
+            )
+        found[f"{name} in all"] = _with_error(
+            statistics.fmean(amount.inside for amount in amounts), len(pages)
+        )
+    found["nominal of all"] = f"{100 * Interval(pages[0].samples, 1).nominal:.1f}"
     found["ink, deviations away"] = statistics.median(page.ink.away for page in pages)
     found["ink, spread %"] = 100 * statistics.median(page.ink.spread for page in pages)
     drawn = sum(statistics.fmean(page.components.drawn) for page in pages)
@@ -133,12 +136,18 @@ def row(pages: Sequence[PageSamples]) -> dict[str, Cell]:
     return found
 
 
+def components(pages: Iterable[PageSamples]) -> Forecast | None:
+    """Return the probabilities of the components of all pages together; None if there are none."""
+    forecasts = [page.pieces for page in pages if page.pieces is not None]
+    return reduce(add, forecasts) if forecasts else None
+
+
 def component_rows(pages: Iterable[PageSamples]) -> list[dict[str, Cell]]:
     """Return a row for each bin of the components' probabilities, of all pages together."""
-    forecasts = [page.pieces for page in pages if page.pieces is not None]
-    if not forecasts:
+    forecast = components(pages)
+    if forecast is None:
         return []
-    diagram = reliability(reduce(add, forecasts), BINS)
+    diagram = reliability(forecast, BINS)
     return [
         {
             "P(ink) %": f"{100 * i / BINS:g} to {100 * (i + 1) / BINS:g}",

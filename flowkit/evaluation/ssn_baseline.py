@@ -36,6 +36,7 @@ DRAWS = 20
 LEAST_VARIANCE = 1e-5
 
 _RANK = "ssn_rank"  # metadata
+_START = -2.0  # log variance of a pixel's own noise before training, with factors near 0
 _CLIP = 1.0  # norm of the gradient, of a loss in nats per pixel
 
 
@@ -59,9 +60,13 @@ class LowRankHead(nn.Module):
     def __init__(self, channels: int, *, rank: int = RANK, hidden: int = 64) -> None:
         super().__init__()
         self.rank = rank
-        self.body = nn.Sequential(
-            nn.Conv2d(channels, hidden, 1), nn.ReLU(), nn.Conv2d(hidden, (2 + rank) * STRIDE**2, 1)
-        )
+        last, cell = nn.Conv2d(hidden, (2 + rank) * STRIDE**2, 1), STRIDE**2
+        with torch.no_grad():  # training begins near plain cross-entropy
+            last.weight[cell:] *= 0.1
+            assert last.bias is not None
+            last.bias[cell:] = 0
+            last.bias[cell : 2 * cell] = _START
+        self.body = nn.Sequential(nn.Conv2d(channels, hidden, 1), nn.ReLU(), last)
 
     def forward(self, features: Tensor) -> Odds:
         """Return the distribution of every pixel's log-odds."""

@@ -72,7 +72,7 @@ def test_loss_is_the_mean_of_the_draws_probabilities():
 
 def test_training_learns_that_a_stain_is_ink_as_a_whole(encoder):
     losses = {}
-    head = train_ssn(encoder, stains(), 300, rate=0.02, rank=2, report=losses.__setitem__)
+    head = train_ssn(encoder, stains(), 300, batch=8, rate=0.02, rank=2, report=losses.__setitem__)
     assert list(losses) == list(range(1, 301))
     [(image, _)] = itertools.islice(stains(), 1)
     with torch.no_grad():
@@ -80,9 +80,9 @@ def test_training_learns_that_a_stain_is_ink_as_a_whole(encoder):
     shares = ink[:, 4:12, 4:12].float().mean((1, 2))
     whole = ((shares < 0.1) | (shares > 0.9)).float().mean().item()
     assert whole > 0.8
-    assert shares.mean().item() == pytest.approx(1 / 3, abs=0.12)
+    assert 0.2 < shares.mean().item() < 0.5
     # log 3 - 2/3 log 2 = 0.64 nats are in each page; independent pixels have 41
-    assert 256 * sum(list(losses.values())[-50:]) / 50 < 8
+    assert 256 * sum(list(losses.values())[-50:]) / 50 < 2
 
 
 def test_a_frozen_encoder_stays_as_it_is(encoder):
