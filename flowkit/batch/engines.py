@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable
 from pathlib import Path
 
 import torch
@@ -19,19 +18,17 @@ from flowkit.malloc import keep_freed_memory
 from flowkit.plugins import import_modules
 
 
-def engine(
-    job: BatchJob, flow: ConditionalFlow, staging: Callable[[], Staging], progress: Progress
-) -> WorkThrough:
+def engine(job: BatchJob, flow: ConditionalFlow, staging: Staging, progress: Progress) -> WorkThrough:
     """Return what does the pages of a batch.
 
     Args:
         job: the batch.
         flow: its model, for pages that are done in this process.
-        staging: makes a `Staging` in the process that works on pages.
+        staging: how the files of a page come to the process that works on it.
         progress: told how far the page is, where one is worked on at a time, in this process.
     """
     if job.engine == "local" and job.jobs == 1:
-        page = TaskOnPages(job.task, flow, staging())
+        page = TaskOnPages(job.task, flow, staging)
         return lambda sheets: ((sheet, page(sheet, progress)) for sheet in sheets)
     threads = max(1, torch.get_num_threads() // job.jobs)
     modules = [str(Path(name).resolve()) if name.endswith(".py") else name for name in job.modules]
@@ -41,9 +38,9 @@ def engine(
     return functools.partial(ray.work_through, start=start, jobs=job.jobs, threads=threads)
 
 
-def _start(task: Task, modules: tuple[str, ...], threads: int, staging: Callable[[], Staging]) -> PageWork:
+def _start(task: Task, modules: tuple[str, ...], threads: int, staging: Staging) -> PageWork:
     """In a process of its own."""
     import_modules(modules)
     torch.set_num_threads(threads)
     keep_freed_memory()
-    return TaskOnPages(task, task.load(), staging())
+    return TaskOnPages(task, task.load(), staging)

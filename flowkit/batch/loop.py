@@ -59,9 +59,9 @@ class Run(Iterator[Record]):
         assert isinstance(planned, Pending)
         self._pending = planned
         self.total, self.kept = planned.total, planned.kept
-        self.problems, self.notes = planned.problems, planned.notes
+        self.problems, self.notes = planned.plan.problems, planned.notes
         self.done = self.total - self.kept - len(planned.sheets)
-        self.is_folder = planned.is_folder
+        self.is_folder = planned.plan.is_folder
 
     @property
     def unwritten(self) -> list[str]:
@@ -70,7 +70,7 @@ class Run(Iterator[Record]):
 
     def result(self, record: Record) -> str:
         """Return the path, or the URL, of the result that a record is about."""
-        return self._pending.storage.named(str(self._pending.folder / record.output))
+        return self._pending.storage.named(str(self._pending.plan.folder / record.output))
 
     def close(self) -> None:
         """End the run; pages that are done stay done."""
@@ -101,7 +101,7 @@ def _steps(job: BatchJob, progress: Progress) -> Generator[Pending | Record, Non
         if job.html:
             check_no_link(plan.folder / html.NAME)
         with _report(plan, storage, verify=job.verify) as report:
-            pending = Pending(plan, report, settings, labels, overwrite=job.overwrite, password=plan.password)
+            pending = Pending(plan, report, settings, labels, overwrite=job.overwrite)
             yield pending
             yield from pending.records(work_through)
             if job.html:

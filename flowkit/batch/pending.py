@@ -36,17 +36,14 @@ class Pending:
         settings: what results depend on, as it stands in the report.
         labels: more that is to stand there.
         overwrite: do everything anew.
-        password: of encrypted PDF files.
 
     Attributes:
         sheets: the pages that are left.
         total: how many there are, done ones too.
         kept: how many were there before any report.
         unbound: documents that are not written yet.
-        problems: inputs that hold no page.
         notes: on lines of the report that were skipped, and on pages that are gone.
-        folder: the folder of the results.
-        is_folder: whether results are named by it alone.
+        plan: as given.
         storage: of all files.
     """
 
@@ -58,15 +55,11 @@ class Pending:
         labels: Mapping[str, Any],
         *,
         overwrite: bool,
-        password: str | None = None,
     ) -> None:
-        self.password = password
+        self.plan = plan
         self.storage = report.storage
         self.report = report
-        self.problems = plan.problems
         self.notes = [self.storage.named(note) for note in report.notes]
-        self.folder = plan.folder
-        self.is_folder = plan.is_folder
         self.settings = settings
         self.labels = labels
         self.total = sum(len(document.sheets) for document in plan.documents)
@@ -75,12 +68,13 @@ class Pending:
         self.unbound: dict[Path, Document] = {}
         self._left: dict[Path, int] = {}
         keep = plan.is_folder and not report.before and not overwrite
+        anew = overwrite or not report.records
         for document in plan.documents:
             if keep and all(path.is_file() for path in document.files()):
                 self._keep(document)
                 continue
-            bound = not overwrite and report.is_bound(document)
-            left = list(document.sheets) if overwrite else self._left_of(document, bound)
+            bound = not anew and report.is_bound(document)
+            left = list(document.sheets) if anew else self._left_of(document, bound)
             self.sheets += left
             if document.out is None:
                 continue
@@ -89,7 +83,8 @@ class Pending:
                 self._left[document.out] = len(left)
             elif document.parts.exists():  # of a run that was killed when it had bound them
                 self.storage.forget(document)
-        self.notes += name_gone(plan.documents, report)
+        if report.records:
+            self.notes += name_gone(plan.documents, report)
         files = [path for sheet in self.sheets for path in (*sheet.files.values(), sheet.result)]
         _remove_drafts({path.parent for path in (*files, *self.unbound)})
 
@@ -122,7 +117,7 @@ class Pending:
 
     def _check_no_links(self, *paths: Path) -> None:
         """Raise OutputError where a link has a result's name: in a folder, not every name is its user's."""
-        for path in paths if self.is_folder else ():
+        for path in paths if self.plan.is_folder else ():
             check_no_link(path)
 
     def _keep(self, document: Document) -> None:
@@ -143,7 +138,9 @@ class Pending:
         try:
             self._check_no_links(document.out)
             with self.storage.binding(document), self._source(document) as source:
-                notes = bind(document.out, [sheet.out for sheet in document.sheets], source, self.password)
+                notes = bind(
+                    document.out, [sheet.out for sheet in document.sheets], source, self.plan.password
+                )
                 file = {"bytes": document.out.stat().st_size, "sha256": digest(document.out)}
         except (ImageError, OutputError) as error:
             return self.report.add_document(document, {**self.labels, **failure(str(error))})

@@ -65,6 +65,19 @@ class Sheet:
         numbered = {f"sample-{number:02}": path for number, path in enumerate(self.samples, 1)}
         return {RESULT: self.out, **self.maps, **numbered}
 
+    def moved(self, to: Callable[[Path], Path]) -> Sheet:
+        """Return the page with each path as `to` gives it; messages call it what they called it before."""
+        return replace(
+            self,
+            source=to(self.source),
+            out=to(self.out),
+            maps={kind: to(path) for kind, path in self.maps.items()},
+            samples=tuple(map(to, self.samples)),
+            layout=self.layout and to(self.layout),
+            document=self.document and to(self.document),
+            title=self.input,
+        )
+
 
 @dataclass(frozen=True)
 class Document:

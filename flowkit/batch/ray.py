@@ -6,6 +6,7 @@ import importlib
 import json
 import logging
 import os
+import pickle
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -73,33 +74,13 @@ class _OnRay:
         self.page: PageWork = start()
 
     def __call__(self, row: dict[str, Any]) -> dict[str, Any]:
-        record = self.page(_unpacked(row["sheet"]), lambda *_: None)
+        record = self.page(pickle.loads(row["sheet"]), lambda *_: None)
         return {"index": row["index"], "record": json.dumps(record)}
 
 
-def _packed(sheet: Sheet) -> str:
-    """A page as text, its paths absolute: processes of a cluster have another working folder."""
-
-    def of(path: Path) -> str:
-        return str(Path.cwd() / path)
-
-    return json.dumps(
-        {
-            "source": of(sheet.source),
-            "page": sheet.page,
-            "out": of(sheet.out),
-            "maps": {kind: of(path) for kind, path in sheet.maps.items()},
-            "samples": [of(path) for path in sheet.samples],
-            "title": sheet.input,
-        }
-    )
-
-
-def _unpacked(text: str) -> Sheet:
-    said = json.loads(text)
-    maps = {kind: Path(path) for kind, path in said["maps"].items()}
-    samples = tuple(map(Path, said["samples"]))
-    return Sheet(Path(said["source"]), said["page"], Path(said["out"]), maps, samples, title=said["title"])
+def _packed(sheet: Sheet) -> bytes:
+    """A page with absolute paths: processes of a cluster have another working folder."""
+    return pickle.dumps(sheet.moved(Path.absolute))
 
 
 def _ray() -> Any:

@@ -86,9 +86,9 @@ class Storage:
         """Give a file to read, by its path or its user's name for it. Raises ImageError where it cannot."""
         return nullcontext(Path(name))
 
-    def staging(self) -> Callable[[], Staging]:
-        """Return what makes a `Staging` in the process that works on pages; it travels there."""
-        return _in_place
+    def staging(self) -> Staging:
+        """Return a `Staging`, which is sent to every process that works on pages."""
+        return nullcontext
 
     def put(self, path: Path) -> None:
         """Take a file that was written to its place. Raises OutputError where it cannot."""
@@ -125,7 +125,3 @@ class Storage:
 def _nearest(folder: Path) -> Path:
     """The folder, or the first above it that is there; it is made in that one."""
     return next((path for path in (folder, *folder.parents) if path.exists()), folder)
-
-
-def _in_place() -> Staging:
-    return nullcontext

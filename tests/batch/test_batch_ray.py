@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import json
 import os
+import pickle
 import subprocess
 import sys
 from pathlib import Path
@@ -13,6 +14,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from flowkit.batch.plan import Sheet
+from flowkit.batch.ray import _packed
 from flowkit.cli import main
 
 DEADLY = """
@@ -76,6 +79,19 @@ def test_the_same_as_without_it_though_workers_die(scans: Path, ink_checkpoint: 
         [("0.tif", None), ("1.tif", None), ("2.tif", None), *(("book.tif", page) for page in (1, 2, 3))],
         key=str,
     )
+
+
+def test_a_page_travels_whole_with_absolute_paths(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    sheet = Sheet(
+        Path("book.tif"), 1, Path("parts/002.pdf"), {"probability": Path("p.png")}, (Path("s-01.png"),),
+        Path("book-002.xml"), Path("book.pdf"),
+    )  # fmt: skip
+    here = tmp_path / "parts"
+    assert pickle.loads(_packed(sheet)) == Sheet(
+        tmp_path / "book.tif", 1, here / "002.pdf", {"probability": tmp_path / "p.png"},
+        (tmp_path / "s-01.png",), tmp_path / "book-002.xml", tmp_path / "book.pdf", "book.tif",
+    )  # fmt: skip
 
 
 def test_what_it_needs_is_named(

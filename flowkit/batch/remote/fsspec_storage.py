@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import fnmatch
-import functools
 import glob
 import os
 import secrets
 import signal
 import tempfile
 import threading
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from pathlib import Path, PurePosixPath
@@ -189,9 +188,9 @@ class FsspecStorage(Storage):
             store.fetch(url, path)
             yield path
 
-    def staging(self) -> Callable[[], Staging]:
+    def staging(self) -> Staging:
         """See `Storage.staging`."""
-        return super().staging() if self.mirror is None else functools.partial(FetchedPages, self.mirror)
+        return super().staging() if self.mirror is None else FetchedPages(self.mirror)
 
     def put(self, path: Path) -> None:
         """See `Storage.put`."""

@@ -104,14 +104,8 @@ class FetchedPages:
         ) as folder:
             here = Mirror(Path(folder).resolve())
             source = here if sheet.page is None or not self.mirror.holds(sheet.source) else self._keep(sheet)
-            local = replace(
-                sheet,
-                source=self._moved(sheet.source, source),
-                out=self._moved(sheet.out, here),
-                maps={kind: self._moved(path, here) for kind, path in sheet.maps.items()},
-                samples=tuple(self._moved(path, here) for path in sheet.samples),
-                title=sheet.input,
-            )
+            local = sheet.moved(lambda path: self._moved(path, here))
+            local = replace(local, source=self._moved(sheet.source, source))
             if source is here and self.mirror.holds(sheet.source):
                 _fetch(self.mirror.url(sheet.source), local.source)
             with named_by(lambda text: self.mirror.named(source.named(here.named(text)))):
