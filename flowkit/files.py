@@ -19,7 +19,7 @@ DRAFTS = ".flowkit-*.tmp"
 
 @contextmanager
 def replacing(path: str | os.PathLike[str]) -> Iterator[Path]:
-    """A new, empty file beside `path` that takes its place when the block ends without an error.
+    """Make an empty file beside `path`, which replaces it when the block ends without an error.
 
     Raises:
         OutputError: the file cannot be made, written or moved; what was at `path` is still there.

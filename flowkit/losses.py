@@ -138,7 +138,7 @@ class Skeleton(Loss):
     Shit et al., "clDice" (CVPR 2021), equations 1 and 2: with the ink P, the truth T and their soft skeletons
     s(.), sensitivity = |s(T) P| / |s(T)| and precision = |s(P) T| / |s(P)|; clDice is their harmonic mean.
     A gap across a stroke takes away as much of it as the gap is long, a bridge between two strokes adds its
-    own line, and a contour that is a pixel off costs next to nothing: what is left to the likelihood.
+    own line, and a contour that is a pixel off costs next to nothing: the likelihood sees to contours.
 
     P = sigmoid(4 v / m), m being the mean of the noise: 0.98 for ink in its place, and not as steep as the
     log-odds are, so that a gap that the model is sure of still has a gradient.

@@ -29,7 +29,7 @@ def import_modules(modules: Iterable[str]) -> None:
                 importlib.import_module(module)
         except RecipeError:
             raise
-        except (Exception, SystemExit) as error:  # somebody else's code: anything may happen in it
+        except (Exception, SystemExit) as error:  # a user's code can raise anything
             raise RecipeError(f"--import {module}: {type(error).__name__}: {error}") from error
         finally:
             sys.path.remove(here)

@@ -205,5 +205,5 @@ def _load_entry_points() -> None:
     for point in importlib.metadata.entry_points(group=ENTRY_POINTS):
         try:
             point.load()
-        except Exception as error:  # somebody else's package: it must not take flowkit down
+        except Exception as error:  # an error in another package must not stop flowkit
             warnings.warn(f"entry point {point.name} = {point.value} failed to load: {error}", stacklevel=3)

@@ -39,7 +39,7 @@ def engine(job: BatchJob, flow: ConditionalFlow, staging: Staging, progress: Pro
 
 
 def _start(task: Task, modules: tuple[str, ...], threads: int, staging: Staging) -> PageWork:
-    """In a process of its own."""
+    """Load the model of a task in a worker process, and return its work on a page."""
     import_modules(modules)
     torch.set_num_threads(threads)
     keep_freed_memory()

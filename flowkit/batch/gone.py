@@ -17,7 +17,7 @@ MOST_NAMED = 5  # pages of a document, in its note
 def name_gone(documents: Iterable[Document], report: Report) -> list[str]:
     """Write down which pages of earlier runs are gone; return a note for each document that had such pages.
 
-    Files of such pages stay: nobody but their user can tell what they are good for.
+    Files of such pages stay: only their user can tell whether they are still needed.
     """
     of_input: dict[str, list[Record]] = defaultdict(list)
     for record in report.records.values():
@@ -51,7 +51,7 @@ def _gone(document: Document, of_input: dict[str, list[Record]], report: Report)
 
 
 def _without_number(output: str) -> str:
-    """The result of a document with one page, from that of a page of several.
+    """Return the result of a document with one page, from that of a page of several.
 
     >>> _without_number("b/book-001.png")
     'b/book.png'

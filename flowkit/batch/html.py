@@ -133,7 +133,7 @@ def _between(record: Record) -> str | None:
 
 
 def _link(path: str) -> str | None:
-    """A relative link; None for a file in another store, which no browser opens."""
+    """Return a relative link; None for a file in another store, which no browser opens."""
     return None if "://" in path else urllib.parse.quote(os.fsencode(path))
 
 

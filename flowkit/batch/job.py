@@ -1,4 +1,4 @@
-"""A batch as a value: all that `run` does is a function of it and of the files that it names."""
+"""A batch as a value: what `run` does depends on it, and on the files that it names, alone."""
 
 from __future__ import annotations
 
@@ -57,6 +57,6 @@ class BatchJob:
 
     @property
     def places(self) -> list[Place]:
-        """All that is named: inputs, and places for results."""
+        """Return all that is named: inputs, and places for results."""
         more = [] if self.save_samples is None else [self.save_samples]
         return [*self.inputs, self.out, *self.maps.values(), *more]

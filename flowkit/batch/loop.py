@@ -89,7 +89,7 @@ class Run(Iterator[Record]):
 
 
 def _steps(job: BatchJob, progress: Progress) -> Generator[Pending | Record, None, None]:
-    """First what there is to do, then a record whenever there is one."""
+    """Yield the pages to do, once they are planned, and then the records."""
     with StandardInput() as stdin, job.storage or storage_for(job.places) as storage:
         settings_of(job.task)  # before anything else is looked at
         plan = planned(job, storage, stdin)
@@ -113,7 +113,7 @@ def _steps(job: BatchJob, progress: Progress) -> Generator[Pending | Record, Non
 
 @contextmanager
 def _report(plan: Plan, storage: Storage, *, verify: bool) -> Iterator[Report]:
-    """The report in a folder that is made where it is not there; an empty one where there is none."""
+    """Open the report in its folder, which is made if missing; an empty report where a batch has none."""
     if plan.report is None:
         yield Report(plan.folder, storage)
         return

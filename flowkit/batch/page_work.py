@@ -1,4 +1,4 @@
-"""The work on one page: its file is read, the task done, and whatever happens becomes part of a record."""
+"""The work on one page: reading the file, doing the task, and noting results and failures in a record."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from flowkit.images.reader import read
 from flowkit.recipe import read_recipe_text
 
 PageWork = Callable[[Sheet, Progress], Fields]
-"""Does a page, and returns what there is to say of it: an error, if it failed. It raises nothing."""
+"""A function that does a page, and returns fields of its record, an error if it failed. It raises nothing."""
 
 
 @dataclass(frozen=True)
@@ -53,7 +53,7 @@ class TaskOnPages:
             said |= failure(f"{sheet.name}: {error}")
         except MemoryError:
             said |= failure(f"{sheet.name}: does not fit into memory")
-        except Exception as error:  # whatever it is, it is no reason to stop before the next page
+        except Exception as error:  # one bad page must not stop the run
             said |= failure(f"{sheet.name}: {type(error).__name__}: {error}")
         said["seconds"] = round(time.perf_counter() - began, 3)
         said["finished"] = datetime.now(UTC).isoformat(timespec="seconds")

@@ -21,7 +21,7 @@ from flowkit.files import DRAFTS, check_no_link
 from flowkit.images.multipage import bind
 
 WorkThrough = Callable[[Sequence[Sheet]], Iterator[tuple[Sheet, Fields]]]
-"""Does pages, in whatever order; what there is to say of each as it is ready."""
+"""A function that does pages in any order, and yields the fields of each record when they are ready."""
 
 
 class Pending:
@@ -89,7 +89,7 @@ class Pending:
         _remove_drafts({path.parent for path in (*files, *self.unbound)})
 
     def records(self, work_through: WorkThrough) -> Iterator[Record]:
-        """Do what is left: the record of every page as it is ready, and of every document.
+        """Do what is left; yield the record of every page when it is done, of a document when it is bound.
 
         Raises:
             FlowkitError: the model cannot be loaded, or the report cannot be written.
@@ -116,7 +116,7 @@ class Pending:
         return self.report.add(sheet, {**self.labels, "settings": self.settings, **said})
 
     def _check_no_links(self, *paths: Path) -> None:
-        """Raise OutputError where a link has a result's name: in a folder, not every name is its user's."""
+        """Raise OutputError where a result would replace a link, whose name the user did not choose."""
         for path in paths if self.plan.is_folder else ():
             check_no_link(path)
 
@@ -159,7 +159,7 @@ class Pending:
         return record
 
     def _source(self, document: Document) -> AbstractContextManager[Path | None]:
-        """The file that a document's pages are from, where more of it is kept than its pages."""
+        """Give the input of a document for which more than the pages is kept: title, outline, page labels."""
         assert document.out is not None
         if document.out.suffix.lower() != ".pdf":
             return nullcontext()
@@ -167,7 +167,7 @@ class Pending:
 
 
 def _remove_drafts(folders: set[Path]) -> None:
-    """Remove the drafts of a run that was killed."""
+    """Remove the drafts of a killed run."""
     for folder in folders:
         for draft in folder.glob(DRAFTS):
             if draft.is_dir():

@@ -46,22 +46,22 @@ class Sheet:
 
     @property
     def input(self) -> str:
-        """The source, as messages and the report call it."""
+        """Return the source, as messages and the report call it."""
         return self.title or str(self.source)
 
     @property
     def name(self) -> str:
-        """The page, as messages call it."""
+        """Return the page, as messages call it."""
         return self.input if self.page is None else f"{self.input}: page {self.page + 1}"
 
     @property
     def result(self) -> Path:
-        """The file that its user gets."""
+        """Return the file that its user gets."""
         return self.document or self.out
 
     @property
     def files(self) -> dict[str, Path]:
-        """All files that are written for it, by what they show; see `Record.files`."""
+        """Return all files that are written for it, by what they show; see `Record.files`."""
         numbered = {f"sample-{number:02}": path for number, path in enumerate(self.samples, 1)}
         return {RESULT: self.out, **self.maps, **numbered}
 
@@ -94,17 +94,17 @@ class Document:
 
     @property
     def parts(self) -> Path:
-        """The folder where its pages wait to be bound."""
+        """Return the folder where its pages wait to be bound."""
         return self.sheets[0].out.parent
 
     @property
     def folder(self) -> Path:
-        """The innermost folder that holds both the document and its pages that wait."""
+        """Return the innermost folder that holds both the document and its pages that wait."""
         assert self.out is not None
         return next(folder for folder in self.out.parents if self.parts.is_relative_to(folder))
 
     def files(self) -> Iterator[Path]:
-        """All results, but parts."""
+        """Yield the paths of all results, without pages that wait to be bound."""
         if self.out is not None:
             yield self.out
         for sheet in self.sheets:
@@ -131,7 +131,7 @@ class Places:
 
     @property
     def all(self) -> tuple[Path, ...]:
-        """Every one that is written."""
+        """Return every path that is written."""
         return (self.out, *self.maps.values(), *(() if self.samples is None else (self.samples,)))
 
     def below(self, place: PurePath, suffix: str) -> Places:
@@ -162,7 +162,7 @@ class Places:
 
 
 def parts_of(out: Path) -> Path:
-    """The folder, beside a document that is to be written, where its pages wait."""
+    """Return the folder, beside a document that is to be written, where its pages wait."""
     return out.with_name(f".{out.name}.parts")
 
 

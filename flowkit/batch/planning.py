@@ -41,7 +41,7 @@ class Plan(NamedTuple):
 
     @property
     def layouts(self) -> list[Path]:
-        """The layouts of all pages."""
+        """Return the layouts of all pages."""
         sheets = (sheet for document in self.documents for sheet in document.sheets)
         return [sheet.layout for sheet in sheets if sheet.layout is not None]
 

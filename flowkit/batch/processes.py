@@ -25,11 +25,11 @@ Start = Callable[[], PageWork]
 
 
 def work_through(sheets: Sequence[Sheet], start: Start, *, jobs: int) -> Iterator[tuple[Sheet, Fields]]:
-    """Do every page in other processes; what there is to say of each comes as it is ready.
+    """Do every page in other processes; yield the fields of each record when they are ready.
 
-    A process that dies over a page costs that page. One that dies while it starts is started again, and costs
-    a page when it has died so three times in a row. As soon as that has happened more often than there are
-    processes, and none has started in between, the run ends.
+    If a process dies while it works on a page, that page fails. A process that dies while it starts is
+    started again; after three such deaths in a row, a page fails. When more pages have failed in this way
+    than there are processes, and no process has started in between, the run ends.
 
     Args:
         sheets: the pages, in the order in which they are begun.
@@ -77,16 +77,16 @@ def _share(sheets: Iterator[Sheet], workers: list[_Worker]) -> Iterator[tuple[Sh
 
 
 class _NoStart(NamedTuple):
-    """A process's last word before it ends: it could not start."""
+    """The message of a process that could not start."""
 
     why: str
 
 
 class _Worker:
-    """A process, started anew when it dies, and the page that it is at.
+    """A process, which is started again when it dies, and the page that it works on.
 
     Attributes:
-        ready: whether it can be given a page; it says so when it has started.
+        ready: whether it has started, and can be given a page.
     """
 
     def __init__(self, start: Start) -> None:
@@ -103,7 +103,7 @@ class _Worker:
         theirs.close()
         self.sheet: Sheet | None = None
         self.ready = False
-        self._why = ""  # it could not start, if it said so
+        self._why = ""  # the reason that it could not start, if it gave one
 
     @property
     def given_up(self) -> bool:
@@ -111,7 +111,7 @@ class _Worker:
         return len(self._deaths) >= STARTS
 
     def give_up(self) -> str:
-        """Begin to count anew, for another page; how it died."""
+        """Count deaths anew, for another page; return how it died."""
         how = self._deaths[-1]
         self._deaths.clear()
         return f"{how} while it started, {STARTS} times"
@@ -147,7 +147,7 @@ class _Worker:
         return None if sheet is None else (sheet, said)
 
     def stop(self) -> None:
-        """End the process, whatever it is at."""
+        """End the process at once."""
         self.process.terminate()
         self.process.join()
         self.connection.close()
@@ -161,7 +161,7 @@ def _how(code: int | None) -> str:
 
 
 def _serve(connection: Connection, start: Start) -> None:
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the run is what gets interrupted, and ends its processes
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the parent too, which ends its processes
     threading.Thread(target=_end_with_parent, daemon=True).start()
     try:
         page = start()
@@ -181,7 +181,7 @@ def _serve(connection: Connection, start: Start) -> None:
 
 
 def _end_with_parent() -> None:
-    # A run that was killed must not go on writing behind the back of the next one.
+    # Processes of a killed run must not write files while the next run works.
     parent = multiprocessing.parent_process()
     assert parent is not None
     wait([parent.sentinel])

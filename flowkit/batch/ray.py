@@ -27,7 +27,8 @@ def work_through(
     """Do every page on the cluster that RAY_ADDRESS names, or on one that is started here.
 
     All machines see the same folders under the same paths, or reach the same URLs. A page that is done twice,
-    because a machine was lost before it could say so, is written twice, each time whole, and is one record.
+    because a machine was lost before it could report it, is written twice, each time whole, and is one
+    record.
 
     Args:
         sheets: the pages.
@@ -79,7 +80,7 @@ class _OnRay:
 
 
 def _packed(sheet: Sheet) -> bytes:
-    """A page with absolute paths: processes of a cluster have another working folder."""
+    """Return a page with absolute paths: processes of a cluster have another working folder."""
     return pickle.dumps(sheet.moved(Path.absolute))
 
 
@@ -90,6 +91,6 @@ def _ray() -> Any:
         importlib.import_module("ray.data")
     except ImportError:
         raise FlowkitError("--engine ray needs ray: pip install 'flowkit-nf[ray]'") from None
-    for name in ("ray", "ray.data"):  # what matters is told by records
+    for name in ("ray", "ray.data"):  # records hold what matters
         logging.getLogger(name).setLevel(logging.CRITICAL)
     return ray

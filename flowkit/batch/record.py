@@ -114,11 +114,11 @@ class Record:
 
     @property
     def name(self) -> str:
-        """The page, as messages call it."""
+        """Return the page, as messages call it."""
         return self.input if self.page is None else f"{self.input}: page {self.page}"
 
     def to_json(self) -> str:
-        """The record as a line of `report.jsonl`."""
+        """Return the record as a line of `report.jsonl`."""
         return json.dumps({"version": VERSION, **asdict(self)})
 
     @classmethod
@@ -175,7 +175,7 @@ def _number(text: str) -> float:
 
 
 def _read(kind: type[T], said: Any) -> T:
-    """An object that JSON has as one with the keys of its class."""
+    """Convert an object of JSON to a class with the same keys."""
     hints = _HINTS[kind]
     if not isinstance(said, dict) or set(said) != set(hints):
         raise ValueError(f"expected an object with the keys {', '.join(hints)}")

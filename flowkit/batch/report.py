@@ -33,9 +33,9 @@ Records = dict[tuple[str, int | None], Record]
 class Report:
     """The report of the runs that wrote to one folder.
 
-    Lines are appended, each in one piece, and the last line about a page counts. So a run may be killed at
-    any moment: what stands there is true. A line that is none of flowkit's, or was cut short by a full disk
-    or a power failure, is skipped.
+    Lines are appended, each in one piece, and the last line about a page counts. So the report is right even
+    if a run is killed. Lines that flowkit did not write are skipped, and so is a line that was cut short by a
+    full disk or a power failure.
 
     Args:
         folder: the folder of the results, which outputs are relative to.
@@ -116,7 +116,7 @@ class Report:
         )
 
     def add_gone(self, record: Record, note: str) -> None:
-        """Append that an input no longer has a page that there is a record of."""
+        """Append that an input no longer has the page of this record."""
         record = replace(record, status="gone", notes=(note,))
         self.append(record)
 

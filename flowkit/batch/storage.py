@@ -17,14 +17,14 @@ from flowkit.images.reader import count_pages
 from flowkit.images.writer import check_folder
 
 Staging = Callable[[Sheet], AbstractContextManager[Sheet]]
-"""Stages a page: gives it with files of the machine that works on it, and takes results to their places."""
+"""A function that gives a page with local files for a block, and then stores its results."""
 
 
 class Storage:
     """The files of this machine, read and written where they are.
 
-    A subclass may keep files elsewhere. It gives paths for them, by which everything is planned; an error
-    that leaves its block as a context manager names the files as their user did.
+    A subclass may keep files elsewhere. It gives a local path for each of them, with which a batch is
+    planned. As a context manager it rewrites errors, so that they name files as the user did.
 
     Attributes:
         problems: inputs that cannot be worked on, a line each, after `input`.
@@ -83,7 +83,7 @@ class Storage:
         return digest(path)
 
     def fetched(self, name: str) -> AbstractContextManager[Path]:
-        """Give a file to read, by its path or its user's name for it. Raises ImageError where it cannot."""
+        """Give a local copy of a file for the block. Raises ImageError where it cannot be had."""
         return nullcontext(Path(name))
 
     def staging(self) -> Staging:
@@ -91,14 +91,14 @@ class Storage:
         return nullcontext
 
     def put(self, path: Path) -> None:
-        """Take a file that was written to its place. Raises OutputError where it cannot."""
+        """Move a written file to its place in the storage. Raises OutputError where that fails."""
 
     def reporting(self, report: Path) -> AbstractContextManager[None]:
-        """While the block appends to a report that is there, or is made, keep it at its place."""
+        """Keep the report in the storage up to date while the block appends to it."""
         return nullcontext()
 
     def binding(self, document: Document) -> AbstractContextManager[None]:
-        """Give the pages of a document for the block to bind, and take what it writes to its place.
+        """Give the pages of a document for the block to bind; store the document that it writes.
 
         Raises:
             ImageError: a page cannot be read.
@@ -123,5 +123,5 @@ class Storage:
 
 
 def _nearest(folder: Path) -> Path:
-    """The folder, or the first above it that is there; it is made in that one."""
+    """Return the folder, or the nearest folder above it that exists."""
     return next((path for path in (folder, *folder.parents) if path.exists()), folder)

@@ -103,7 +103,7 @@ class Task(SamplingOptions, ABC):
         return replace(self, model=str(locate(self.model).resolve()))
 
     def _options(self) -> dict[str, Any]:
-        """The options of a page that is read: keywords of `binarize` and `upscale`."""
+        """Return the options of a page that is read: keywords of `binarize` and `upscale`."""
         names = {option.name for option in fields(SamplingOptions)} - {"max_pixels"}
         return {name: getattr(self, name) for name in names}
 

@@ -1,4 +1,4 @@
-"""The way that published code goes: all that a flow does is done anew in every call, the image's part too."""
+"""Flows as in published code: every call computes everything again, the image's part too."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class NaiveFlow(nn.Module):
                 module.__class__ = _Concatenating
 
     def log_prob(self, image: Tensor, y: Tensor) -> Tensor:
-        """As `flow(image).log_prob(y)`."""
+        """Return `flow(image).log_prob(y)`."""
         features = self._features(image)
         v, log_q = self.flow.target.dequantise(y, None)
         v, log_det, *left = to_latents(self._layers(), self._contexts(features), v)
@@ -41,7 +41,7 @@ class NaiveFlow(nn.Module):
         return sum(normal, log_det) - log_q
 
     def decode(self, image: Tensor, latents: Sequence[Tensor]) -> Tensor:
-        """As `flow(image).decode(latents)`."""
+        """Return `flow(image).decode(latents)`."""
         v, _ = from_latents(self._layers(), self._contexts(self._features(image)), latents)
         return self.flow.target.restore(v)
 
@@ -64,13 +64,13 @@ class _Concatenating(ConditionalNetwork):
     """conv([z1, u]) with the weights of conv(z1) + conv(u)."""
 
     def condition(self, features: Features) -> Tensor:
-        """The features as they are."""
+        """Return the features as they are."""
         return dense(features)
 
     def forward(
         self, features: Tensor | Noted, latent: Tensor | None = None, *, initialise: bool = True
     ) -> Tensor:
-        """As that of `ConditionalNetwork`, from the features."""
+        """Compute what `ConditionalNetwork.forward` does, from the features."""
         assert isinstance(features, Tensor)  # notes are for recomputation, of which there is none here
         weight, bias = self.on_context.weight, self.on_context.bias
         apart: Tensor | float = 0.0

@@ -30,7 +30,7 @@ def add_set(parser: argparse.ArgumentParser) -> None:
 
 
 def add_extends(parser: argparse.ArgumentParser) -> None:
-    """`--extends-anywhere`, for `read_recipe`."""
+    """Add `--extends-anywhere`, for `read_recipe`."""
     parser.add_argument(
         "--extends-anywhere", action="store_true", help="let the recipe extend files outside of its folder"
     )
@@ -85,7 +85,7 @@ def natural(text: str) -> int:
 
 
 def dpi(text: str) -> float:
-    """Dots per inch."""
+    """Read a number of dots per inch."""
     value = float(text)
     if not LEAST <= value <= MOST_DPI:
         raise argparse.ArgumentTypeError(f"expected {LEAST:g} to {MOST_DPI:,.0f}, got {text}")

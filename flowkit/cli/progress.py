@@ -39,11 +39,11 @@ class Bar(tqdm):  # type: ignore[type-arg]
         return {**known, "pages": self.finished, "speed": speed}
 
     def part(self, done: int, total: int) -> None:
-        """So much of the current page is done."""
+        """Show that so much of the current page is done."""
         self.update(self.finished + done / max(1, total) - self.n)
 
     def page(self) -> None:
-        """A page is done."""
+        """Count a page that is done."""
         self.finished += 1
         self.update(self.finished - self.n)
 
@@ -142,14 +142,14 @@ class Display:
         return 1
 
     def _foretell(self, seconds: float) -> None:
-        """After the first page, which took so long: when it will be over, if that is not soon."""
+        """Print how long the other pages will take, if a minute or more, from the seconds of the first."""
         left = self.total - self.before - 1
         estimate = seconds * left / max(1, min(self.jobs, left))
         if estimate >= MINUTE and not self.quiet:
             self._say(f"{left} more pages will take about {duration(estimate)}")
 
     def _tell(self, done: float) -> None:
-        """Every minute, where there is no bar: how far it is, with so many pages done in this run."""
+        """Print every minute how far the run is, where there is no bar; `done` pages are from this run."""
         now = monotonic()
         if self.quiet or self.bar is None or not self.bar.disable or not done or now - self.told < MINUTE:
             return

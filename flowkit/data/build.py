@@ -103,7 +103,7 @@ class _Checked:
     Attributes:
         cache: keeps them while there is room.
         problems: a line each.
-        sheets: the sound pages, in the order of their sources.
+        sheets: the pages without errors, in the order of their sources.
         prints: their fingerprints.
         areas: of their targets, in pixels.
         notes: of the reader, each with the names of the pages that it is about.

@@ -80,8 +80,8 @@ class Pair:
 
     Attributes:
         name: of its file, for messages.
-        image: (h, w, 3), 8 bits, or at the target's resolution (H, W, 3), to be reduced; None where it is the
-            target itself that is reduced.
+        image: (h, w, 3), 8 bits, or at the target's resolution (H, W, 3), to be reduced; None: the target is
+            reduced to make it.
         target: ink, boolean (H, W); or an image (H, W, 3), 8 bits. H = scale h, W = scale w.
         kernels: what patches are reduced by, each by one of them; the whole page by the first.
         notes: of the reader, on the image.
@@ -156,7 +156,7 @@ class PairSheet:
 
     Args:
         image: the model's input; of ink, it may have the truth's size whatever the scale, and is reduced.
-        target: what it should make of it.
+        target: the file of the truth.
         task: says how the target is read.
         threshold: see `read_ink`.
     """

@@ -31,7 +31,7 @@ def crop(pair: Pair, box: Box | None, side: int, scale: int, rng: np.random.Gene
     )
     window = np.s_[top : top + side, left : left + side]
     if high is not None:
-        # one kernel asks for no choice: what it is trained with stays what it was
+        # no draw for a single kernel: the other draws of a seed stay as they are
         which = int(rng.integers(len(pair.kernels))) if len(pair.kernels) > 1 else 0
         return _reduced(_at_least(high, side), top, left, side, scale, pair.kernels[which]), target[window]
     assert pair.image is not None

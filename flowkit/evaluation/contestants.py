@@ -88,8 +88,9 @@ class Method:
 class Model:
     """A flow with a binary target, at all temperatures with all numbers of samples.
 
-    Samples are those of `flowkit.pages.binarize` with the same seed, and fewer are the first of more: what
-    16 samples cost, 1, 4 and 16 cost. A flow of a scale gets the page reduced by it, as in training.
+    Samples are those of `flowkit.pages.binarize` with the same seed. Few samples are the first of many: 1, 4
+    and 16 samples together cost no more than 16. A flow of a scale gets the page reduced by it, as in
+    training.
 
     Args:
         name: in the tables.

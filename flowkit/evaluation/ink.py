@@ -202,7 +202,7 @@ def check(sets: Sets, trained_on: Mapping[str, frozenset[str]]) -> None:
 
 
 def refusals(page: str, mark: str, trained_on: Mapping[str, frozenset[str]]) -> list[str]:
-    """A line for every model that has seen the page with this fingerprint."""
+    """Return a line for every model that was trained on the page with this fingerprint."""
     return [
         f"{page}: {name} was trained on this page; --allow-train scores it all the same"
         for name, seen in trained_on.items()

@@ -47,7 +47,8 @@ class Picture(NamedTuple):
     Attributes:
         write: it to a path.
         about: what it shows.
-        shown: by the Markdown, or only told of: pages need not be their reader's to publish.
+        shown: whether the Markdown shows it, or only names it, since readers may not be free to publish
+            pages.
     """
 
     write: Callable[[Path], None]

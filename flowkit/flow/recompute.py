@@ -151,7 +151,7 @@ def _plan(steps: Sequence[Step], features: Mapping[int, Features], v: Tensor) ->
 
 
 def _noted(sizes: Mapping[FlowLayer, float], budget: float, share: float) -> dict[FlowLayer, bool]:
-    """The layers that fit, the first of `sizes` first, and whether packed: the fewest that leave none out.
+    """Choose the layers that fit, in the order of `sizes`; pack as few as leave none out.
 
     Packing leaves `share` of a layer's size; at 1 nothing is packed.
     """

@@ -84,12 +84,12 @@ def _on_white(image: Image.Image, grey: bool) -> tuple[Image.Image, tuple[str, .
 
 
 def _ranges(image: Image.Image) -> list[tuple[float, float]]:
-    """The least and the greatest value of each band."""
+    """Return the least and the greatest value of each band."""
     return [band.getextrema() for band in image.split()]  # type: ignore[misc]  # of one band, it is one pair
 
 
 def _array(image: Image.Image) -> NDArray[np.uint8]:
-    """(H, W, C), strip by strip: Pillow gives its pixels as bytes, which would be one more whole page."""
+    """Return pixels (H, W, C), made strip by strip: Pillow's bytes of all would be one more whole page."""
     values = np.empty((image.height, image.width, len(image.getbands())), np.uint8)
     for top in range(0, image.height, _STRIP):
         with guarded():  # `crop` checks Pillow's limit, too
@@ -104,7 +104,7 @@ def _to_srgb(image: Image.Image, profile: bytes | None) -> tuple[Image.Image, tu
     try:
         transform = _transform(profile, image.mode)
         if _is_identity(transform, image.mode):
-            return image, ()  # through the tables and back would only round
+            return image, ()  # a conversion there and back would only round
         converted = ImageCms.applyTransform(image, transform)
         assert converted is not None  # it is not asked to work in place
         return converted, ()
@@ -129,7 +129,7 @@ def _graded(values: NDArray[Any], profile: bytes | None) -> tuple[NDArray[Any], 
 
 
 def _transform(profile: bytes | None, mode: str) -> ImageCms.ImageCmsTransform:
-    """From a profile, or from Lab where there is none, to sRGB."""
+    """Make the transform to sRGB from a profile, or from Lab where there is none."""
     space = ImageCms.createProfile("LAB") if profile is None else io.BytesIO(profile)
     return ImageCms.buildTransform(space, ImageCms.createProfile("sRGB"), mode, "RGB")
 

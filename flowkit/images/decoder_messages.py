@@ -15,7 +15,7 @@ _DAMAGE = re.compile(r"^((?:Fax|LZW|ZIP|PackBits|JPEG|CCITT)\w*: (?!Warning).*)"
 
 @contextmanager
 def intercepted() -> Iterator[list[str]]:
-    """Keep what C libraries print off stderr; when the block ends, the list has their decoding errors."""
+    """Collect what C libraries print to stderr during the block; the list then has their decoding errors."""
     damage: list[str] = []
     with suppress(Exception):
         sys.stderr.flush()

@@ -142,7 +142,7 @@ def as_stored(image: Image.Image, depth: Depth) -> NDArray[Any]:
 
 
 def _first(tags: Any, tag: int, default: int) -> int:
-    """The first value of a tag that holds integers; hostile files hold anything."""
+    """Return the first value of a tag that holds integers; hostile files hold anything."""
     value = tags.get(tag, default)
     if isinstance(value, tuple):
         value = value[0] if value else default

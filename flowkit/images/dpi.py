@@ -32,7 +32,7 @@ def resolution(image: Image.Image) -> tuple[Dpi, tuple[str, ...]]:
     if not said:
         return None, ()
     if not (LEAST <= across <= MOST and LEAST <= down <= MOST):
-        plain = across in (0, 1) and down in (0, 1)  # how software says that it does not know
+        plain = across in (0, 1) and down in (0, 1)  # software writes this for an unknown resolution
         return None, () if plain else (f"says {across:g} x {down:g} dpi, which is not believed",)
     # a PNG holds whole dots per metre: 300 dpi come back as 299.9994
     across, down = (round(v) if abs(v - round(v)) < 0.02 else v for v in (across, down))
@@ -45,7 +45,7 @@ def scaled(dpi: Dpi, factor: int) -> Dpi:
 
 
 def exif(image: Image.Image) -> Any:
-    """The EXIF block, empty where there is none or it is damaged: that must not cost a sound picture."""
+    """Return the EXIF block; an empty one where there is none, or it is damaged but the picture is not."""
     try:
         return image.getexif()
     except Exception:
@@ -53,7 +53,7 @@ def exif(image: Image.Image) -> Any:
 
 
 def as_exif(dpi: tuple[float, float]) -> Image.Exif:
-    """An EXIF block that says it, for formats that have no other place."""
+    """Return an EXIF block with the resolution, for formats that have no other place for it."""
     block = Image.Exif()
     block[ExifTags.Base.XResolution], block[ExifTags.Base.YResolution] = dpi
     block[ExifTags.Base.ResolutionUnit] = 2  # inches
@@ -61,7 +61,7 @@ def as_exif(dpi: tuple[float, float]) -> Image.Exif:
 
 
 def in_jpeg2000(data: bytes, dpi: tuple[float, float]) -> bytes:
-    """A JP2 file with its resolution, which Pillow reads but does not write (ISO 15444-1, I.5.3.7)."""
+    """Return a JP2 file with its resolution, which Pillow reads but does not write (ISO 15444-1, I.5.3.7)."""
     across, down = (_per_metre(value) for value in dpi)
     captured = struct.pack(">HHHHbb", *down, *across, 4, 4)
     box = _box(b"res ", _box(b"resc", captured))
@@ -72,7 +72,7 @@ def in_jpeg2000(data: bytes, dpi: tuple[float, float]) -> bytes:
 
 
 def _per_metre(dpi: float) -> tuple[int, int]:
-    """Dots per metre / 10^4, as numerator and denominator of 16 bits: an inch is 254 / 10^4 metres."""
+    """Return dots per metre / 10^4, as numerator and denominator of 16 bits: an inch is 254 / 10^4 metres."""
     value = Fraction(dpi).limit_denominator(2 if dpi < 0x7FFF else 1)
     return value.numerator, 254 * value.denominator
 

@@ -24,8 +24,8 @@ _PADDING = (b"", 64 * b"\x00", 64 * b"\x55", 64 * b"\xaa")
 def without_end(file: BinaryIO) -> Image.Image | None:
     """Decode a JPEG that Pillow finds cut short; None unless all pixels are there.
 
-    A decoder that runs out of data makes some up. So the file is decoded with several endings of nonsense: if
-    no pixel depends on them, none is missing. What could be missing beyond that is whole scans.
+    A decoder that runs out of data invents some. So the file is decoded with several random endings: if no
+    pixel depends on them, none is missing. Beyond that, only whole scans could be missing.
     """
     file.seek(0)
     data = file.read()

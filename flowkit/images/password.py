@@ -1,4 +1,4 @@
-"""Passwords of PDF files: a place is named, never the password, which a command line would show to others."""
+"""Passwords of PDF files, read from a named place: a password on a command line could be seen by others."""
 
 from __future__ import annotations
 

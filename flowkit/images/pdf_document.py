@@ -78,7 +78,7 @@ def frame_of(document: Any) -> dict[str, Any]:
 
 
 def _images(page: Any) -> Iterator[Any]:
-    """The images in the resources of a page, and of the forms in them."""
+    """Yield the images in the resources of a page, and of the forms in them."""
     left, seen = _MOST_OBJECTS, set()
     waiting = [(_inherited(page, "/Resources"), 0)]
     while waiting:
@@ -101,7 +101,7 @@ def _images(page: Any) -> Iterator[Any]:
 
 
 def _drawn_by(form: Any) -> Iterator[tuple[Matrix, Size]]:
-    """The images that a form draws by itself."""
+    """Yield the images that a form draws by itself."""
     matrix: Matrix = (1, 0, 0, 1, 0, 0)
     if "/Matrix" in form:
         matrix = _matrix(form["/Matrix"])
@@ -198,7 +198,7 @@ def _outline(document: Any) -> list[dict[str, Any]]:
 def _target(
     document: Any, entry: Any, numbers: dict[tuple[int, int], int]
 ) -> tuple[int | None, float | None]:
-    """The number of the page that an item of an outline leads to, and how far down."""
+    """Return the number of the page that an item of an outline leads to, and how far down."""
     place = entry.destination
     if place is None and entry.action is not None and entry.action.get("/S") == "/GoTo":
         place = entry.action.get("/D")

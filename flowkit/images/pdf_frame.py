@@ -54,5 +54,5 @@ def _items(document: Any, items: Iterable[Mapping[str, Any]]) -> list[Any]:
 
 
 def _plain(text: str) -> str:
-    """Text that can be encoded: titles of damaged files hold halves of characters."""
+    """Replace what cannot be encoded: titles of damaged files hold halves of characters."""
     return text.encode("utf-8", "replace").decode()

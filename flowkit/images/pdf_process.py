@@ -31,7 +31,7 @@ LOCKED = "an encrypted PDF, which needs a password (--pdf-password, or pdf_passw
 
 
 def main() -> None:
-    """Read the question, and answer it."""
+    """Answer the question on standard input."""
     with suppress(AttributeError, ValueError):
         signal.signal(signal.SIGPIPE, signal.SIG_DFL)
     question = json.loads(sys.stdin.buffer.readline())

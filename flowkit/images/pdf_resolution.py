@@ -106,7 +106,7 @@ def _dpi(image: Placed) -> float:
 
 
 def _sharpest(images: Sequence[Placed], share: float) -> Placed | None:
-    """The sharpest image for which it and all sharper ones cover so much of the page."""
+    """Return the sharpest image for which it and all sharper ones cover so much of the page."""
     covered = 0.0
     for image in sorted(images, key=_dpi, reverse=True):
         covered += image.area
@@ -235,7 +235,7 @@ class _Walk:
         return self._share(product((right - left, 0, 0, top - bottom, left, bottom), matrix)) < _MOSTLY
 
     def _share(self, matrix: Matrix) -> float:
-        """The share of the page under the unit square."""
+        """Return the share of the page under the unit square."""
         a, b, c, d, e, f = matrix
         left, bottom, right, top = self.box
         x, y = (e, e + a, e + c, e + a + c), (f, f + b, f + d, f + b + d)

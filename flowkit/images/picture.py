@@ -28,7 +28,7 @@ class Picture:
 
     @property
     def size(self) -> tuple[int, int]:
-        """Height and width."""
+        """Return height and width."""
         return self.pixels.shape[0], self.pixels.shape[1]
 
     def window(self, rows: slice, cols: slice, channels: int) -> torch.Tensor:

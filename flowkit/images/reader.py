@@ -257,7 +257,7 @@ def _turn_to(image: Image.Image, name: str, page: int) -> tuple[str, tuple[str, 
 
 
 def _pages(image: Image.Image) -> list[Page]:
-    """The pages of an image: of a TIFF all frames but reduced copies, of other formats the first."""
+    """Return the pages of an image: of a TIFF all frames but reduced copies, of other formats the first."""
     if not isinstance(image, TiffImagePlugin.TiffImageFile):
         return [Page(0)]
     frames = []

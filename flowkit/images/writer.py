@@ -181,5 +181,5 @@ def _save(
 
 
 def _plain(image: Image.Image) -> Image.Image:
-    """The same picture without palette or bilevel pixels."""
+    """Return the same picture without palette or bilevel pixels."""
     return image.convert({"1": "L", "P": "RGB"}[image.mode]) if image.mode in ("1", "P") else image

@@ -26,7 +26,7 @@ FORGOTTEN = 24 * 3600  # seconds after which a build folder was left by a proces
 
 
 def digest(*parts: str | bytes) -> str:
-    """Sixteen hexadecimal digits of SHA-256; where one part ends and the next begins matters."""
+    """Return sixteen hexadecimal digits of the SHA-256 of several parts; their boundaries matter."""
     whole = hashlib.sha256()
     for part in parts:
         data = part.encode() if isinstance(part, str) else part
@@ -35,7 +35,7 @@ def digest(*parts: str | bytes) -> str:
 
 
 def folder() -> Path:
-    """`$FLOWKIT_CACHE`, or `flowkit` in `$XDG_CACHE_HOME`, which is `~/.cache` where it is not set.
+    """Return `$FLOWKIT_CACHE`, or `flowkit` in `$XDG_CACHE_HOME` (by default `~/.cache`).
 
     Raises:
         KernelError: none of them is set, and the user has no home.
@@ -51,7 +51,7 @@ def folder() -> Path:
 
 
 def find(name: str) -> Path | None:
-    """The undamaged library of that name (`affine_<kind>-<key>`), if there is one.
+    """Return the undamaged library of that name (`affine_<kind>-<key>`), if there is one.
 
     Raises:
         KernelError: there is one that others could have written.
@@ -110,7 +110,7 @@ def store(library: Path, name: str) -> Path:
 
 @contextmanager
 def build_folder() -> Iterator[Path]:
-    """A private folder in the cache (so that a file moves out of it in one step), gone afterwards.
+    """Make a private folder in the cache, from which a file can be moved in one step; remove it at the end.
 
     Raises:
         KernelError: the cache cannot be written, or is not the user's own.

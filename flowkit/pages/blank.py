@@ -52,11 +52,11 @@ def marked(mask: NDArray[np.uint8]) -> NDArray[np.bool_]:
 
 
 def _filled(pixels: NDArray[np.uint8], mode: Literal["edge", "symmetric"] = "edge") -> NDArray[np.uint8]:
-    """The pixels, and as many more as the last cells need."""
+    """Pad the pixels by their edge to whole cells."""
     return np.pad(pixels, [(0, -side % SIDE) for side in pixels.shape], mode=mode)
 
 
 def _blocks(small: NDArray[np.float32]) -> NDArray[np.float32]:
-    """The reduced pixels of each cell, (rows, side, columns, side)."""
+    """Group reduced pixels by cells, (rows, side, columns, side)."""
     side = SIDE // _REDUCED
     return small.reshape(small.shape[0] // side, side, small.shape[1] // side, side)

@@ -65,7 +65,7 @@ def _depth(picture: Picture, found: Strokes, first: int, last: int) -> NDArray[n
 
 
 def _changes(depth: NDArray[np.uint8], ink: NDArray[np.bool_]) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
-    """Ink that is paper, and paper that is ink."""
+    """Return the pixels of ink that become paper, and those of paper that become ink."""
     full = ndimage.maximum_filter(depth, 2 * _NEAR + 1, mode="nearest")
     pale = depth < full - full // 2
     darker = np.pad(depth, 1)

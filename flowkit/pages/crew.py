@@ -81,7 +81,7 @@ class _Progress:
         return self.begun == len(self.part.tiles) and not self.open
 
     def wanted(self) -> int:
-        """The image row to encode: that of the tiles below those that begin next."""
+        """Return the image row down to which to encode: that of the row of tiles after the next ones."""
         last = self.part.tiles[min(self.begun, len(self.part.tiles) - 1)].rows.last
         return next((row for row in self.rows if row > last), last) - self.part.top
 
@@ -101,7 +101,7 @@ class _Crew:
         self.failure: BaseException | None = None
 
     def stop(self) -> None:
-        """Begin nothing new."""
+        """Let no thread begin new work."""
         with self.changed:
             self.left.clear()
             self.changed.notify_all()

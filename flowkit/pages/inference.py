@@ -12,7 +12,7 @@ from flowkit.flow import ConditionalFlow
 
 @contextmanager
 def inference(model: ConditionalFlow) -> Iterator[None]:
-    """Put a model into eval mode without gradients; its modules' modes come back."""
+    """Put a model into eval mode without gradients for the block; restore its modules' modes afterwards."""
     # No inference_mode: layers keep what they computed, and training could not go on with its tensors.
     modes = [(module, module.training) for module in model.modules()]
     model.eval()

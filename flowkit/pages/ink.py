@@ -185,7 +185,7 @@ def _bytes_per_pixel(flow: ConditionalFlow, sampling: Sampling, keep_samples: bo
 
 
 def _scales(flow: ConditionalFlow, scale: Scale, found: Strokes) -> WorkingScales:
-    """The scales that are asked for, or that the page's strokes suggest."""
+    """Return the scales that are asked for, or that the page's strokes suggest."""
     if scale != "auto":
         return WorkingScales((scale,))
     # a model that enlarges was trained on small pages: their strokes are no measure for it

@@ -1,4 +1,4 @@
-"""Parts of a page that are computed when not all of it is: rectangles, each with its surroundings.
+"""Rectangles of a page that are computed where the rest is skipped, each with its surroundings.
 
 What lies between them costs nothing. The encoder sees a rectangle with its surroundings, the flow computes
 the rectangle alone. Rectangles whose surroundings cost more than the gap between them become one.
@@ -94,7 +94,7 @@ def _tile(inner: Box, outer: Box) -> Tile:
 
 
 def _boxes(cells: NDArray[np.bool_], side: int) -> list[Box]:
-    """The rectangles of connected cells, disjoint or not."""
+    """Return the rectangles of connected cells, disjoint or not."""
     found: list[Box] = []
     for reach in itertools.count(1, 2):
         near = ndimage.maximum_filter(cells, reach, mode="constant")
@@ -111,7 +111,7 @@ def _around(a: Box, b: Box) -> Box:
 
 
 def _to_join(found: list[Box], cost: Callable[[Box], int]) -> tuple[Box, Box] | None:
-    """Two rectangles that overlap, or that cost less as one; those that gain most."""
+    """Return the two rectangles whose union saves most, if they overlap or any union saves work."""
 
     def gain(pair: tuple[Box, Box]) -> float:
         a, b = pair

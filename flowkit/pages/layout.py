@@ -42,7 +42,7 @@ class Layout:
         border: where the page ends; None for its whole image.
         regions: of text, tables, pictures, lines, ...; without any, all inside the border counts.
         pictures: those of the regions that are pictures.
-        noise: regions that are not to be kept.
+        noise: regions that are left out.
     """
 
     name: str
@@ -112,7 +112,7 @@ def read_layout(path: str | PathLike[str]) -> Layout:
 
 
 def within(page: Page, inside: NDArray[np.bool_]) -> Page:
-    """Return a page without the ink, votes and samples outside of a mask (H, W), and a note of what that was.
+    """Remove ink, votes and samples outside of a mask (H, W); return the page with a note on them.
 
     Its arrays are changed in place.
     """
@@ -176,7 +176,7 @@ def _of_alto(name: str, root: Element) -> Layout:
 def _sorted(
     regions: Iterable[tuple[str, Polygon]],
 ) -> tuple[tuple[Polygon, ...], tuple[Polygon, ...], tuple[Polygon, ...]]:
-    """Regions that are kept, pictures among them, and noise."""
+    """Sort regions into those that are kept, the pictures among these, and noise."""
     regions = list(regions)
     return (
         tuple(polygon for kind, polygon in regions if kind != _NOISE),
@@ -200,7 +200,7 @@ def _size(page: Element, height: str, width: str) -> tuple[float, float]:
 
 
 def _coords(element: Element) -> Polygon:
-    """The outline of a PAGE element: an attribute `points`, or an element for each point before 2013."""
+    """Read the outline of a PAGE element: an attribute `points`, or before 2013 an element for each point."""
     coords = next((child for child in element if _local(child) == "Coords"), None)
     if coords is None:
         raise ValueError(f"a {_local(element)} has no Coords")
@@ -210,7 +210,7 @@ def _coords(element: Element) -> Polygon:
 
 
 def _block(element: Element) -> Polygon:
-    """The outline of an ALTO element: of its polygon, or the box that all have."""
+    """Read the outline of an ALTO element: its polygon if there is one, otherwise its box."""
     shapes = (shape for child in element if _local(child) == "Shape" for shape in child)
     polygon = next((shape for shape in shapes if _local(shape) == "Polygon"), None)
     if polygon is not None:
@@ -228,5 +228,5 @@ def _polygon(points: str, element: Element) -> Polygon:
 
 
 def _local(element: Element) -> str:
-    """The name of an element, without its namespace."""
+    """Return the name of an element, without its namespace."""
     return str(element.tag).rpartition("}")[2]

@@ -87,7 +87,7 @@ def sums(values: Floats, side: int) -> Floats:
 
 
 def _filled(parts: Floats, counts: Floats, lean: float) -> Floats:
-    """Means of squares, which lean on those of squares twice as large."""
+    """Return means of squares, regularised by those of squares twice as large."""
     if parts.shape[:2] == (1, 1):
         return parts / counts if counts.any() else np.ones_like(parts)
     coarse = _filled(sums(parts, 2), sums(counts, 2), lean)
@@ -103,7 +103,7 @@ def luma_of(values: Floats) -> Floats:
 def _between(
     at: NDArray[np.int64], side: int, count: int
 ) -> tuple[NDArray[np.int64], NDArray[np.int64], Floats]:
-    """The squares before and behind pixels, and the share of the second."""
+    """Return the squares on either side of each pixel, and the weight of the second."""
     place = np.clip((at + 0.5) / side - 0.5, 0, count - 1)
     low = place.astype(np.int64)
     return low, np.minimum(low + 1, count - 1), (place - low).astype(np.float32)

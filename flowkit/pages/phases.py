@@ -52,7 +52,7 @@ class Region(NamedTuple):
     views: tuple[View, ...]
 
     def size(self, scale: int) -> tuple[int, int]:
-        """Height and width of what a model of this scale makes of the views, interleaved."""
+        """Return height and width of the interleaved results of a model of this scale."""
         times = scale * (2 if self.scale == ENLARGED else 1)
         return times * (self.rows.stop - self.rows.start), times * (self.cols.stop - self.cols.start)
 
@@ -143,7 +143,7 @@ def enlarged(pixels: NDArray[Any]) -> NDArray[Any]:
 
 
 def _boxes(cells: NDArray[np.bool_], size: tuple[int, int]) -> list[tuple[slice, slice]]:
-    """Rectangles of the page that hold all these cells; the whole page where they cover most of it."""
+    """Return rectangles of the page that hold all these cells; one, the page, where they cover most of it."""
     labelled, _ = ndimage.label(cells, np.ones((3, 3)))
     found = ndimage.find_objects(labelled)
     area = sum((rows.stop - rows.start) * (cols.stop - cols.start) for rows, cols in found)
@@ -159,7 +159,7 @@ def _boxes(cells: NDArray[np.bool_], size: tuple[int, int]) -> list[tuple[slice,
 
 
 def _pixels(cells: NDArray[np.bool_], rows: slice, cols: slice) -> NDArray[np.bool_]:
-    """The cells of a rectangle as pixels."""
+    """Enlarge the cells of a rectangle to pixels."""
     part = cells[rows.start // CELL : -(-rows.stop // CELL), cols.start // CELL : -(-cols.stop // CELL)]
     large = part.repeat(CELL, axis=0).repeat(CELL, axis=1)
     return np.asarray(large[: rows.stop - rows.start, : cols.stop - cols.start])

@@ -75,7 +75,7 @@ def cells_of(picture: Picture, covered: Mask) -> Cells:
 
 
 def _light(colours: Floats) -> Floats:
-    """The paper of the region around each square: light ones among the squares."""
+    """Return the grey of the paper around each square: that of the light squares in its region."""
     side = -(-max(colours.shape[:2]) // _REGION)
     missing = [(0, -n % side) for n in colours.shape[:2]]
     whole = np.pad(colours, [*missing, (0, 0)], mode="edge")
@@ -86,7 +86,7 @@ def _light(colours: Floats) -> Floats:
 
 
 def _shapes(cells: Cells) -> Mask:
-    """Squares of pictures."""
+    """Return which squares belong to pictures."""
     found = np.zeros(cells.known.shape, bool)
     if not cells.known.any():
         return found

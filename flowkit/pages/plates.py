@@ -63,7 +63,7 @@ def _is_written(values: NDArray[np.uint8], contrast: float, paper: float) -> boo
 
 
 def _outline(dark: NDArray[np.bool_]) -> NDArray[np.bool_]:
-    """The wide parts of a dark area, with what they enclose."""
+    """Return the wide parts of a dark area, with holes filled."""
     filled = ndimage.binary_fill_holes(dark)
     square = np.ones(_EDGE, bool)
     for axis in (0, 1):  # a page's edge is no outline

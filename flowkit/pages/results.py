@@ -38,7 +38,7 @@ class Results:
 
     @property
     def nbytes(self) -> int:
-        """Bytes of memory."""
+        """Return the size of all arrays in bytes."""
         return sum(array.nbytes for array in self._arrays())
 
     def every(self, rows: slice, cols: slice) -> Results:

@@ -1,4 +1,4 @@
-"""A second look at a binarized page: strokes that a person would see, and that the result lacks.
+"""A check of a binarized page: clearly visible strokes that the result lacks.
 
 The classical stroke widths of the page (`flowkit.pages.strokes`) are set beside the result. Strokes are lost
 where pixels nearly as dark as the page's ink have no ink of the result near them.
@@ -44,7 +44,7 @@ def lost_strokes(found: Strokes, binary: NDArray[np.bool_]) -> NDArray[np.float3
 
 
 def look(found: Strokes, binary: NDArray[np.bool_]) -> Finding:
-    """Say what the result lacks, where most of it is, and whether the result can be writing at all."""
+    """Note what the result lacks, where most of that is, and whether too much of it is ink for writing."""
     if binary.size < _SMALLEST:
         return Finding()
     said = []
@@ -68,7 +68,7 @@ def look(found: Strokes, binary: NDArray[np.bool_]) -> Finding:
 
 
 def _lost(found: Strokes, binary: NDArray[np.bool_]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """Pixels of strokes in each cell: lost ones, and all."""
+    """Count the pixels of strokes in each cell: lost ones, and all."""
     narrow = found.counts[WIDTHS <= WIDEST].sum(0, dtype=np.uint16)
     wide = found.counts[WIDTHS > WIDEST].sum(0, dtype=np.uint16)
     strokes = np.where((found.strong >= _FEW) & (narrow > wide), found.strong, 0).astype(np.float32)
@@ -77,7 +77,7 @@ def _lost(found: Strokes, binary: NDArray[np.bool_]) -> tuple[NDArray[np.float32
 
 
 def _in_cells(binary: NDArray[np.bool_]) -> NDArray[np.bool_]:
-    """A result as (rows, CELL, columns, CELL), padded with paper."""
+    """Group the pixels of a result by cells, (rows, CELL, columns, CELL), padded with paper."""
     rows, columns = (-(-length // CELL) for length in binary.shape)
     padded = np.zeros((rows * CELL, columns * CELL), bool)
     padded[: binary.shape[0], : binary.shape[1]] = binary
@@ -85,7 +85,7 @@ def _in_cells(binary: NDArray[np.bool_]) -> NDArray[np.bool_]:
 
 
 def _box(lost: NDArray[np.float32], size: tuple[int, ...]) -> tuple[int, int, int, int]:
-    """Left, top, right and bottom of the connected cells that lack most, gaps of a word being bridged."""
+    """Return left, top, right and bottom of the joined cells that lack most; gaps in a word are bridged."""
     labels, _ = ndimage.label(ndimage.binary_dilation(lost > 0, np.ones((5, 9), bool)))
     sums = np.bincount(labels.ravel(), weights=lost.ravel())
     sums[0] = 0

@@ -116,7 +116,7 @@ class PageSampler:
         return list(self._part_of)
 
     def _features_of(self, part: Tile) -> PageFeatures:
-        """The features of a part of the page, which begins at its window's first pixel."""
+        """Make the features of a part of the page, which begins at its window's first pixel."""
         if not self.streamed:
             return WindowFeatures(self.model.encoder, self._window)
         top, left = part.rows.first, part.cols.first
@@ -271,7 +271,7 @@ class PageSampler:
         return piece.to(self._like()).contiguous(memory_format=torch.channels_last)
 
     def _seen(self, tile: Tile) -> dict[int, Features]:
-        """The features of a tile's window."""
+        """Return the features of a tile's window."""
         index = self._part_of.get(tile, 0)  # windows of the likelihood are no tiles, and there is one part
         if self.streamed:
             tile = moved(tile, -self.parts[index].rows.first, -self.parts[index].cols.first)

@@ -36,7 +36,7 @@ _PAPER = 16, 3  # the square that finds the paper, on a copy that is reduced thr
 _LEAST = 24  # grey levels; less is the paper's own
 _STRONG = 0.75  # of the ink's depth
 _BAND = 1024  # rows at a time at full resolution, which is most of the memory
-_RARE = 0.001  # of the bare paper's pixels; what so few exceed is not what the paper looks like
+_RARE = 0.001  # of the bare paper's pixels: so few do not change what the paper looks like
 
 SPOTLESS = 0.12, 128
 """Roughness up to which a page is spotless, and the least contrast: black print on new paper."""
@@ -71,7 +71,7 @@ class Strokes:
 
     @property
     def nbytes(self) -> int:
-        """Bytes of memory."""
+        """Return the size of all arrays in bytes."""
         return self.counts.nbytes + self.strong.nbytes + self.depth.nbytes + self.paper.nbytes
 
     @property
@@ -81,7 +81,7 @@ class Strokes:
 
     @property
     def lengths(self) -> NDArray[np.float64]:
-        """Length of the strokes of each width, in pixels."""
+        """Return the length of the strokes of each width, in pixels."""
         areas = self.counts.sum((1, 2), dtype=np.float64)
         return np.asarray(areas / WIDTHS, np.float64)
 
@@ -122,7 +122,7 @@ def strokes(picture: Picture) -> Strokes:
 
 
 def _roughness(grey: Grey, paper: Grey, written: NDArray[np.bool_]) -> float:
-    """The depth that one in a thousand pixels exceeds in cells that lie apart from written ones."""
+    """Return the depth that one in a thousand pixels exceeds in cells that lie apart from written ones."""
     bare = ~ndimage.binary_dilation(written, np.ones((3, 3), bool))
     histogram = np.zeros(256, np.int64)
     for top in range(0, grey.shape[0], _BAND):
@@ -136,7 +136,7 @@ def _roughness(grey: Grey, paper: Grey, written: NDArray[np.bool_]) -> float:
 
 
 def _sharpness(grey: Grey, inked: NDArray[np.bool_]) -> float:
-    """The mean second difference along rows over the mean first one, in inked cells."""
+    """Return the mean second difference along rows over the mean first one, in inked cells."""
     first = second = 0.0
     for top in range(0, grey.shape[0], _BAND):
         values = grey[top : top + _BAND].astype(np.int16)
@@ -149,7 +149,7 @@ def _sharpness(grey: Grey, inked: NDArray[np.bool_]) -> float:
 
 
 def _papers(levels: list[Grey]) -> list[Grey]:
-    """The paper's grey around each pixel, at every level."""
+    """Return the paper's grey around each pixel, at every level."""
     side, at = _PAPER[0], min(_PAPER[1], len(levels) - 1)
     found = closing(levels[at], side)
     papers = [_as_large(found, a.shape, 1 << (at - level)) for level, a in enumerate(levels[: at + 1])]
@@ -175,7 +175,7 @@ def closing(grey: Grey, side: int) -> Grey:
 
 
 def _extreme(a: Grey, side: int, axis: int, of: Callable[[Grey, Grey], Grey]) -> Grey:
-    """The extreme of `side` neighbours along an axis, in log2(side) passes (van Herk's problem, doubled)."""
+    """Return the extreme of `side` neighbours along an axis, in log2(side) passes over doubled windows."""
     margins = [(0, 0), (0, 0)]
     margins[axis] = side // 2, side - 1 - side // 2
     a = np.pad(a, margins, mode="edge")
@@ -191,7 +191,7 @@ def _extreme(a: Grey, side: int, axis: int, of: Callable[[Grey, Grey], Grey]) ->
 def _filled(
     grey: Grey, paper: Grey, least: int, sides: tuple[int, ...], left: NDArray[np.bool_] | None
 ) -> tuple[NDArray[np.uint8], NDArray[np.bool_]]:
-    """By which of the squares each dark pixel is filled first, counted from 1; and those that none fills."""
+    """Return the square that fills each dark pixel first, counted from 1, and the pixels that none fills."""
     found = np.zeros(grey.shape, np.uint8)
     rest = np.zeros(grey.shape, bool)
     margin = 2 * max(sides)
@@ -215,7 +215,7 @@ def _filled(
 
 
 def _threshold(grey: Grey, paper: Grey) -> tuple[int, float]:
-    """The least depth of what counts as a stroke, and the depth of the ink."""
+    """Return the least depth of a stroke, and the depth of the ink."""
     some, under = grey[::2, ::2], paper[::2, ::2]
     depth = under - np.minimum(under, some)
     histogram = np.bincount(depth.ravel(), minlength=256).astype(np.float64)
@@ -238,14 +238,14 @@ def _reduced(a: Grey, shape: tuple[int, ...]) -> Grey:
 
 
 def _as_large(a: Grey, shape: tuple[int, ...], times: int) -> Grey:
-    """Every pixel repeated, and the edge as far as the shape goes."""
+    """Enlarge by repetition of pixels, and of the edge where that is smaller than the shape."""
     large = a.repeat(times, axis=0).repeat(times, axis=1)[: shape[0], : shape[1]]
     missing = [(0, n - m) for n, m in zip(shape, large.shape, strict=True)]
     return np.pad(large, missing, mode="edge") if any(n for _, n in missing) else large
 
 
 def _cells(mask: NDArray[np.bool_], level: int, shape: tuple[int, ...]) -> NDArray[np.uint8]:
-    """Pixels of the page in each cell, of a mask that is reduced by 2**level."""
+    """Count the pixels of the page in each cell, for a mask that is reduced by 2**level."""
     side = CELL >> level
     if side == 0:
         return _as_large(mask.astype(np.uint8) * np.uint8(CELL * CELL), shape, 2 ** (level - 3))

@@ -2,7 +2,7 @@
 
 A tile's core is what is kept of it; its window is what the model sees. Windows reach beyond cores by as far
 as anything can have an influence, so a core comes out as it would from the whole page, and no seam can show.
-(Up to rounding: PyTorch adds up in another order for another shape, by which a pixel in a million may flip.)
+(Up to rounding: PyTorch sums in another order for another shape, so that a pixel in a million may flip.)
 """
 
 from __future__ import annotations

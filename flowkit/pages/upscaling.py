@@ -168,7 +168,7 @@ def enlarge(
 
 
 def _fill(image: Levels, kept: Levels | None, picture: Picture, scale: int) -> None:
-    """Enlarge the whole page by bicubic interpolation: what no tile holds stays so."""
+    """Enlarge the whole page by bicubic interpolation, which remains where there is no tile."""
     height, width, channels = image.shape
     for top in range(0, height, PLAIN * scale):
         rows = slice(top, min(height, top + PLAIN * scale))
@@ -205,7 +205,7 @@ def _as_the_page(y: Tensor, picture: Picture, rows: slice, cols: slice, scale: i
         return y
     if channels == 1:
         return luma(y)
-    # The eye takes its detail from the luma; what is left of the colours is smooth.
+    # The eye sees detail in the luma; the colours may be smooth.
     colours = _bicubic(picture, rows, cols, scale, 3)
     return y + colours - luma(colours)
 
@@ -234,12 +234,12 @@ def levels_for(path: str | PathLike[str], image: Levels) -> Levels:
 
 
 def _depth(picture: Picture) -> np.dtype[np.uint8] | np.dtype[np.uint16]:
-    """The type of the levels of a page that is enlarged."""
+    """Return the type of the levels of an enlarged page."""
     return np.dtype(np.uint16) if picture.pixels.dtype == np.uint16 else np.dtype(np.uint8)
 
 
 def _levels(values: Tensor, kind: np.dtype[Any]) -> Levels:
-    """(C, h, w) of values in [0, 1] -> (h, w, C) of 8 or 16 bits."""
+    """Convert values (C, h, w) in [0, 1] to (h, w, C) of 8 or 16 bits."""
     top = float(np.iinfo(kind).max)
     levels: Levels = (top * values).round().permute(1, 2, 0).numpy().astype(kind)
     return levels

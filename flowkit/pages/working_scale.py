@@ -29,7 +29,7 @@ NARROWEST, WIDEST = 1.7, 20.0
 
 _ROUND = 0.35  # a factor of 1.65 is still 1: a page at its own scale keeps every pixel's detail
 _SOFT = 0.75, 0.72  # less sharp pages have no such detail: a factor of 1.28 is 2
-_SMALL = 0.15, 0.75  # of the page's strokes are a pixel wide, and two at most: too small for the model
+_SMALL = 0.15, 0.75  # shares of strokes a pixel wide, and two at most, that are too small
 _CLEAR = 48  # grey levels of ink; below, single pixels are the paper's noise
 _THIN_SHARE = 0.02  # of the page's strokes; fewer thin ones are noise
 _DARK = 0.7  # of the ink's depth; paler wide shapes are stains and shadows
@@ -102,7 +102,7 @@ def working_scales(found: Strokes) -> WorkingScales:
 
 
 def _scale_for(width: float, sharpness: float = 1.0) -> int:
-    """The scale at which strokes of this width look natural.
+    """Return the scale at which strokes of this width look natural.
 
     >>> [_scale_for(width) for width in (2, 9, 11, 13, 19, 35)]
     [1, 1, 1, 2, 3, 5]
@@ -138,7 +138,7 @@ def _solid(found: Strokes, widths: NDArray[np.bool_]) -> NDArray[np.bool_]:
             cells,
             found.strong,
             np.minimum(all_, CELL * CELL),
-        )  # of two widths, a cell counts once
+        )  # a cell with two of the widths counts once
     )
     good = (areas >= _SHAPE) & (dark >= _SOLID * total)
     if not found.spotless:

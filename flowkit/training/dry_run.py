@@ -25,7 +25,7 @@ def plan(job: Job, out: Path) -> str:
 
     Memory is what weights, gradients, the optimiser's moments and averages take, and the activations that a
     forward pass keeps for the backward one (on a GPU, the most that was allocated). Time is the median of
-    three steps. The job's model has moved by three steps then, and is good for nothing else.
+    three steps. The three steps change the job's model, which must not be used afterwards.
 
     Raises:
         OutputError: `out` would be refused.

@@ -1,7 +1,7 @@
 """A checkpoint's weights in a larger model, which computes the same function and can learn more.
 
-Chen et al., Net2Net (arXiv:1511.05641), but with zeros in place of copies: what is new begins as in an
-untrained network and is not read; the first gradients are those of the weights that are to read it.
+Chen et al., Net2Net (arXiv:1511.05641), but with zeros in place of copies: new channels begin as in an
+untrained network, with zeros as the weights that read them, and these weights have the first gradients.
 """
 
 from __future__ import annotations

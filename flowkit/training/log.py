@@ -25,7 +25,7 @@ class Log:
     Args:
         out: the run's folder.
         nll_of: what a negative log-likelihood measures; every line says it.
-        step: steps taken before; lines of later ones are of a run that was broken off, and go.
+        step: steps taken before; lines of later steps come from an interrupted run, and are removed.
         steps: in all.
         quiet: no progress bar.
         tensorboard: TensorBoard's files too.

@@ -148,7 +148,7 @@ class Run:
             return outcome
         progress.skip()
         if len(progress.skipped) >= MOST_SKIPPED:
-            progress.skipped = []  # whoever resumes has changed something
+            progress.skipped = []  # the user changed an option before resuming
             self.save(None, must=True)
             raise FlowkitError(
                 f"training: {MOST_SKIPPED} of the last {RECENT} steps up to step {progress.step} had a loss "
@@ -162,7 +162,8 @@ class Run:
         """Write a checkpoint, from the first process.
 
         Raises:
-            OutputError: it cannot be written, and `must` be; else that is said, and the run goes on.
+            OutputError: it cannot be written, and `must` is true; otherwise this is printed, and the run goes
+            on.
         """
         if not self.processes.first:
             return

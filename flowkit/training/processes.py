@@ -13,8 +13,8 @@ import torch.distributed as dist
 from flowkit.device import usable
 from flowkit.errors import FlowkitError
 
-# Groups that were left, kept from being freed: gloo's threads may still be letting go of tensors, for which
-# they want the interpreter's lock, and freeing a group waits for its threads while it holds that lock.
+# Old process groups, kept alive: gloo's threads may still be releasing tensors, for which they need the
+# interpreter's lock, and freeing a group waits for its threads while it holds that lock.
 _left: list[object] = []
 
 

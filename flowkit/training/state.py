@@ -30,8 +30,8 @@ from flowkit.recipe import Recipe, read_recipe_text
 from flowkit.training.average import Average
 from flowkit.training.step import Stepper
 
-CHECKPOINTS = "checkpoints"  # the latest; in each, everything that going on needs
-BEST = "best.safetensors"  # the checkpoint that the validation pages liked best
+CHECKPOINTS = "checkpoints"  # the latest checkpoints, each with everything that resuming needs
+BEST = "best.safetensors"  # the checkpoint with the best score on the validation pages
 MODEL = "model.safetensors"  # the averaged weights, in float16, for use
 RECENT = 200  # steps over which steps that were not finite are counted
 
@@ -69,7 +69,8 @@ class Keeper:
         out: the run's folder.
         recipe: of the model.
         keep: how many of the latest checkpoints stay.
-        pages: fingerprints of the training pages; they go into every file, so that nobody evaluates on them.
+        pages: fingerprints of the training pages; they go into every file, so that `flowkit evaluate` refuses
+            these pages.
         before: of the pages that the weights were trained on before this run; they go there as well.
     """
 

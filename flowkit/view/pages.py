@@ -154,7 +154,7 @@ class Pages:
             self._lock.release()
 
     def _task(self, record: Record | None, options: Mapping[str, Any]) -> Binarize:
-        """The options that a page was made with, and those that are asked for."""
+        """Return the task of a page: with the options that it was made with, changed as asked for."""
         if record is not None and "layouts_sha256" in record.settings:
             raise FlowkitError("the page was made with a layout; do it again by flowkit binarize --layout")
         hints = get_type_hints(Binarize)

@@ -1,4 +1,4 @@
-"""Storage at URLs, through fsspec: empty files stand for theirs while a batch is planned."""
+"""Storage at URLs, through fsspec. Empty local files stand for remote ones while a batch is planned."""
 
 from __future__ import annotations
 
@@ -34,9 +34,9 @@ _AT_A_TIME = 8  # TIFFs that are looked into
 class FsspecStorage(Storage):
     """Files at URLs; those of this machine are read and written where they are.
 
-    Each file at a URL has an empty one for a stand-in, in a temporary folder that is removed at the end (see
-    `flowkit.batch.remote.placeholders`): inputs with the size and time of the file, results that are there
-    with their size. SIGTERM ends a run as Ctrl-C does, so that its report is written back.
+    An empty local file stands for each file at a URL (see `flowkit.batch.remote.placeholders`). That of an
+    input has the size and the time of the file, that of an existing result its size. They are in a temporary
+    folder, which is removed at the end. SIGTERM ends a run as Ctrl-C does, so that its report is uploaded.
 
     Attributes:
         mirror: where the stand-ins are; None while there are none.
@@ -49,7 +49,7 @@ class FsspecStorage(Storage):
         self._digests: dict[Path, str] = {}
 
     def __enter__(self) -> FsspecStorage:
-        self.__init__()  # type: ignore[misc]  # nothing is left of a run before
+        self.__init__()  # type: ignore[misc]  # forget the run before
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: object, trace: TracebackType | None) -> None:
@@ -231,7 +231,7 @@ class FsspecStorage(Storage):
         super().forget(document)
         if self.holds(document.parts):
             mirror = self._mirror()
-            with suppress(OutputError):  # they are in nobody's way
+            with suppress(OutputError):  # what stays does no harm
                 store.remove(mirror.url(document.parts), root=mirror.url(document.folder))
 
     def _count(self, source: Path, pdf_password: str | None) -> int:
@@ -244,7 +244,7 @@ class FsspecStorage(Storage):
             return 1
 
     def _count_tiffs(self, paths: list[Path]) -> dict[Path, int]:
-        """Look into TIFFs at URLs, several at a time; give the pages of those whose directories tell."""
+        """Count the pages of TIFFs at URLs, several at a time; leave out those that cannot be counted so."""
 
         def look(path: Path) -> int | None:
             with suppress(ImageError), store.opened(mirror.url(path)) as file:

@@ -1,4 +1,4 @@
-"""Places at URLs as paths of this machine, and the files of one page brought to where it is worked on."""
+"""Local paths that stand for URLs, and the transfer of a page's files to the process that works on it."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from flowkit.errors import FlowkitError
 from flowkit.files import make_folder
 
 WORK = "work"
-"""The folder in a mirror for what is nobody's stand-in."""
+"""The folder in a mirror for files that stand for no URL."""
 
 _PREFIX = "flowkit-page-"
 
@@ -46,7 +46,7 @@ class Mirror:
         return path.is_relative_to(self.root)
 
     def named(self, text: str) -> str:
-        """A path, or a message with some in it, with URLs for those of the mirror.
+        """Replace paths of the mirror by their URLs, in a path or in a message.
 
         >>> Mirror(Path("/tmp/m")).named("/tmp/m/s3-2/archive/1.png: the file is empty")
         's3://archive/1.png: the file is empty'
@@ -73,7 +73,7 @@ def named_by(named: Callable[[str], str]) -> Iterator[None]:
 
 
 class FetchedPages:
-    """Brings the files of pages to this process, one page after another.
+    """A `Staging` that fetches the files of a page from URLs, and puts its results there.
 
     A source that holds several pages is kept until another one is wanted, so that it is not fetched for each
     of them.

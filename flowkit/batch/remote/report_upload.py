@@ -1,4 +1,4 @@
-"""A report at a URL, which follows the one that a run appends to."""
+"""Upload of a report to a URL while a run appends to it."""
 
 from __future__ import annotations
 
@@ -12,22 +12,23 @@ from flowkit.batch.remote import store
 from flowkit.errors import OutputError
 
 PAUSE = 5.0
-"""Seconds between two writings."""
+"""Seconds between two uploads."""
 
-_SHARE = 20  # one part in so many of the time goes into them: they grow with the report
+_SHARE = 20  # uploads grow with the report: they take at most one part in so many of the time
 
 
 @contextmanager
 def followed(report: Path, url: str, draft: Path) -> Iterator[None]:
-    """While the block appends lines, they are written to the URL every few seconds, and all at its end.
+    """Upload a report every few seconds while the block appends lines to it, and at its end.
 
-    The file there is replaced as a whole each time. A run that is killed loses the lines of these seconds. It
-    is there from the beginning on, so that what such a run has done is not taken for somebody else's.
+    The file at the URL is replaced as a whole each time. A killed run loses the lines of the last seconds.
+    The file exists from the beginning, so that results of a killed run are not taken for older files without
+    a report.
 
     Args:
-        report: where the lines are; what it holds now, if it is there, is at the URL.
-        url: where they go.
-        draft: a file to write on the way.
+        report: the local report; if it exists, its lines are already at the URL.
+        url: of the report.
+        draft: a local file for the copy that is uploaded.
 
     Raises:
         OutputError: it cannot be written, at the beginning or at the end.
@@ -50,7 +51,7 @@ def followed(report: Path, url: str, draft: Path) -> Iterator[None]:
         pause = PAUSE
         while not ended.wait(pause):
             began = time.monotonic()
-            with suppress(OutputError, OSError):  # the last one counts
+            with suppress(OutputError, OSError):  # it is tried again, and the last time an error counts
                 write()
             pause = max(PAUSE, _SHARE * (time.monotonic() - began))
 

@@ -1,4 +1,4 @@
-"""A temporary folder for a run; where the run was killed, the next one removes it."""
+"""Temporary folders of runs. That of a killed run is removed by the next run."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _LOCK = "lock"
 
 
 def scratch() -> tuple[Path, Callable[[], None]]:
-    """A new folder, absolute and without links, and what removes it."""
+    """Make a folder; return its absolute path without links, and a function that removes it."""
     if fcntl is not None:
         for old in Path(tempfile.gettempdir()).glob(_PREFIX + "*"):
             with suppress(OSError):

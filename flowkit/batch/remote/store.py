@@ -52,7 +52,7 @@ def is_url(text: str) -> bool:
 
 
 def split(url: str) -> tuple[str, str]:
-    """The protocol of a URL with all slashes behind it, and the rest.
+    """Split a URL after its protocol and all slashes.
 
     Raises:
         FlowkitError: it holds a password, several URLs, or a part that is empty, . or ..
@@ -79,7 +79,7 @@ def split(url: str) -> tuple[str, str]:
 
 
 def bare(text: str) -> str:
-    """A place without its protocol, if it has one.
+    """Remove the protocol of a place, if it has one.
 
     >>> bare("s3://archive/1.png"), bare("/scans/1.png")
     ('archive/1.png', '/scans/1.png')
@@ -89,7 +89,7 @@ def bare(text: str) -> str:
 
 
 def join(url: str, place: str) -> str:
-    """A place below a URL.
+    """Join a URL and a place below it.
 
     >>> join("memory://", "ink/1.png"), join("s3://archive", "1.png")
     ('memory://ink/1.png', 's3://archive/1.png')
@@ -109,7 +109,7 @@ def entry(url: str) -> Entry | None:
 
 
 def listing(url: str) -> Iterator[tuple[str, Entry]]:
-    """Every file below a URL, by its place there. Raises ImageError where it cannot be read."""
+    """Yield every file below a URL, by its place there. Raises ImageError where it cannot be read."""
     with _told(url, "the folder cannot be read", ImageError):
         fs, place = _store(url)
         fs.invalidate_cache(place)
@@ -139,7 +139,7 @@ def fetch(url: str, path: Path) -> Entry:
 
 @contextmanager
 def opened(url: str) -> Iterator[BinaryIO]:
-    """A file at a URL, of which only what is read is fetched. Raises ImageError where it cannot be read."""
+    """Open a file at a URL; only what is read is fetched. Raises ImageError where it cannot be read."""
     with _told(url, "cannot be read", ImageError):
         fs, place = _store(url)
         with fs.open(place, "rb", block_size=_BLOCK) as file:
@@ -195,7 +195,7 @@ def remove(url: str, *, root: str | None = None) -> None:
 
 
 def true_name(url: str) -> str:
-    """One name for a file, however its URL is written; for `file:///...` the path without links."""
+    """Return one name for a file, however its URL is written; for `file:///...` the path without links."""
     fs, place = _store(url)
     return os.path.realpath(place) if "file" in fs.protocol else f"{hash(fs)}:{place}"
 
@@ -211,7 +211,7 @@ def _rename(fs: Any, draft: str, place: str) -> None:
 
 
 def _store(url: str) -> tuple[Any, str]:
-    """The file system of a URL, and what it calls the place."""
+    """Return the file system of a URL, and the path of the place in it."""
     try:
         fsspec = importlib.import_module("fsspec")
     except ImportError:
@@ -230,7 +230,7 @@ def _entry(info: Mapping[str, Any]) -> Entry:
 
 
 def _ns(value: Any) -> int:
-    """Nanoseconds since 1970 of seconds, of a time, or of one that is written out."""
+    """Return nanoseconds since 1970 of seconds, of a time, or of one that is written out."""
     try:
         if isinstance(value, str):
             value = datetime.fromisoformat(value)
@@ -243,7 +243,7 @@ def _ns(value: Any) -> int:
 
 @contextmanager
 def _told(url: str, what: str, kind: type[FlowkitError]) -> Iterator[None]:
-    """Whatever a store raises, as one line."""
+    """Turn whatever a store raises into an error of one line that names the URL."""
     try:
         yield
     except FlowkitError as error:

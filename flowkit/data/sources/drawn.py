@@ -33,7 +33,7 @@ class Drawn(Source):
     Args:
         task: what the pages are for.
         base: not used.
-        pages: how many; without a number, there is a new one every 64 samples, for ever.
+        pages: how many; without a number, there is a new one every 64 samples, without end.
         width: of a page, in target pixels.
         height: of a page, in target pixels.
         seed: of the pages; another seed, other pages.
@@ -95,7 +95,7 @@ class Drawn(Source):
             )
 
     def find(self) -> Found:
-        """The pages, none of them drawn yet."""
+        """Return the pages, none of them drawn yet."""
         if self.pages is None:
             return EndlessPages(self.sheet)
         return [self.sheet.of(number) for number in range(self.pages)]
@@ -118,11 +118,11 @@ class DrawnSheet:
 
     @property
     def name(self) -> str:
-        """Says how to draw it again."""
+        """Return the seed and the options by which the page can be drawn again."""
         return f"drawn page {self.number} of seed {self.seed}"
 
     def of(self, number: int) -> DrawnSheet:
-        """Another page of the same kind."""
+        """Return another page of the same kind."""
         return replace(self, number=number)
 
     def read(self) -> Pair:
@@ -150,11 +150,11 @@ class EndlessPages:
 
     @property
     def name(self) -> str:
-        """Says how to draw them again."""
+        """Return the seed and the options by which the pages can be drawn again."""
         return f"drawn pages of seed {self.sheet.seed}"
 
     def draw(self, index: int, rng: np.random.Generator) -> Pair:
-        """One of the pages that are in the window at sample `index`."""
+        """Return one of the pages that are in the window at sample `index`."""
         return _drawn(self.sheet.of(index // TURNOVER + int(rng.integers(WINDOW))))
 
 
