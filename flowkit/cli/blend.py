@@ -25,7 +25,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Write the mean, and print its path."""
+    """Write the mean, and print its path.
+
+    Raises:
+        FlowkitError: the two are not weights of one model, or the share is out of its range.
+        OutputError: the name is no checkpoint's, or the file cannot be written.
+    """
     if Path(args.out).suffix != ".safetensors":
         raise OutputError(f"{args.out}: a checkpoint's name must end in .safetensors")
     try:

@@ -25,7 +25,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Build missing libraries, and print their paths."""
+    """Build missing libraries, and print their paths.
+
+    Raises:
+        KernelError: a compiler is missing, or a library cannot be built.
+    """
     last = args.device or ("cpu" if torch.version.cuda is None else "cuda")
     for kind in KINDS[: KINDS.index(last) + 1]:
         plan = build.plan(kind)

@@ -22,7 +22,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Build each recipe; print a line for each correct one, then all problems of the others."""
+    """Build each recipe, and print a line for each correct one.
+
+    Raises:
+        RecipeError: all problems of the others.
+    """
     prepare(args)
     problems = []
     for source in args.recipes:

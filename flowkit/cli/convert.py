@@ -37,7 +37,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Convert, and print a description of the model."""
+    """Convert, and print a description of the model.
+
+    Raises:
+        CheckpointError: the weights cannot be read, or are not of such a network.
+        OutputError: the name is no checkpoint's, or the file cannot be written.
+    """
     if Path(args.out).suffix != ".safetensors":
         raise OutputError(f"{args.out}: a checkpoint's name must end in .safetensors")
     stack = STACKS[8 if args.scale >= 8 else 4] if args.stack is None else args.stack

@@ -22,7 +22,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Print the list, or the card."""
+    """Print the list, or the card.
+
+    Raises:
+        CheckpointError: there is no such model, or it has no card.
+    """
     if args.name is None:
         for name, path in shipped_weights().items():
             print(_line(name, path))

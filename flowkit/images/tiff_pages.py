@@ -92,7 +92,7 @@ def _frame(tags: dict[int, int]) -> Frame:
 
 
 def _directories(file: BinaryIO) -> Iterator[dict[int, int]]:
-    """The directories of a TIFF, each with the first value of its integer tags; ValueError: it is none."""
+    """Yield the directories of a TIFF: the first value of each integer tag. Raises ValueError for others."""
     order = {b"II": "<", b"MM": ">"}.get(file.read(2))
     if order is None:
         raise ValueError("no TIFF")
