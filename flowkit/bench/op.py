@@ -131,7 +131,7 @@ def _cells(
     for variant, timing in timings.items():
         if variant == "copy":
             continue
-        # what is replayed is held against what is replayed
+        # replays are compared with replays
         rival = timings.get("compile, graph" if variant.endswith("graph") else "compile")
         rate = moved / timing.seconds
         rows.append(

@@ -72,9 +72,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(f"flowkit: {error}", file=sys.stderr)
         return 2
     except (OSError, MemoryError) as error:
-        # What no module foresaw: a file name too long, a folder that may not be searched, memory spent.
+        # Errors that no module expects: a file name too long, a folder without access, no memory left.
         if isinstance(error, BrokenPipeError):
-            # Whoever read our output has gone; closing it again at exit must not complain.
+            # The reader of our output has closed it; Python must not fail when it flushes it at exit.
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             return 1
         print(f"flowkit: {printable_lines(str(error)) or 'out of memory'}", file=sys.stderr)

@@ -42,7 +42,7 @@ def culprit(flow: ConditionalFlow, then: Callable[[ExportedProgram], None] | Non
                 program = torch.export.export(module, inputs, strict=False)
                 if then is not None:
                     then(program)
-        except Exception:  # torch raises what it likes
+        except Exception:  # torch raises exceptions of many types
             return name
     return "the model"
 

@@ -64,7 +64,7 @@ def export(model: ConditionalFlow, path: str | os.PathLike[str], *, what: What =
         try:
             program = trace(computation)
             data, run = translate(program, computation, metadata)
-        except Exception as error:  # torch raises what it likes
+        except Exception as error:  # torch raises exceptions of many types
             why = f"{type(error).__name__}: {str(error).strip().partition(chr(10))[0]}"
             who = culprit(computation.flow, None if suffix == ".pt2" else onnx_file.try_program)
             raise ExportError(f"{path}: {who} cannot be exported ({why})") from error
@@ -113,7 +113,7 @@ def _compare(path: str | os.PathLike[str], computation: Computation, run: Run) -
             expected = computation(*inputs).double()
             try:
                 found = run(inputs).double()
-            except Exception as error:  # of the runtime, which raises what it likes
+            except Exception as error:  # the runtime raises exceptions of its own
                 why = str(error).strip().partition("\n")[0]
                 raise ExportError(f"{path}: the exported model fails for {size}: {why}") from error
         difference = (found - expected).abs().mean() / max(1.0, float(expected.abs().mean()))

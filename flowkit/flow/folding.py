@@ -16,7 +16,7 @@ from flowkit.layers import FlowLayer
 class Folded(FlowLayer):
     """Consecutive affine maps of the channels, the same at every cell, folded into one.
 
-    x = W y + b, found in float64 by what the layers' inverses make of 0 and of the unit vectors; log|det| is
+    x = W y + b, found in float64 from the layers' inverses of 0 and of the unit vectors; log|det| is
     h w times that of W, or of its inverse.
 
     Args:

@@ -27,9 +27,9 @@ from flowkit.layers.saved_hidden import Noted
 
 WORTHWHILE = 8  # steps; a shallower flow keeps everything
 KEPT = 4.6  # memory budget for saved tensors, as a multiple of the feature maps' size
-ZEROS = 0.45  # the share of them that is counted on to be 0: half are in untrained networks, later more
-SEGMENTS = 64  # whose starts are kept, at most; a deeper flow has longer segments ...
-LEAST = 24  # ... and so has one whose starts would take more than half of what is kept, down to so many
+ZEROS = 0.45  # assumed share of zeros among them: half in untrained networks, later more
+SEGMENTS = 64  # most segments; a deeper flow has longer ones ...
+LEAST = 24  # ... and one whose starts would take over half of the budget has so few
 READERS = 2  # layers that read features, at most, in one step
 
 Step = list[FlowLayer]
@@ -39,8 +39,8 @@ class Plan(NamedTuple):
     """The tensors to keep.
 
     Attributes:
-        segments: of which the variable at the start is.
-        noted: layers whose networks' first hidden values are, and whether they are packed.
+        segments: the flow in parts; the variable at the start of each is kept.
+        noted: layers whose networks' first hidden values are kept, and whether these are packed.
     """
 
     segments: list[list[FlowLayer]]
@@ -145,7 +145,7 @@ def _plan(steps: Sequence[Step], features: Mapping[int, Features], v: Tensor) ->
         for layer in reversed([layer for step in steps for layer in step])
         if isinstance(layer, Conditioned) and layer.context
     }
-    # elsewhere than on the CPU, which has NumPy, the device would be kept waiting for the number of zeros
+    # packing is done by NumPy on the CPU; on a device, the number of zeros would have to be waited for
     share = packed_share(v.dtype, ZEROS) if v.device.type == "cpu" else 1.0
     return Plan(segments, _noted(sizes, budget - starts, share))
 

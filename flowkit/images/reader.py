@@ -241,7 +241,7 @@ def _refusal(file: BinaryIO) -> str:
 
 
 def _turn_to(image: Image.Image, name: str, page: int) -> tuple[str, tuple[str, ...]]:
-    """Make a page the current one; what messages shall call it, and notes."""
+    """Make a page the current one; return its name for messages, and notes."""
     pages = _pages(image)
     if page >= len(pages):
         raise ImageError(f"{name}: has {len(pages)} pages, page {page + 1} was asked for")
@@ -287,7 +287,7 @@ def _notes(image: Image.Image, name: str) -> tuple[str, ...]:
         return _several(len(pages), "images") + _copies(pages[0])
     try:
         frames = int(getattr(image, "n_frames", 1))
-    except Exception:  # a damaged later frame is none of the first one's business
+    except Exception:  # a damaged later frame does not harm the first
         return ()
     return _several(frames, "images")
 

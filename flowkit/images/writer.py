@@ -32,7 +32,7 @@ _DEEP_GREY = (".png", ".tif", ".tiff", ".jp2")
 _JPEG_QUALITY = 95
 _SIDES = {".webp": ("WebP", 16_383), ".jpg": ("JPEG", 65_500), ".jpeg": ("JPEG", 65_500)}
 _SHEET = (pdf.DPI, pdf.DPI)  # a sheet of paper must have a size
-_LEAST_POINTS = 3  # more than 14,400 are had by a UserUnit
+_LEAST_POINTS = 3  # a page of more than 14,400 points has a UserUnit
 
 
 def check_output(path: str | PathLike[str], *, suffixes: tuple[str, ...] = SUFFIXES) -> None:

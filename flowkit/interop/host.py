@@ -28,7 +28,7 @@ class HostLayer(FlowLayer):
         pixels: the host takes vectors; it is applied at every pixel, to its channels (and its features).
     """
 
-    compiles = False  # many hosts branch on tensors; what they promise is not ours to promise
+    compiles = False  # many hosts branch on tensors, and flowkit cannot promise for them
     pixels: ClassVar[bool] = False
     host: Any
 

@@ -77,7 +77,7 @@ class Conv1x1(FlowLayer):
 
     def _solve(self) -> tuple[Tensor, Tensor]:
         matrix = self._matrix().double()
-        # whether W is singular is left to whoever sees the numbers, where nothing may wait for them
+        # while a CUDA graph is recorded, W cannot be checked for singularity: that would wait for the device
         return torch.linalg.inv_ex(matrix, check_errors=not _recorded(matrix))[0], self._log_det()
 
     def forget(self) -> None:

@@ -13,7 +13,7 @@ class Noted:
     """An argument in place of A u: the network records h = relu(N(A u + B z1)) in it, or uses a recorded h.
 
     Args:
-        projected: A u (B, hidden, h, w). Where h is known its values do not matter, but gradients flow to it.
+        projected: A u (B, hidden, h, w). If h is known, only its gradient is used, not its values.
         hidden: h, if it is known.
     """
 
@@ -27,11 +27,11 @@ def known(
 ) -> Tensor:
     """Return h = relu((x + b) * exp(l)) with its gradients, for a recorded h; l and b may be missing.
 
-    Of x itself nothing is needed: where h is not 0, it is what relu was given, and elsewhere nothing flows.
+    x is not needed: where h is not 0 it equals relu's argument, and elsewhere the gradient is 0.
 
     Args:
         hidden: h.
-        before: in the place of x; its values do not matter.
+        before: stands for x; only its gradient is used, not its values.
         log_scale: l (C, 1, 1).
         bias: b (C, 1, 1).
 

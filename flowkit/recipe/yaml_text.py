@@ -49,10 +49,10 @@ def read_file(path: Path) -> Document:
 
 
 def read_base(path: Path) -> Document:
-    """Read a recipe that another one extends: a file that nobody named who reads the messages.
+    """Read a recipe that another one extends, which the user need not know of.
 
-    It must be a regular file (a pipe would be waited for, a device might do anything), and what is no recipe
-    is not quoted.
+    It must be a regular file, since reading a pipe would block and a device might do anything. If it is no
+    recipe, messages do not quote it.
 
     Raises:
         RecipeError: the file is missing, unreadable, too large, no regular file, or no recipe.

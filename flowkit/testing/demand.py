@@ -1,4 +1,4 @@
-"""The failure of a check: an AssertionError that names who fails, and what is not so."""
+"""The failure of a check: an AssertionError that names the object and the demand that it does not meet."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ def demand(holds: bool, who: object, what: str) -> None:
     Args:
         holds: whether it does.
         who: a label, or an object, whose class is named.
-        what: is not so.
+        what: in what way it fails.
 
     Raises:
         AssertionError: it does not hold.

@@ -85,7 +85,7 @@ class Stepper:
             indices: of their samples.
             features: of the images of each pass, if they are known.
         """
-        # What a layer of somebody's own draws from torch depends on the step and the process alone.
+        # A user's layer may draw from torch: what it draws depends on the step and the process alone.
         torch.manual_seed(seed_of(self.options.seed, step, self.processes.rank))
         self.model.train()
         self._thaw(step)
