@@ -135,7 +135,7 @@ def test_lines_that_are_none_of_flowkits_are_skipped_with_a_note(again: Again) -
     made, said = again("--html")
     assert made == []
     assert said[0] == (
-        "flowkit: out/report.jsonl: line 1 is none of flowkit's, and is skipped, "
+        "flowkit: out/report.jsonl: line 1 was not written by flowkit, and is skipped, "
         f"and so are {len(wrong) - 1} more"
     )
     path.write_bytes(path.read_bytes() + b"\xff\xfe\n" + lines[0][:200].encode())  # cut short
@@ -144,7 +144,7 @@ def test_lines_that_are_none_of_flowkits_are_skipped_with_a_note(again: Again) -
         path.write_text("\n".join([*lines, line]) + "\n")
         made, said = again("--samples", "16")
         assert (made, len(said)) == ([], 2), index
-        assert said[0].endswith(f"line {PAGES + 1} is none of flowkit's, and is skipped"), index
+        assert said[0].endswith(f"line {PAGES + 1} was not written by flowkit, and is skipped"), index
 
 
 @pytest.mark.parametrize("name", ["report.jsonl", "report.html", "1.png", "book.tif", "maps/1.png"])
