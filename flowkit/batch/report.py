@@ -131,7 +131,9 @@ class Report:
         self.records, skipped = records_of(text)
         if skipped:
             more = "" if len(skipped) == 1 else f", and so are {len(skipped) - 1} more"
-            self.notes.append(f"{self.path}: line {skipped[0]} was not written by flowkit, and is skipped{more}")
+            self.notes.append(
+                f"{self.path}: line {skipped[0]} was not written by flowkit, and is skipped{more}"
+            )
         if text and not text.endswith("\n"):
             self._append("\n")
 

@@ -13,7 +13,7 @@ from flowkit.recipe.overrides import Overrides, apply
 from flowkit.recipe.parts import Part
 from flowkit.recipe.schema import KEYS, RecipePlan, check, unroll
 from flowkit.recipe.train import TrainOptions
-from flowkit.recipe.yaml_text import dump
+from flowkit.recipe.yaml_writer import dump
 
 
 @dataclass(frozen=True)

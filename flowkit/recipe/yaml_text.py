@@ -1,4 +1,4 @@
-"""YAML text read as plain data with the line of every value, and plain data written as YAML.
+"""YAML text read as plain data with the line of every value.
 
 The parser's events are read directly, so that nothing but plain data can come out: tags, anchors and aliases
 are refused, a repeated key is an error, and no constructor of PyYAML ever runs.
@@ -266,41 +266,4 @@ def scalar(text: str) -> bool | int | float | str | None:
         return float(text)
     if _SPECIAL.fullmatch(text):
         return float(text.replace(".", ""))
-    return text
-
-
-class _Dumper(yaml.SafeDumper):
-    """A dumper whose text `scalar` reads back as the same values; no anchors, lists indented."""
-
-    def ignore_aliases(self, data: Any) -> bool:
-        return True
-
-    def increase_indent(self, flow: bool = False, indentless: bool = False) -> None:
-        super().increase_indent(flow, False)
-
-
-def _represent_str(dumper: yaml.SafeDumper, text: str) -> yaml.ScalarNode:
-    # PyYAML quotes what YAML 1.1 would misread; `1e-4` as text is what only YAML 1.2 would.
-    try:
-        plain = isinstance(scalar(text), str)
-    except ValueError:
-        plain = False
-    return dumper.represent_scalar("tag:yaml.org,2002:str", text, style=None if plain else "'")
-
-
-_Dumper.add_representer(str, _represent_str)
-
-
-def dump(data: dict[str, Any]) -> str:
-    """Write plain data as YAML; innermost lists and mappings on one line.
-
-    >>> print(dump({"name": "1e-4", "flow": ["squeeze", {"type": "split", "eps": 1e-4}]}), end="")
-    name: '1e-4'
-    flow:
-      - squeeze
-      - {type: split, eps: 0.0001}
-    """
-    text: str = yaml.dump(
-        data, Dumper=_Dumper, sort_keys=False, default_flow_style=None, allow_unicode=True, width=100
-    )
     return text

@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 
 from flowkit.errors import RecipeError
-from flowkit.recipe.yaml_text import MAX_BYTES, dump, parse, parse_value, read_file, scalar
+from flowkit.recipe.yaml_text import MAX_BYTES, parse, parse_value, read_file, scalar
+from flowkit.recipe.yaml_writer import dump
 
 SCALARS: dict[str, Any] = {
     "": None,
