@@ -143,7 +143,7 @@ def components(union: Ink, samples: Iterable[Ink]) -> list[Component]:
 
 
 def _boxes(runs: Runs, labels: NDArray[np.int32]) -> NDArray[np.int64]:
-    """The left, top, right and bottom of each component, (components, 4)."""
+    """Return the left, top, right and bottom of each component, (components, 4)."""
     rows, left = np.divmod(runs.starts, runs.stride)
     order = np.argsort(labels, kind="stable")
     first = np.flatnonzero(np.diff(labels[order], prepend=-1))

@@ -41,7 +41,7 @@ class Runs(NamedTuple):
 
     @property
     def lengths(self) -> Positions:
-        """The pixels of each run."""
+        """Return the pixels of each run."""
         return self.ends - self.starts
 
     def area(self) -> int:
