@@ -40,7 +40,7 @@ def unlike_training(picture: Picture) -> tuple[str, ...]:
 
 
 def _noise(picture: Picture, found: Strokes) -> float:
-    """The median over cells of bare paper of the noise in each; 0 where there are too few."""
+    """Return the median over cells of bare paper of the noise in each; 0 where there are too few."""
     grey = grey_of(picture).astype(np.int16)
     mixed = grey[:-1, :-1] - grey[1:, :-1] - grey[:-1, 1:] + grey[1:, 1:]
     rows, columns = (side // CELL for side in mixed.shape)
