@@ -150,9 +150,10 @@ class SuperResolution:
         if self.reader is not None:
             truth = text_of(file)
             read = {entry: self.reader.score(set_name, entry, made[entry], truth) for entry in made}
-            read[CEILING] = self.reader.score(set_name, CEILING, high[None], truth)
             rows = [replace(row, scores={**row.scores, "cer": read[row.entry]}) for row in rows]
-            rows.append(Row(set_name, name, CEILING, {"cer": read[CEILING]}))
+            if kind == self.kinds[0]:  # it is the same for all
+                ceiling = self.reader.score(set_name, CEILING, high[None], truth)
+                rows.append(Row(set_name, name, CEILING, {"cer": ceiling}))
         self.rows += rows
         return rows
 

@@ -6,35 +6,58 @@ Sharpness is that of strokes (`Strokes.sharpness`). Noise is the typical deviati
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import numpy as np
 from scipy import ndimage
 
+from flowkit.flow import ConditionalFlow
 from flowkit.images.picture import Picture
 from flowkit.pages.strokes import CELL, Strokes, grey_of, strokes
+from flowkit.recipe import read_recipe_text
 
-SOFT = 0.6
-"""Least sharpness in training: of small pages blurred by a Gaussian of sigma 1."""
 
-NOISY = 12.0
-"""Most noise in training, in grey levels: noise of 5 % gives 7 to 11."""
+class Range(NamedTuple):
+    """What pages a training has had.
+
+    Attributes:
+        softest: the least sharpness.
+        noisiest: the most noise, in grey levels.
+    """
+
+    softest: float
+    noisiest: float
+
+
+CLEAN = Range(0.8, 6.0)
+"""Of trainings on reduced pages as they are."""
+
+WORN = Range(0.6, 12.0)
+"""Of trainings with degradations: a Gaussian blur of sigma 1, noise of 5 % (7 to 11 grey levels)."""
 
 _FEW = 10  # cells; less says nothing about a page
 
 
-def unlike_training(picture: Picture) -> tuple[str, ...]:
-    """Say what of the page no training patch of the models that enlarge has, a sentence each."""
+def trained_on(flow: ConditionalFlow) -> Range:
+    """Return the range of a model's training, by its recipe."""
+    recipe = None if flow.recipe is None else read_recipe_text(flow.recipe).resolved
+    return WORN if recipe and recipe.get("train", {}).get("degrade") else CLEAN
+
+
+def unlike_training(picture: Picture, trained: Range) -> tuple[str, ...]:
+    """Say what of a page to be enlarged no page of the training had, a sentence each."""
     found = strokes(picture)
     said = []
-    if (found.strong > 0).sum() >= _FEW and found.sharpness < SOFT:
+    if (found.strong > 0).sum() >= _FEW and found.sharpness < trained.softest:
         said.append(
-            f"it is softer (sharpness {found.sharpness:.2f}) than what was trained on ({SOFT:g} or more): "
-            "reduce it first, or compare with bicubic interpolation"
+            f"it is softer (sharpness {found.sharpness:.2f}) than what was trained on "
+            f"({trained.softest:g} or more): reduce it first, or compare with bicubic interpolation"
         )
     noise = _noise(picture, found)
-    if noise > NOISY:
+    if noise > trained.noisiest:
         said.append(
-            f"its noise, {noise:.0f} grey levels, is more than what was trained on ({NOISY:g} at most): "
-            "compare with bicubic interpolation"
+            f"its noise, {noise:.0f} grey levels, is more than what was trained on "
+            f"({trained.noisiest:g} at most): compare with bicubic interpolation"
         )
     return tuple(said)
 

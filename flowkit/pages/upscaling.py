@@ -29,7 +29,7 @@ from flowkit.pages.precision import Precision
 from flowkit.pages.progress import Progress, counted
 from flowkit.pages.sampler import PageSampler
 from flowkit.pages.tiles import Tile
-from flowkit.pages.unlike_training import unlike_training
+from flowkit.pages.unlike_training import trained_on, unlike_training
 from flowkit.targets import Continuous
 
 Levels = NDArray[np.uint8] | NDArray[np.uint16]
@@ -126,7 +126,7 @@ def upscale(
         flow, picture, seed=seed, memory=memory, results=results, precision=precision, where=where
     )
     page = enlarge(sampler, sampling, keep=keep_samples, mask=mask, progress=progress)
-    unlike = unlike_training(picture) if flow.scale > 1 else ()
+    unlike = unlike_training(picture, trained_on(flow)) if flow.scale > 1 else ()
     return replace(page, notes=(*page.notes, *unlike))
 
 

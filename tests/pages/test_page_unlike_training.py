@@ -7,10 +7,11 @@ import pytest
 from PIL import Image
 from scipy import ndimage
 
+from flowkit import build
 from flowkit.cli import main
 from flowkit.images.picture import Picture
 from flowkit.pages import upscale
-from flowkit.pages.unlike_training import NOISY, SOFT, unlike_training
+from flowkit.pages.unlike_training import CLEAN, WORN, trained_on, unlike_training
 from flowkit.synthetic.page import draw_page
 
 
@@ -27,26 +28,34 @@ def picture(values: np.ndarray) -> Picture:
 
 def test_pages_like_those_of_training_have_no_note(page):
     noise = np.random.default_rng(0).normal(size=page.shape)
-    assert unlike_training(picture(page)) == ()
-    assert unlike_training(picture(ndimage.gaussian_filter(page, 0.7) + 5 * noise)) == ()
-    assert unlike_training(picture(np.full((300, 200), 230.0))) == ()
-    assert unlike_training(picture(np.full((1, 1), 30.0))) == ()
+    worn = picture(ndimage.gaussian_filter(page, 0.7) + 8 * noise)
+    assert unlike_training(worn, WORN) == ()
+    assert len(unlike_training(worn, CLEAN)) == 1
+    for trained in (CLEAN, WORN):
+        assert unlike_training(picture(page), trained) == ()
+        assert unlike_training(picture(np.full((300, 200), 230.0)), trained) == ()
+        assert unlike_training(picture(np.full((1, 1), 30.0)), trained) == ()
 
 
 def test_soft_and_noisy_pages_are_told_apart(page):
     noise = np.random.default_rng(0).normal(size=page.shape)
-    [soft] = unlike_training(picture(ndimage.gaussian_filter(page, 2.5)))
+    [soft] = unlike_training(picture(ndimage.gaussian_filter(page, 2.5)), WORN)
     assert soft.startswith("it is softer (sharpness 0.")
-    assert f"({SOFT:g} or more)" in soft
-    [noisy] = unlike_training(picture(page + 1.5 * NOISY * noise))
-    assert noisy.startswith(f"its noise, {1.5 * NOISY:.0f} grey levels")
+    assert f"({WORN.softest:g} or more)" in soft
+    [noisy] = unlike_training(picture(page + 18 * noise), WORN)
+    assert noisy.startswith("its noise, 18 grey levels")
 
 
 def test_enlarged_pages_carry_the_note(page, doubling_checkpoint, capsys, tmp_path):
     soft = picture(ndimage.gaussian_filter(page, 2.5))
     [note] = upscale(soft.pixels[..., 0], model=doubling_checkpoint).notes
-    assert note == unlike_training(soft)[0]
+    assert note == unlike_training(soft, CLEAN)[0]
     Image.fromarray(soft.pixels[..., 0]).save(tmp_path / "soft.png")
     out = str(tmp_path / "large.png")
     assert main(["upscale", str(tmp_path / "soft.png"), "-o", out, "--model", str(doubling_checkpoint)]) == 0
     assert note in capsys.readouterr().err
+
+
+def test_the_recipe_says_what_was_trained_on():
+    assert trained_on(build("super-resolve-x4")) == WORN
+    assert trained_on(build("super-resolve-x4", overrides=["train.degrade=[]"])) == CLEAN
