@@ -18,7 +18,7 @@ from flowkit.recipe import read_recipe_text
 
 
 class Range(NamedTuple):
-    """What pages a training has had.
+    """The range of pages that a model was trained on.
 
     Attributes:
         softest: the least sharpness.
@@ -30,10 +30,10 @@ class Range(NamedTuple):
 
 
 CLEAN = Range(0.8, 6.0)
-"""Of trainings on reduced pages as they are."""
+"""Pages of trainings without degradations of the reduced images."""
 
 WORN = Range(0.6, 12.0)
-"""Of trainings with degradations: a Gaussian blur of sigma 1, noise of 5 % (7 to 11 grey levels)."""
+"""Pages of trainings with degradations: a Gaussian blur of sigma 1, noise of 5 % (7 to 11 grey levels)."""
 
 _FEW = 10  # cells; less says nothing about a page
 
