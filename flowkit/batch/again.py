@@ -2,42 +2,71 @@
 
 from __future__ import annotations
 
-from contextlib import nullcontext
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
 from dataclasses import replace
 from pathlib import Path
 
+from flowkit.batch.file_identity import digest
 from flowkit.batch.page_work import TaskOnPages, described
-from flowkit.batch.plan import Sheet
+from flowkit.batch.plan import RESULT, Document, Sheet
 from flowkit.batch.record import Record
 from flowkit.batch.report import opened
 from flowkit.batch.storage import Storage
 from flowkit.batch.tasks import Progress, Task
-from flowkit.errors import OutputError
+from flowkit.errors import ImageError, OutputError
 from flowkit.files import check_no_link, make_folder
 from flowkit.flow import ConditionalFlow
+from flowkit.images.multipage import replace_page
 
 
 def do_again(folder: Path, sheet: Sheet, task: Task, flow: ConditionalFlow, progress: Progress) -> Record:
     """Do a page of a folder of this machine, whatever was there, and return its new record.
 
-    A page that fails is a record too, and leaves the files as they were.
+    A page that fails is a record too, and leaves the files as they were. A page of a document takes its place
+    there, if it does not fail.
 
     Raises:
-        OutputError: the page is a part of a document or lies outside of the folder, the report cannot be
+        ImageError: a page of a document cannot be done, or the document is not as it was written.
+        OutputError: the page lies outside of the folder or its document is not written, the report cannot be
             written, or another run is using it.
         FlowkitError: an option of the task cannot be used.
     """
-    if sheet.document is not None:
-        raise OutputError(f"{sheet.name}: is a page of {sheet.document.name}, which is written as a whole")
-    for path in sheet.files.values():
+    if sheet.document is not None and not sheet.document.is_file():
+        name = sheet.document.name
+        raise OutputError(f"{sheet.name}: {name} is not written yet; flowkit binarize does that")
+    for path in (sheet.result, *sheet.files.values()):
         if not path.resolve().is_relative_to(folder.resolve()):
             raise OutputError(f"{path}: is not in the folder {folder}")
         check_no_link(path)
     settings, labels = described(task, flow)
     make_folder(folder)
-    with opened(folder, folder, Storage()) as report:
-        said = TaskOnPages(task, flow, nullcontext)(sheet, progress)
-        return report.add(sheet, {**labels, "settings": settings, **said})
+    with opened(folder, folder, Storage()) as report, _apart(sheet) as alone:
+        said = TaskOnPages(task, flow, nullcontext)(alone, progress)
+        if sheet.document is None:
+            return report.add(sheet, {**labels, "settings": settings, **said})
+        if said["status"] != "done":
+            raise ImageError(said["error"])
+        assert sheet.page is not None
+        replace_page(sheet.document, sheet.page, alone.out)
+        record = report.add(sheet, {**labels, "settings": settings, **said})
+        file = {"bytes": sheet.document.stat().st_size, "sha256": digest(sheet.document)}
+        document = Document((sheet,), sheet.document, sheet.document)
+        bound = {"settings": settings, "status": "bound", "files": {RESULT: file}}
+        report.add_document(document, {**labels, **bound})
+        return record
+
+
+@contextmanager
+def _apart(sheet: Sheet) -> Iterator[Sheet]:
+    """Give a page of a document a file of its own, for as long as it takes."""
+    if sheet.document is None:
+        yield sheet
+        return
+    folder = sheet.document.parent
+    with tempfile.TemporaryDirectory(prefix=".flowkit-", suffix=".tmp", dir=folder) as scratch:
+        yield replace(sheet, out=Path(scratch, f"page{sheet.document.suffix}"))
 
 
 def accept(folder: Path, key: tuple[str, int | None], *, accepted: bool) -> Record:

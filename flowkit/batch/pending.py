@@ -18,7 +18,7 @@ from flowkit.batch.report import Report
 from flowkit.batch.tasks import Fields
 from flowkit.errors import ImageError, OutputError
 from flowkit.files import DRAFTS, check_no_link
-from flowkit.images.multipage import bind
+from flowkit.images.multipage import bind, take_out
 
 WorkThrough = Callable[[Sequence[Sheet]], Iterator[tuple[Sheet, Fields]]]
 """A function that does pages in any order, and yields the fields of each record when they are ready."""
@@ -130,8 +130,22 @@ class Pending:
     def _left_of(self, document: Document, bound: bool) -> list[Sheet]:
         done = [self.report.is_done(sheet, self.settings, bound=bound) for sheet in document.sheets]
         if bound and not all(done):
-            return list(document.sheets)  # its pages are parts of a document that is to be replaced
+            # its pages are parts of a document that is to be replaced
+            return [sheet for sheet in document.sheets if not self._stays(sheet)]
         return [sheet for sheet, is_done in zip(document.sheets, done, strict=True) if not is_done]
+
+    def _stays(self, sheet: Sheet) -> bool:
+        """Take a page that was accepted out of its document, to be bound as it is."""
+        record = self.report.records.get(self.report.key(sheet))
+        if record is None or record.status != "kept":
+            return False
+        assert sheet.document is not None
+        assert sheet.page is not None
+        try:
+            take_out(sheet.document, sheet.page, sheet.out)
+        except (ImageError, OutputError):  # of a document that is none of flowkit's
+            return False
+        return True
 
     def _bind(self, document: Document) -> Record:
         assert document.out is not None

@@ -10,7 +10,7 @@ from flowkit.errors import ImageError
 from flowkit.files import make_folder, replacing
 from flowkit.images import pdf
 from flowkit.images.reader import is_pdf
-from flowkit.images.tiff_writer import TiffWriter, page_of
+from flowkit.images.tiff_writer import TiffWriter, stored_pages
 
 _NO_FRAME = "its title, author, outline and page labels cannot be read, and are not kept"
 _MOST_TIFF = 4_000_000_000  # bytes; offsets in a classic TIFF are 32 bits
@@ -56,6 +56,40 @@ def keep_frame(out: Path, source: Path, password: str | None = None) -> tuple[st
     return bind(out, [out], source, password)
 
 
+def replace_page(document: Path, page: int, part: Path) -> None:
+    """Write a document of `bind` anew with a page in the place of one, all else as it is.
+
+    Args:
+        document: the file.
+        page: which of its pages, counted from 0.
+        part: a file of its own format, of one page.
+
+    Raises:
+        ImageError: there is no such page, or the document is none that flowkit writes.
+        OutputError: it cannot be written, and is as it was.
+    """
+    with replacing(document) as draft:
+        if document.suffix.lower() == ".pdf":
+            pdf.replace_page(draft, document, page, part)
+        else:
+            _replace_in_tiff(draft, document, page, part)
+
+
+def take_out(document: Path, page: int, out: Path) -> None:
+    """Write a page of a document of `bind` as a file of its own format, its pixels as they are.
+
+    Raises:
+        ImageError: there is no such page, or the document is none that flowkit writes.
+        OutputError: it cannot be written.
+    """
+    make_folder(out.parent)
+    with replacing(out) as draft:
+        if document.suffix.lower() == ".pdf":
+            pdf.take_out(draft, document, page)
+        else:
+            _take_out_of_tiff(draft, document, page)
+
+
 def _frame(source: Path, password: str | None) -> Mapping[str, Any]:
     try:
         return pdf.frame(source, password)
@@ -69,4 +103,27 @@ def _bind_tiff(draft: Path, parts: Sequence[Path], name: str) -> None:
         writer = TiffWriter(file, name, big=big)
         for part in parts:
             with part.open("rb") as page:
-                writer.add(*page_of(page, part))
+                writer.add(*next(stored_pages(page, part)))
+
+
+def _take_out_of_tiff(draft: Path, document: Path, page: int) -> None:
+    with draft.open("wb") as file, document.open("rb") as old:
+        for number, stored in enumerate(stored_pages(old, document)):
+            if number == page:
+                TiffWriter(file, str(document)).add(*stored)
+                return
+    raise _missing(document, number + 1, page)
+
+
+def _replace_in_tiff(draft: Path, document: Path, page: int, part: Path) -> None:
+    big = document.stat().st_size + part.stat().st_size > _MOST_TIFF
+    with draft.open("wb") as file, document.open("rb") as old, part.open("rb") as new:
+        writer = TiffWriter(file, str(document), big=big)
+        for number, stored in enumerate(stored_pages(old, document)):
+            writer.add(*(next(stored_pages(new, part)) if number == page else stored))
+    if page > number:
+        raise _missing(document, number + 1, page)
+
+
+def _missing(document: Path, pages: int, page: int) -> ImageError:
+    return ImageError(f"{document}: has {pages} pages, page {page + 1} was asked for")

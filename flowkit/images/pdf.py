@@ -86,8 +86,7 @@ def render(
             image in it has more than `max_pixels` pixels.
     """
     with _asked(path, password, page=page, dpi=dpi, max_pixels=max_pixels) as (said, stream):
-        if page >= said["pages"]:
-            raise ImageError(f"{path}: has {said['pages']} pages, page {page + 1} was asked for")
+        _check_page(path, said["pages"], page)
         if "too_large" in said:
             width, height = said["too_large"]
             raise ImageError(
@@ -161,6 +160,42 @@ def bind(place: Path, parts: Sequence[Path], name: str, frame: Mapping[str, Any]
             raise OutputError(f"{name}: cannot be written ({error})") from None
 
 
+def replace_page(place: Path, document: Path, page: int, part: Path) -> None:
+    """Write a PDF with the page of another in the place of one, and what leads to it, such as an outline.
+
+    Args:
+        place: the file to write.
+        document: the PDF, as it is.
+        page: which of its pages, counted from 0.
+        part: a PDF of one page.
+
+    Raises:
+        ImageError: there is no such page, or one of the two is damaged.
+    """
+    pikepdf = _needed("pikepdf")
+    try:
+        with pikepdf.open(document) as old, pikepdf.open(part) as new:
+            _check_page(document, len(old.pages), page)
+            old.pages.extend(new.pages)
+            old.pages[page].emplace(old.pages[-1])
+            del old.pages[-1]
+            old.save(place, deterministic_id=True)
+    except pikepdf.PdfError as error:
+        raise ImageError(f"{document}: is damaged, and its page cannot be replaced ({error})") from None
+
+
+def take_out(place: Path, document: Path, page: int) -> None:
+    """Write a page of a PDF, counted from 0, as one of its own. Raises ImageError as `replace_page`."""
+    pikepdf = _needed("pikepdf")
+    try:
+        with pikepdf.open(document) as old, pikepdf.new() as new:
+            _check_page(document, len(old.pages), page)
+            new.pages.append(old.pages[page])
+            new.save(place, deterministic_id=True)
+    except pikepdf.PdfError as error:
+        raise ImageError(f"{document}: is damaged, and its page cannot be taken out ({error})") from None
+
+
 def check() -> None:
     """Raise FlowkitError unless what writes PDF files is installed."""
     _needed("img2pdf")
@@ -190,6 +225,11 @@ def _asked(
             yield said, cast(BufferedReader, process.stdout)
         finally:
             process.kill()
+
+
+def _check_page(path: Path, pages: int, page: int) -> None:
+    if page >= pages:
+        raise ImageError(f"{path}: has {pages} pages, page {page + 1} was asked for")
 
 
 def _needed(module: str) -> Any:

@@ -14,6 +14,7 @@ SHORT, LONG, RATIONAL, LONG8 = 3, 4, 5, 16
 _SIZES = {1: 1, 2: 1, SHORT: 2, LONG: 4, RATIONAL: 8, 6: 1, 7: 1, 8: 2, 9: 4, 10: 8, 11: 4, 12: 8, LONG8: 8}
 _OFFSETS, _COUNTS = 273, 279  # of strips
 _LETTERS = {SHORT: "H", LONG: "I", LONG8: "Q"}
+_CLASSIC, _BIG = ("I", "H", "<HHI4s"), ("Q", "Q", "<HHQ8s")  # of an offset, a number of entries, an entry
 
 
 class Field(NamedTuple):
@@ -46,7 +47,7 @@ class TiffWriter:
     def __init__(self, file: BinaryIO, name: str, *, big: bool = False) -> None:
         self._file = file
         self._name = name
-        self._offset, self._number, self._entry = ("Q", "Q", "<HHQ8s") if big else ("I", "H", "<HHI4s")
+        self._offset, self._number, self._entry = _BIG if big else _CLASSIC
         self._place = LONG8 if big else LONG
         head = b"II+\0" + struct.pack("<HH", 8, 0) if big else b"II*\0"
         self._link = len(head)  # where the offset of the next directory is to stand
@@ -92,31 +93,47 @@ class TiffWriter:
         return struct.calcsize(self._offset)
 
 
-def page_of(file: BinaryIO, name: Path) -> tuple[dict[int, Field], Iterator[bytes]]:
-    """Return the fields and the strips of the only page of a TIFF, as they are stored.
+def stored_pages(file: BinaryIO, name: Path) -> Iterator[tuple[dict[int, Field], Iterator[bytes]]]:
+    """Yield the fields and the strips of every page of a TIFF, as they are stored; one page at least.
 
     Raises:
         ImageError: it is no TIFF such as flowkit writes.
     """
     try:
-        if file.read(4) != b"II*\0":
+        version = file.read(4)
+        if version not in (b"II*\0", b"II+\0"):
             raise ValueError("no TIFF")
-        file.seek(*struct.unpack("<I", file.read(4)))
-        [number] = struct.unpack("<H", file.read(2))
-        fields = {}
-        for tag, kind, count, data in list(struct.iter_unpack("<HHI4s", file.read(12 * number))):
-            size = count * _SIZES[kind]
-            if size > len(data):
-                file.seek(*struct.unpack("<I", data))
-                data = file.read(size)
-            fields[tag] = Field(kind, count, data[:size])
-        places = [
-            struct.unpack(f"<{count}{_LETTERS[kind]}", data)
-            for kind, count, data in (fields.pop(_OFFSETS), fields.pop(_COUNTS))
-        ]
+        offset, number, entry = _BIG if version == b"II+\0" else _CLASSIC
+        file.seek(8 if offset == "Q" else 4)
+        link, seen = _number(file, offset), set[int]()
+        if not link:
+            raise ValueError("no page")
+        while link:
+            if link in seen:
+                raise ValueError("pages in a circle")
+            seen.add(link)
+            file.seek(link)
+            entries = file.read(_number(file, number) * struct.calcsize(entry))
+            link = _number(file, offset)
+            fields = {}
+            for tag, kind, count, data in list(struct.iter_unpack(entry, entries)):
+                size = count * _SIZES[kind]
+                if size > len(data):
+                    file.seek(*struct.unpack(f"<{offset}", data))
+                    data = file.read(size)
+                fields[tag] = Field(kind, count, data[:size])
+            places = [
+                struct.unpack(f"<{count}{_LETTERS[kind]}", data)
+                for kind, count, data in (fields.pop(_OFFSETS), fields.pop(_COUNTS))
+            ]
+            yield fields, _read(file, zip(*places, strict=True))
     except (ValueError, KeyError, struct.error):
         raise ImageError(f"{name}: is damaged, and cannot be a page of a document") from None
-    return fields, _read(file, zip(*places, strict=True))
+
+
+def _number(file: BinaryIO, letter: str) -> int:
+    [found] = struct.unpack(f"<{letter}", file.read(struct.calcsize(letter)))
+    return int(found)
 
 
 def _read(file: BinaryIO, places: Iterable[tuple[int, int]]) -> Iterator[bytes]:

@@ -16,7 +16,7 @@ from flowkit.batch import BatchJob, Binarize, Record
 from flowkit.batch.again import accept, do_again
 from flowkit.batch.html import order
 from flowkit.batch.page_work import settings_of
-from flowkit.batch.plan import RESULT, TABLES, Sheet
+from flowkit.batch.plan import PARTS, RESULT, TABLES, Sheet
 from flowkit.batch.planning import planned
 from flowkit.batch.report import REPORT, Records, records_of
 from flowkit.batch.stdin import StandardInput
@@ -196,9 +196,11 @@ class Pages:
     def _sheet(self, record: Record) -> Sheet:
         out = self.folder / record.output
         page = None if record.page is None else record.page - 1
-        is_part = page is not None and out.suffix.lower() in BOUND
-        files = {kind: self.folder / file.path for kind, file in record.files.items() if kind != RESULT}
-        return Sheet(Path(record.input), page, out, files, document=out if is_part else None)
+        files = {kind: self.folder / file.path for kind, file in record.files.items()}
+        waited = files.pop(RESULT, self.folder / PARTS / record.output / f"{record.page}{out.suffix}")
+        if page is None or out.suffix.lower() not in BOUND:
+            return Sheet(Path(record.input), page, out, files)
+        return Sheet(Path(record.input), page, waited, files, document=out)
 
     def _maps(self, sheet: Sheet) -> dict[str, Path]:
         """Places of the maps of a page, in the folder or the viewer's own; and of the tables that it has."""
@@ -230,13 +232,17 @@ class Pages:
             "status": "new" if record is None else record.status,
             "layers": list(self._layers(entry)),
             "version": None if record is None else record.finished,
-            "can_be_done": entry.sheet.document is None and _is_binarized(record),
+            "can_be_done": _is_binarized(record) and _is_written(entry.sheet.document),
             **{name: said.get(name) for name in names},
         }
 
 
 def _is_binarized(record: Record | None) -> bool:
     return record is None or record.settings.get("task", "binarize") == "binarize"
+
+
+def _is_written(document: Path | None) -> bool:
+    return document is None or document.is_file()
 
 
 @functools.lru_cache(maxsize=1)

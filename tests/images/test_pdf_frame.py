@@ -13,7 +13,7 @@ from pikepdf import Dictionary, Name, OutlineItem, Pdf
 
 from flowkit.errors import ImageError, OutputError
 from flowkit.images import pdf
-from flowkit.images.multipage import bind, keep_frame
+from flowkit.images.multipage import bind, keep_frame, replace_page
 from flowkit.images.reader import read
 from flowkit.images.writer import check_fits, write_ink, write_picture
 
@@ -78,6 +78,32 @@ def test_title_author_outline_and_labels_are_kept(tmp_path: Path) -> None:
     data = (tmp_path / "out.pdf").read_bytes()
     bind(tmp_path / "out.pdf", parts, source)
     assert (tmp_path / "out.pdf").read_bytes() == data  # the same every time
+
+
+def test_a_page_takes_the_place_of_one_in_a_pdf(tmp_path: Path) -> None:
+    parts = [tmp_path / f"{number}.pdf" for number in range(4)]
+    for number, part in enumerate(parts):
+        write_ink(part, grey(120, 180, number) < 99, (144, 144))
+    out = tmp_path / "out.pdf"
+    bind(out, parts[:3], book(tmp_path / "book.pdf"))
+    size = out.stat().st_size
+    replace_page(out, 1, parts[3])
+    for number, part in enumerate((parts[0], parts[3], parts[2])):
+        assert np.array_equal(read(out, page=number).pixels, read(part).pixels)
+    with pikepdf.open(out) as document:
+        assert len(document.pages) == 3
+        assert document.docinfo.Author == "M. Jones"
+        assert [page.label for page in document.pages] == ["i", "A-7", "A-8"]
+        below = [("One, below", 1, [])]
+        assert outline_of(document) == [("One", 0, below), ("The end", 2, []), ("Nowhere", None, [])]
+    assert abs(out.stat().st_size - size) < 500  # what the page was is gone
+    data = out.read_bytes()
+    with pytest.raises(ImageError, match=r"out\.pdf: has 3 pages, page 4 was asked for"):
+        replace_page(out, 3, parts[3])
+    parts[3].write_bytes(b"no PDF")
+    with pytest.raises(ImageError, match=r"its page cannot be replaced"):
+        replace_page(out, 1, parts[3])
+    assert out.read_bytes() == data
 
 
 def test_of_one_page_and_of_an_encrypted_file(tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ from PIL import Image
 
 from flowkit.errors import ImageError, OutputError
 from flowkit.images import multipage
-from flowkit.images.multipage import bind
+from flowkit.images.multipage import bind, replace_page
 from flowkit.images.reader import count_pages, read
 from flowkit.images.writer import holds_16_bits, write_ink, write_picture
 from flowkit.images.writer16 import write_tiff16
@@ -67,6 +67,43 @@ def test_pages_of_any_depth_in_one_tiff(most: int, tmp_path: Path, monkeypatch: 
     with Image.open(tmp_path / "book.tif") as book:
         book.seek(3)
         assert book.info["compression"] == "group4"
+
+
+@pytest.mark.parametrize("most", [0, 4_000_000_000])
+def test_a_page_takes_the_place_of_one_in_a_tiff(
+    most: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(multipage, "_MOST_TIFF", most)
+    parts = [tmp_path / f"{number}.tif" for number in range(3)]
+    for part, page in zip(parts, (PAGE, PAGE[..., 0], PAGE[:11]), strict=True):
+        write_picture(part, page, (300, 300))
+    new, book = tmp_path / "new.tif", tmp_path / "book.tif"
+    write_ink(new, PAGE[..., 1] > 30_000, (600, 600))
+    bind(book, [parts[0], new, parts[2]])
+    wanted = book.read_bytes()
+    bind(book, parts)
+    replace_page(book, 1, new)
+    assert book.read_bytes() == wanted
+    with pytest.raises(ImageError, match=r"book\.tif: has 3 pages, page 4 was asked for"):
+        replace_page(book, 3, new)
+    assert book.read_bytes() == wanted
+
+
+@pytest.mark.parametrize("circle", [False, True])
+def test_a_tiff_without_pages_or_end_is_no_document(circle: bool, tmp_path: Path) -> None:
+    part, book = tmp_path / "1.tif", tmp_path / "book.tif"
+    write_picture(part, PAGE)
+    data = bytearray(part.read_bytes())
+    if circle:  # its directory leads to itself
+        place = int.from_bytes(data[4:8], "little")
+        end = place + 2 + 12 * data[place]
+        data[end : end + 4] = data[4:8]
+    else:
+        data[4:8] = bytes(4)
+    book.write_bytes(data)
+    with pytest.raises(ImageError, match=r"book\.tif: is damaged, and cannot be a page of a document"):
+        replace_page(book, 0, part)
+    assert book.read_bytes() == data
 
 
 def test_a_tiff_beyond_4_gb_is_refused() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +14,7 @@ from PIL import Image
 from reports import last
 
 from flowkit.batch import BatchJob, Binarize, run
-from flowkit.batch.report import REPORT
+from flowkit.batch.report import REPORT, records_of
 from flowkit.cli import main
 from flowkit.errors import FlowkitError
 from flowkit.view.pages import Pages
@@ -133,18 +134,59 @@ def test_nothing_is_written_outside_of_the_folder(ink: Path, tmp_path: Path) -> 
         Pages(ink).layer(0, "input")
 
 
-def test_a_page_of_a_document_is_shown_and_not_done_alone(scans: Path, task: Binarize) -> None:
+@pytest.mark.parametrize("kind", ["tif", "pdf"])
+def test_a_page_of_a_document_is_done_again(kind: str, scans: Path, task: Binarize, pixels) -> None:
+    frames = [Image.fromarray(pixels(40, 30, seed)) for seed in range(3)]
+    frames[0].save(scans / "book.tif", save_all=True, append_images=frames[1:])
+    out = scans.with_name("bound")
+    job = BatchJob([scans / "book.tif"], f"{out}/", task, format=kind)
+    with run(job) as records:
+        assert [one.status for one in records] == ["done"] * 3 + ["bound"]
+    pages = Pages(out)
+    names = [f"book.tif: page {index}" for index in (1, 2, 3)]
+    before = [pages.layer(number(pages, name), "result") for name in names]
+    second = number(pages, names[1])
+    assert pages.do(second, {"samples": 6, "decision": 0.01, "temperature": 3.0}).status == "done"
+    after = [pages.layer(number(pages, name), "result") for name in names]
+    assert [a == b for a, b in zip(before, after, strict=True)] == [True, False, True]
+    votes = image(pages.layer(second, "probability"))
+    ink = image(after[1]).reshape(40, 30, -1)[..., 0]
+    assert np.array_equal(votes >= 255 * 0.01 - 0.5, ink == 0)
+    document = records_of((out / REPORT).read_text())[0][f"book.{kind}", None]
+    assert document.status == "bound"
+    assert document.files["result"].bytes == (out / f"book.{kind}").stat().st_size
+    assert sorted(path.name for path in out.iterdir()) == [".flowkit-view", f"book.{kind}", REPORT]
+    pages.accept(second, accepted=True)
+    with run(job) as records:
+        assert list(records) == []
+    pages.do(number(pages, names[0]), {"seed": 3})
+    with run(job) as records:  # all but what was accepted
+        assert [(one.page, one.status) for one in records] == [(1, "done"), (3, "done"), (None, "bound")]
+    assert [pages.layer(number(pages, name), "result") for name in names] == after
+    (scans / "book.tif").unlink()
+    with pytest.raises(FlowkitError, match=r"book\.tif: no such file"):
+        pages.do(second, {})
+    with run(replace(job, inputs=[out / f"book.{kind}"], out=f"{scans}/new/")) as records:
+        assert len(list(records)) == 4  # it can be read as any other
+
+
+def test_a_page_of_a_document_that_is_not_written(scans: Path, task: Binarize) -> None:
     frames = [Image.fromarray(np.full((40, 30), level, np.uint8)) for level in (10, 200)]
     frames[0].save(scans / "two.tif", save_all=True, append_images=frames[1:])
     out = scans.with_name("bound")
     with run(BatchJob([scans / "two.tif"], f"{out}/", task, format="tif")) as records:
         assert len(list(records)) == 3
     pages = Pages(out)
+    assert all(one["can_be_done"] for one in pages.shown())
     second = number(pages, "two.tif: page 2")
     assert image(pages.layer(second, "input")).mean() == 200
     assert image(pages.layer(second, "result")).shape == (40, 30)
-    with pytest.raises(FlowkitError, match=r"is a page of two\.tif"):
+    whole = (out / "two.tif").read_bytes()
+    (out / "two.tif").unlink()
+    assert not any(one["can_be_done"] for one in pages.shown())
+    with pytest.raises(FlowkitError, match=r"page 2: two\.tif is not written yet"):
         pages.do(second, {})
+    (out / "two.tif").write_bytes(whole)
     pages.accept(second, accepted=True)
     with run(BatchJob([scans / "two.tif"], f"{out}/", task, format="tif")) as records:
         assert list(records) == []
