@@ -80,12 +80,14 @@ def super_resolution() -> Rows:
 
 def tools() -> Rows:
     """Return the scores and times of other programs, which `docs/site/tools.py` wrote."""
-    rows = json.loads((RESULTS / "tools.json").read_text())["rows"]
+    values = json.loads((RESULTS / "tools.json").read_text())
+    rows, size = values["rows"], values["megapixels"]
     one = rows["doxapy sauvola"]["seconds"]
-    return [
-        ["", "F-measure", "time"],
-        *([by, f"{row['f_measure']:.1f}", f"{row['seconds'] / one:.0f}"] for by, row in rows.items()),
-    ]
+    table = [["", "F-measure", "seconds per megapixel", "times Sauvola's"]]
+    for by, row in rows.items():
+        took = row["seconds"]
+        table.append([by, f"{row['f_measure']:.1f}", f"{took / size:.2f}", f"{took / one:.0f}"])
+    return table
 
 
 TABLES: dict[str, Callable[[], Rows]] = {
