@@ -3,9 +3,10 @@
     R = I / paper,    out = 1 - M g (1 - R)
 
 I is the page, and the paper a smooth estimate from what is left without ink (`flowkit.pages.paper`). M is the
-matte: P(ink | page), made a little wider, for the blurred edges of strokes lie beside the ink. g stretches
-what is darker than the paper, so that paper becomes white and most ink black, and keeps its hue. Pictures are
-I / paper as they are (`flowkit.pages.pictures`).
+matte: P(ink | page), made a little wider, for the blurred edges of strokes lie beside the ink; and 1 where
+writing as dark as the ink is lost (`flowkit.pages.lost_writing`). g stretches what is darker than the paper,
+so that paper becomes white and most ink black, and keeps its hue. Pictures are I / paper as they are
+(`flowkit.pages.pictures`).
 """
 
 from __future__ import annotations
@@ -25,9 +26,11 @@ from flowkit.images.header import Header, Plan
 from flowkit.images.picture import Picture
 from flowkit.images.reader import MAX_PIXELS, ImageLike, read
 from flowkit.images.writer import write_picture
+from flowkit.pages import safety_net
 from flowkit.pages.decision import Sampling, check_sampling
 from flowkit.pages.ink import binarize, load_binary
 from flowkit.pages.layout import Layout, within
+from flowkit.pages.lost_writing import lost_writing
 from flowkit.pages.memory import MEMORY, check_header
 from flowkit.pages.models import Model
 from flowkit.pages.page import Page
@@ -36,7 +39,10 @@ from flowkit.pages.pictures import find_pictures
 from flowkit.pages.polarity import Invert, check_invert, dark_on_light
 from flowkit.pages.precision import Precision
 from flowkit.pages.progress import Progress
+from flowkit.pages.strokes import strokes
 from flowkit.pages.working_scale import Scale
+
+REGAINED = "writing as dark as the ink, which the model left out, is kept"
 
 _EDGE = 1.0  # pixels that the blurred edge of a stroke lies beside its ink, at scale 1
 _SOFT = 0.7  # standard deviation in pixels by which the matte's own edge is blurred
@@ -149,17 +155,26 @@ def cleaned(
     reach = max(1, round(_EDGE * max(1, min(page.scales))))
     covered = ndimage.binary_dilation(ink, iterations=reach + 1)
     inside = None if layout is None else layout.inside(picture.size)
-    if pictures and layout is not None and layout.pictures:
-        kept: Mask | None = layout.of_pictures(picture.size)
+    if layout is not None and layout.pictures:
+        found: Mask | None = layout.of_pictures(picture.size)
     else:
-        kept = find_pictures(picture, covered) if pictures else None
-    paper = find_paper(picture, covered if kept is None else covered | kept, _SIDE * max(1, reach))
-    image = _composed(picture, page, paper, reach, kept)
+        found = find_pictures(picture, covered)
+    kept = found if pictures else None
+    lost = lost_writing(picture, page.binary, covered if found is None else covered | found)
+    if lost.any():
+        covered |= ndimage.binary_dilation(lost, iterations=reach + 1)
+    paper = find_paper(picture, covered if kept is None else covered | kept, _SIDE * reach)
+    image = _composed(picture, page, lost, paper, reach, kept)
     if inside is not None:
         image[~inside] = 255
         page = within(page, inside)
         kept = None if kept is None else kept & inside
-    notes = list(page.notes)
+    notes = [*page.notes]
+    if lost.any():
+        notes = [
+            *_said_of(picture, page, lost),
+            f"{REGAINED}: {100 * lost.sum() / (lost | ink).sum():.0f} % of it",
+        ]
     if picture.pixels.dtype != np.uint8:
         notes.append("its samples of more than 8 bits are written as 8")
     if kept is not None:
@@ -191,20 +206,30 @@ def plan_cleaning(flow: ConditionalFlow, sampling: Sampling, *, memory: int) -> 
 
 
 def _bytes_per_pixel(channels: int) -> int:
-    """Count the bytes of the result, of the two masks, and of the page turned."""
-    return 2 * channels + 2
+    """Count the bytes of the result, of the masks and the darkness, and of the page turned."""
+    return 2 * channels + 6
 
 
-def _composed(picture: Picture, page: Page, paper: Paper, reach: int, kept: Mask | None) -> NDArray[np.uint8]:
+def _said_of(picture: Picture, page: Page, lost: Mask) -> list[str]:
+    """Notes on a page, those on lost strokes being of what is still lost."""
+    found = strokes(picture)
+    stale = safety_net.look(found, page.binary).notes
+    left = safety_net.look(found, page.binary | lost).notes
+    return [*(note for note in page.notes if note not in stale), *left]
+
+
+def _composed(
+    picture: Picture, page: Page, lost: Mask, paper: Paper, reach: int, kept: Mask | None
+) -> NDArray[np.uint8]:
     """Lay ink and pictures on white, (H, W, C)."""
     height = picture.size[0]
-    dark = _darkness(picture, page.binary, paper)
+    dark = _darkness(picture, page.binary | lost, paper)
     margin = reach + 3
     image = np.empty(picture.pixels.shape, np.uint8)
     for rows in bands(height):
         depth = _depth(picture, paper, rows)
         around = slice(max(0, rows.start - margin), min(height, rows.stop + margin))
-        matte = _matte(page, around, reach)[rows.start - around.start :][: len(depth)]
+        matte = _matte(page, lost, around, reach)[rows.start - around.start :][: len(depth)]
         luma = luma_of(depth)
         gain = matte * np.clip((luma / dark - _LOW) / (_HIGH - _LOW), 0, 1) / np.maximum(luma, 1e-3)
         depth *= (gain if kept is None else np.where(kept[rows], 1, gain))[..., None]
@@ -229,12 +254,13 @@ def _depth(picture: Picture, paper: Paper, rows: slice) -> Floats:
     return np.asarray(1 - np.minimum(floats(picture, rows) / under, 1), np.float32)
 
 
-def _matte(page: Page, rows: slice, reach: int) -> Floats:
-    """Return P(ink) of rows, or the ink itself, made wider by `reach` with a soft edge."""
+def _matte(page: Page, lost: Mask, rows: slice, reach: int) -> Floats:
+    """Return P(ink) of rows, or the ink itself, and lost writing, wider by `reach` with a soft edge."""
     if page.votes is None:
         share = page.binary[rows].astype(np.float32)
     else:
         share = (page.votes[rows] / page.sampling.samples).astype(np.float32)
+    share = np.maximum(share, lost[rows])
     y, x = np.mgrid[-reach - 1 : reach + 2, -reach - 1 : reach + 2]
     wide = ndimage.maximum_filter(share, footprint=x * x + y * y <= (reach + 0.5) ** 2)
     return np.asarray(ndimage.gaussian_filter(wide, _SOFT), np.float32)
