@@ -42,7 +42,7 @@ from flowkit.pages.progress import Progress
 from flowkit.pages.strokes import strokes
 from flowkit.pages.working_scale import Scale
 
-REGAINED = "writing as dark as the ink, which the model left out, is kept"
+REGAINED = "of the writing, as dark as the rest, is kept though the model left it out"
 
 _EDGE = 1.0  # pixels that the blurred edge of a stroke lies beside its ink, at scale 1
 _SOFT = 0.7  # standard deviation in pixels by which the matte's own edge is blurred
@@ -171,10 +171,8 @@ def cleaned(
         kept = None if kept is None else kept & inside
     notes = [*page.notes]
     if lost.any():
-        notes = [
-            *_said_of(picture, page, lost),
-            f"{REGAINED}: {100 * lost.sum() / (lost | ink).sum():.0f} % of it",
-        ]
+        share = 100 * lost.sum() / (lost | ink).sum()
+        notes = [*_said_of(picture, page, lost), f"{share:.0f} % {REGAINED}"]
     if picture.pixels.dtype != np.uint8:
         notes.append("its samples of more than 8 bits are written as 8")
     if kept is not None:
