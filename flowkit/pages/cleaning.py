@@ -209,7 +209,7 @@ def _bytes_per_pixel(channels: int) -> int:
 
 
 def _said_of(picture: Picture, page: Page, lost: Mask) -> list[str]:
-    """Notes on a page, those on lost strokes being of what is still lost."""
+    """Return the notes on a page, those on lost strokes being of what is still lost."""
     found = strokes(picture)
     stale = safety_net.look(found, page.binary).notes
     left = safety_net.look(found, page.binary | lost).notes

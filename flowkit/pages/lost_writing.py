@@ -72,11 +72,12 @@ def _blurred(mask: Mask, deviations: tuple[float, float]) -> Floats:
     return np.asarray(ndimage.gaussian_filter(mask.astype(np.float32), deviations))
 
 
-def _words(mask: Mask, least: int) -> Mask:
+def _words(mask: Mask, least: float) -> Mask:
     """Leave out what is smaller than a word, gaps between letters being bridged."""
     height, width = mask.shape
     counts = sums(mask[..., None].astype(np.float32), CELL)[..., 0]
     labels, _ = ndimage.label(ndimage.binary_dilation(counts > 0, np.ones((3, 5), bool)))
     kept = np.bincount(labels.ravel(), weights=counts.ravel()) >= least
     kept[0] = False
-    return mask & kept[labels].repeat(CELL, 0).repeat(CELL, 1)[:height, :width]
+    cells = kept[labels].repeat(CELL, 0).repeat(CELL, 1)
+    return np.asarray(mask & cells[:height, :width])
