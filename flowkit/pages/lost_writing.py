@@ -22,6 +22,7 @@ _WINDOW = 4  # strokes: the side of the closing
 _WORD = 1.5, 4  # strokes: standard deviations of a window, down and across
 _PALE, _SURE = 0.6, 1.0  # of the ink's darkness
 _SHARE = 0.1  # of what is dark that must be sure
+_MUCH = 0.02  # of the ink; less is folds and dirt on a page that the model understood
 _LEAST = 12  # squares as wide as a stroke; less is no word
 
 
@@ -49,7 +50,8 @@ def lost_writing(picture: Picture, ink: Mask, covered: Mask) -> Mask:
         sure = dark[around] >= _SURE * usual
         found = pale & (_blurred(sure, word) >= _SHARE * _blurred(pale, word))
         lost[rows] = found[rows.start - around.start :][: rows.stop - rows.start] & ~covered[rows]
-    return _words(lost, _LEAST * width**2)
+    lost = _words(lost, _LEAST * width**2)
+    return lost if lost.sum() >= _MUCH * ink.sum() else np.zeros_like(lost)
 
 
 def _darkness(grey: NDArray[np.uint8], side: int) -> NDArray[np.uint8]:
