@@ -66,15 +66,30 @@ def super_resolution() -> Rows:
     for model in models("text_psnr"):
         values = found(model)
         [errors] = [part["rows"] for part in values["parts"] if part["title"] == "Character error rate"]
-        rates = {row["by"]: row["CER %"] for row in errors}
+        clean = values["sets"][0]["set"]  # the others are of other kinds of low resolution
+        rates = {row["by"]: row["CER %"] for row in errors if row["set"] == clean}
         for row in values["sets"]:
-            if row["samples"] not in (None, 1) or row["temperature"] == 1:
+            if row["set"] != clean or row["samples"] not in (None, 1) or row["temperature"] == 1:
                 continue
             by = row["by"] if row["temperature"] is None else f"temperature {row['temperature']:g}"
             rate = rates[row["by"] if row["temperature"] is None else f"{model}, T {row['temperature']:g}"]
             shown = {"psnr": 2, "text_psnr": 2, "ssim": 3, "consistency": 1}
             scores = [f"{row['mean'][k]:.{d}f}" if k in row["mean"] else "" for k, d in shown.items()]
             rows.append([model, by, *scores, f"{rate:.2f}"])
+    return rows
+
+
+def low_resolution() -> Rows:
+    """Return the scores at every kind of low resolution, beside bicubic interpolation's."""
+    rows = [["small image", "PSNR: bicubic", "model", "gain", "character errors, %: bicubic", "model"]]
+    for model in models("text_psnr"):
+        for part in found(model)["parts"]:
+            if part["title"] == "Kinds of low resolution":
+                for row in part["rows"]:
+                    kind, floor, own, gain, *rates = list(row.values())[1:]
+                    rows.append(
+                        [kind, f"{floor:.2f}", f"{own:.2f}", f"{gain:+.2f}", *(f"{r:.2f}" for r in rates)]
+                    )
     return rows
 
 
@@ -94,6 +109,7 @@ TABLES: dict[str, Callable[[], Rows]] = {
     "binarization": binarization,
     "probability": probability,
     "super-resolution": super_resolution,
+    "low-resolution": low_resolution,
     "tools": tools,
 }
 """By the names that pages have for them."""
