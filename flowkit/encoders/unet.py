@@ -131,7 +131,10 @@ class UNet(Encoder):
 
     def cells(self, image: Tensor) -> Tensor:
         """Turn (B, C, H, W) in [0, 1] into the network's input (B, 4 C, H/2, W/2), centred at 0."""
-        return F.pixel_unshuffle((2 * image - 1) * (1.0 if self.training else self.gain), 2)
+        values = (2 * image - 1) * (1.0 if self.training else self.gain)
+        if image.shape[2] == 0:  # of a stream that has no rows ready; torch would leave them as they are
+            return values.new_empty(image.shape[0], 4 * image.shape[1], 0, image.shape[3] // 2)
+        return F.pixel_unshuffle(values, 2)
 
     def stream(self) -> RowStream:
         """Start to encode a page row by row; see `Encoder.stream`."""

@@ -6,7 +6,7 @@ hold it, and is dropped. What is only there to be seen from the core is cut off 
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import torch
@@ -37,12 +37,16 @@ class Decoder:
 
     Runs of layers that are the same affine map at every cell are folded into one, in float64, when this is
     made: it is for parameters that do not change.
+
+    Args:
+        flow: the model.
+        layers: of its layers, those to decode through; all by default.
     """
 
     @torch.no_grad()
-    def __init__(self, flow: ConditionalFlow) -> None:
+    def __init__(self, flow: ConditionalFlow, layers: Iterable[FlowLayer] | None = None) -> None:
         self.target = flow.target
-        self.steps = folded(layer for step in flow.steps() for layer in step)[::-1]
+        self.steps = folded(flow.flow_layers() if layers is None else layers)[::-1]
         unit = flow.path_grid * flow.scale  # windows may begin at its multiples
         reach = max(shape.stride for shape in flow.latents)
         self.needed: list[int] = []  # margin before each step: what it and those after it reach

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from torch import Tensor, nn
@@ -13,7 +13,7 @@ from flowkit.errors import ShapeError
 from flowkit.flow.checks import check_tensor, check_values, looks_at
 from flowkit.flow.distribution import ConditionalDistribution
 from flowkit.flow.recompute import WORTHWHILE, steps_of
-from flowkit.layers import FlowLayer, Shape
+from flowkit.layers import CommonFactor, FlowLayer, Shape
 from flowkit.layers.features import Features
 from flowkit.layers.network import condition_all
 from flowkit.targets import ROUNDING, Target
@@ -33,6 +33,9 @@ class ConditionalFlow(nn.Module):
         layers: from data to latent; each takes the output of the one before.
         target: maps y to the continuous variable v of the layers, and back.
         recipe: the resolved text from which this flow was built; checkpoints contain it.
+        temperatures: of the latents, in the order of `encode`, when samples of whole pages are drawn, in
+            units of the samples' temperature; 1 for all by default. Where fine details have 0, they are the
+            central ones for the coarser latents, and samples differ by these alone.
         recompute: keep little for the backward pass of training and recompute the rest there, so that memory
             does not grow with depth; the default from 8 steps on. Then p computes conditions when they are
             needed, and its gradients cannot be differentiated again. It has no effect under `torch.compile`,
@@ -47,6 +50,8 @@ class ConditionalFlow(nn.Module):
             directions of the flow, unless `whole_image`: then a layer reads features at any distance.
         path_grid: `grid` of the layers alone, from the encoder's features to targets.
         path_reach: `reach` of the layers alone.
+        factor: the last layer, if that is a `CommonFactor`: a page that is processed in tiles has it once.
+            Neither `reach` nor `whole_image` counts it.
 
     Raises:
         ShapeError: the encoder does not set `in_channels` and `scale`, or a layer does not take what it gets.
@@ -59,6 +64,7 @@ class ConditionalFlow(nn.Module):
         target: Target,
         *,
         recipe: str | None = None,
+        temperatures: Sequence[float] | None = None,
         recompute: bool | None = None,
     ) -> None:
         super().__init__()
@@ -71,6 +77,11 @@ class ConditionalFlow(nn.Module):
         self.recipe = recipe
         self.recompute = len(self.steps()) >= WORTHWHILE if recompute is None else recompute
         self.latents = _latents(list(self.flow_layers()), target.channels)
+        self.temperatures = (1.0,) * len(self.latents) if temperatures is None else tuple(temperatures)
+        if len(self.temperatures) != len(self.latents):
+            raise ShapeError(
+                f"temperatures: the flow has {len(self.latents)} latents, got {len(self.temperatures)}"
+            )
         self.in_channels = encoder.in_channels
         self.scale = encoder.scale
         coarsest = max(shape.stride for shape in self.latents)
@@ -79,10 +90,17 @@ class ConditionalFlow(nn.Module):
         grids = [math.lcm(layer.grid * layer.shape.stride, encoder.scale) for layer in self.flow_layers()]
         self.path_grid = math.lcm(self.multiple, *(grid // encoder.scale for grid in grids))
         self.grid = math.lcm(self.path_grid, encoder.grid)
-        self.whole_image = any(layer.whole_image for layer in self.flow_layers())
+        tiled = (layer for layer in self.flow_layers() if layer is not self.factor)
+        self.whole_image = any(layer.whole_image for layer in tiled)
         path_reach = sum(layer.reach * layer.shape.stride for layer in self.flow_layers()) + coarsest
         self.path_reach = math.ceil(path_reach / encoder.scale)
         self.reach = encoder.reach + self.path_reach
+
+    @property
+    def factor(self) -> CommonFactor | None:
+        """Return the last layer, if that is a `CommonFactor`."""
+        last = self.layers[-1]
+        return last if isinstance(last, CommonFactor) else None
 
     def forward(
         self, image: Tensor, features: Mapping[int, Features] | None = None

@@ -2,6 +2,7 @@
 
 from flowkit.layers.actnorm import ActNorm
 from flowkit.layers.base import FlowLayer, Shape, make_example
+from flowkit.layers.common_factor import CommonFactor
 from flowkit.layers.conditional_conv1x1 import ConditionalConv1x1
 from flowkit.layers.conv1x1 import Conv1x1
 from flowkit.layers.coupling import AdditiveCoupling, AffineCoupling, Coupling
@@ -20,6 +21,7 @@ __all__ = [
     "AdditiveCoupling",
     "AffineCoupling",
     "AffineInjector",
+    "CommonFactor",
     "ConditionalConv1x1",
     "ConditionalSplit",
     "Conv1x1",

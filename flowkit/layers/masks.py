@@ -9,13 +9,15 @@ from torch import Tensor
 
 from flowkit.errors import ShapeError
 
-Mask = Literal["half", "checkerboard", "alternate"]
+Mask = Literal["half", "first", "alternate", "checkerboard"]
 
 
 class Partition:
     """The two parts of a coupling's input: the kept part determines the map of the moved part.
 
     - `half`: the first floor(C/2) channels are kept, the others moved.
+    - `first`: the first channel is kept, the others moved: after `haar`, the averages and the details of an
+      input of one channel.
     - `alternate`: the second, fourth, ... channels are kept, the others moved.
     - `checkerboard`: all channels of the cells with even row + column are kept, the other cells moved;
       for any H and W, and any C (Dinh et al., RealNVP, arXiv:1605.08803, section 3.4).
@@ -38,7 +40,8 @@ class Partition:
             raise ShapeError(f"a coupling needs 2 channels or more, got {channels}")
         self.mask = mask
         self.flip = flip
-        few, many = channels // 2, channels - channels // 2
+        few = 1 if mask == "first" else channels // 2
+        many = channels - few
         self.kept, self.moved = (many, few) if flip else (few, many)
         if mask == "checkerboard":
             self.kept = self.moved = channels
@@ -46,7 +49,7 @@ class Partition:
     @property
     def start(self) -> int | None:
         """Return the first of the moved channels, or None if they are not consecutive."""
-        if self.mask != "half":
+        if self.mask not in ("half", "first"):
             return None
         return 0 if self.flip else self.kept
 
@@ -58,7 +61,7 @@ class Partition:
         if self.mask == "alternate":
             kept, moved = inputs[:, 1::2], inputs[:, 0::2]
         else:
-            few = inputs.shape[1] // 2
+            few = min(self.kept, self.moved)
             kept, moved = inputs[:, :few], inputs[:, few:]
         return (moved, kept, None) if self.flip else (kept, moved, None)
 
@@ -67,7 +70,7 @@ class Partition:
         if self.mask == "checkerboard":
             return moved
         few, many = (moved, kept) if self.flip else (kept, moved)
-        if self.mask == "half":
+        if self.mask in ("half", "first"):
             return torch.cat([few, many], dim=1)
         pairs = torch.stack([many[:, : few.shape[1]], few], dim=2).flatten(1, 2)
         return torch.cat([pairs, many[:, few.shape[1] :]], dim=1)

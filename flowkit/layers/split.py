@@ -19,11 +19,15 @@ from flowkit.registry import register
 class _Split(FlowLayer):
     """[x1 | x2] -> [x1 | e], e = (x2 + shift) * s; `_prior` computes shift and s."""
 
-    def __init__(self, shape: Shape, context: Shape | None, scale: Scale) -> None:
+    def __init__(self, shape: Shape, context: Shape | None, scale: Scale, keep: int | None) -> None:
         super().__init__(shape, context)
         if shape.channels < 2:
             raise ShapeError(f"a split needs 2 channels or more, got {shape.channels}")
-        kept = shape.channels // 2
+        kept = shape.channels // 2 if keep is None else keep
+        if not 1 <= kept < shape.channels:
+            raise ShapeError(
+                f"keep must be 1 to {shape.channels - 1} of {shape.channels} channels, got {keep}"
+            )
         self.scale = scale
         self.latent_channels = shape.channels - kept
         self.out_shape = Shape(kept, shape.stride)
@@ -53,10 +57,13 @@ class Split(_Split):
     """[x1 | x2] -> [x1 | e], e = (x2 + shift(x1)) * s(x1); x1 goes on, e leaves as a latent.
 
     That is a learned Gaussian prior p(x2 | x1) written as a bijection: e is standard normal under it, and
-    log|det| = sum log s(x1). x1 is the first floor(C/2) channels, as in Glow (arXiv:1807.03039) and SRFlow.
+    log|det| = sum log s(x1). x1 is the first floor(C/2) channels, as in Glow (arXiv:1807.03039) and SRFlow;
+    or the first `keep`. After `haar` on one channel, `keep=1` keeps the averages, and the details leave, as
+    in Wavelet Flow (arXiv:2010.13821).
 
     Args:
         shape: of the input; two channels or more.
+        keep: channels of x1; by default half of them, rounded down.
         scale: the scale map, see `flowkit.ops.log_scale`.
         prior: what p(x2 | .) is: `kept`, learned from x1; `standard`, a standard normal: e is x2, as in
             RealNVP (arXiv:1605.08803). For one that reads the image, see `conditional_split`.
@@ -78,11 +85,12 @@ class Split(_Split):
         self,
         shape: Shape,
         *,
+        keep: int | None = None,
         scale: Scale = "soft",
         prior: Literal["standard", "kept"] = "kept",
         gain: bool = False,
     ) -> None:
-        super().__init__(shape, None, scale)
+        super().__init__(shape, None, scale, keep)
         self.prior = None
         self.gain: nn.Parameter | None = None
         if prior == "kept":
@@ -109,6 +117,7 @@ class ConditionalSplit(_Split, Conditioned):
     Args:
         shape: of the input; two channels or more.
         context: of the features.
+        keep: channels of x1, as in `split`.
         prior: what the prior reads: `features`, the image alone; `both`, the image and x1.
         hidden: channels inside its network.
         kernel: size of the network's first and last convolution.
@@ -129,12 +138,13 @@ class ConditionalSplit(_Split, Conditioned):
         shape: Shape,
         context: Shape,
         *,
+        keep: int | None = None,
         prior: Literal["features", "both"] = "both",
         hidden: int = 64,
         kernel: int = 3,
         scale: Scale = "soft",
     ) -> None:
-        super().__init__(shape, context, scale)
+        super().__init__(shape, context, scale, keep)
         self.reads_kept = prior == "both"
         self.network = ConditionalNetwork(
             self.out_shape.channels if self.reads_kept else 0,

@@ -6,7 +6,8 @@ within the model's reach of it. If neighbouring windows A and B overlap by twice
     log p(page) = log p(A) + log p(B) - log p(A and B's overlap),
 
 because whatever the cut of A does to the terms near it, it does to those of the overlap as well. Along both
-axes this makes a sum over products of windows and overlaps, with the products of their signs.
+axes this makes a sum over products of windows and overlaps, with the products of their signs. What the whole
+page has in common (`CommonFactor`) is known by two such sums.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from flowkit.layers.common_factor import Sums
 from flowkit.pages.sampler import PageSampler
 from flowkit.pages.tiles import Span, Tile
 
@@ -45,19 +47,24 @@ def bits_per_dim(sampler: PageSampler, ink: NDArray[np.bool_], step: Callable[[]
     height, width = (side * sampler.model.scale for side in sampler.padded)
     signed = parts(sampler.tiles)
     nats: dict[Tile, float] = {}
+    sums: dict[Tile, Sums] = {}
 
     def score(part: Tile) -> None:
         window = tuple(slice(s.first * sampler.model.scale, s.last * sampler.model.scale) for s in part)
         piece = ink[window]
         missing = [(0, s.stop - s.start - have) for s, have in zip(window, piece.shape, strict=True)]
         y = torch.from_numpy(np.pad(piece, missing, mode="edge").astype(np.float32))
-        nats[part] = sampler.log_prob(part, y[None, None])
+        nats[part], sums[part] = sampler.log_prob(part, y[None, None])
         step()
 
     sampler.share(score, list(dict.fromkeys(part for part, _ in signed)))
     for _ in range(len(signed) - len(nats)):  # of narrow pages, overlaps are equal
         step()
     total = math.fsum(sign * nats[part] for part, sign in signed)
+    common = Sums()
+    for part, sign in signed:
+        common = common.plus(sums[part], sign)
+    total += common.log_ratio()
     return -total / (math.log(2) * height * width)
 
 

@@ -19,6 +19,8 @@ from flowkit.flow import ConditionalFlow
 from flowkit.flow.fast_decode import Decoder, Margins
 from flowkit.flow.passes import to_latents
 from flowkit.images.picture import Picture
+from flowkit.layers import FlowLayer
+from flowkit.layers.common_factor import Sums
 from flowkit.layers.features import Features, PartlyCoarse
 from flowkit.layers.network import condition
 from flowkit.pages.blank import SIDE
@@ -26,8 +28,8 @@ from flowkit.pages.crew import AHEAD, Part, share
 from flowkit.pages.inference import inference
 from flowkit.pages.islands import islands, whole
 from flowkit.pages.memory import MEMORY, PROCESS, Cut, needs, weights_of
-from flowkit.pages.noise import PageNoise
 from flowkit.pages.page_features import PageFeatures, StreamedFeatures, WindowFeatures, band
+from flowkit.pages.page_latents import PageLatents
 from flowkit.pages.precision import Precision, check_precision
 from flowkit.pages.tiles import STREAMED_WINDOW, WINDOW, Span, Tile, moved, round_up, tiles, widened
 
@@ -93,9 +95,9 @@ class PageSampler:
         self.model = model
         self.picture = picture
         self.size = picture.size[0] * model.scale, picture.size[1] * model.scale
-        self.noise = PageNoise(seed)
+        self.latents = PageLatents(model, seed)
         with inference(model):
-            self.decoder = Decoder(model)
+            self.decoder = Decoder(model, self._layers())
         self.padded = round_up(picture.size[0], model.multiple), round_up(picture.size[1], model.multiple)
         self.streamed = model.encoder.stream() is not None
         self.together, self.workers = TOGETHER, 1
@@ -194,11 +196,13 @@ class PageSampler:
     def draw(self, tile: Tile, samples: Sequence[int | None], temperature: float = 1.0) -> Iterator[Piece]:
         """Draw a tile of each of these samples, counted from 0; None stands for the image of z = 0.
 
-        The encoder is quickest in the order of `tiles`.
+        The encoder is quickest in the order of `tiles`. Each latent has this temperature times its own of the
+        model's `temperatures`.
 
         Raises:
             NotFiniteError: the model puts out NaN or infinity, which is neither ink nor paper.
         """
+        each = [temperature * of_latent for of_latent in self.model.temperatures]
         features = self._seen(tile)
         rows, cols = self.place(tile)
         margins = Margins(
@@ -212,7 +216,8 @@ class PageSampler:
             group = samples[first : first + self.together]
             with inference(self.model):
                 with ThreadPoolExecutor(torch.get_num_threads()) as threads:  # NumPy draws on one
-                    latents = list(threads.map(lambda one: self._latents(tile, one, temperature), group))
+                    latents = list(threads.map(lambda one: self.latents.of(tile, one, each), group))
+                self.latents.share_factor(features, group, each[-1], latents)
                 cores = self.decoder(features, latents, margins)
             for y in cores:
                 core = y[0, :, : rows.stop - rows.start, : cols.stop - cols.start].cpu()
@@ -225,20 +230,21 @@ class PageSampler:
         rows, cols = map(self._on_page, tile, self.picture.size)
         return rows, cols
 
-    def log_prob(self, part: Tile, y: Tensor) -> float:
+    def log_prob(self, part: Tile, y: Tensor) -> tuple[float, Sums]:
         """Return log p of a target (1, C, h, w) in this part's window, in nats, as if the page ended there.
 
-        Noise for dequantisation is a function of its place, as the latents are.
+        Noise for dequantisation is a function of its place, as the latents are. A common factor is left out,
+        and comes as the sums of this part: `Sums.log_ratio` of the page's has to be added to its log p.
 
         Raises:
             NotFiniteError: the figure is NaN or infinite.
         """
-        layers = [layer for step in self.model.steps() for layer in step]
-        index, stride = len(self.model.latents), self.model.scale
+        layers = self._layers()
+        stride = self.model.scale
         rows, cols = (range(span.first * stride, span.last * stride) for span in part)
         features = self._seen(part)
         with inference(self.model):
-            noise = self.noise.window(0, index, y.shape[1], rows, cols).unsqueeze(0)
+            noise = self.latents.dequantisation(y.shape[1], rows, cols)
             uniform = torch.special.ndtr(noise).clamp(0, 1 - 1e-7).to(self._like())
             v, log_q = self.model.target.dequantise(y.to(self._like()), uniform)
             contexts = (
@@ -246,12 +252,14 @@ class PageSampler:
                 for layer in layers
             )
             v, log_det, *left = to_latents(layers, contexts, v)
+            factor = self.model.factor
+            sums = Sums() if factor is None else factor.sums(v, self.latents.loadings(features))
         squares = sum(float(z.double().square().sum()) for z in (v, *left))
         count = sum(z.numel() for z in (v, *left))
         nats = float(log_det - log_q) - 0.5 * (squares + count * math.log(2 * math.pi))
         if not math.isfinite(nats):
             raise self._not_finite("log-likelihood", *self.place(part))
-        return nats
+        return nats, sums
 
     def _not_finite(self, what: str, rows: slice, cols: slice) -> NotFiniteError:
         return NotFiniteError(
@@ -285,20 +293,9 @@ class PageSampler:
         with torch.no_grad(), torch.autocast(self._like().device.type, torch.bfloat16, enabled=low):
             yield
 
-    def _latents(self, tile: Tile, sample: int | None, temperature: float) -> list[Tensor]:
-        latents = []
-        for index, (channels, stride) in enumerate(self.model.latents):
-            # windows begin on the model's grid, which is a multiple of every latent's
-            rows, cols = (
-                range(span.first * self.model.scale // stride, span.last * self.model.scale // stride)
-                for span in tile
-            )
-            if sample is None:
-                z = torch.zeros(channels, len(rows), len(cols))
-            else:
-                z = temperature * self.noise.window(sample, index, channels, rows, cols)
-            latents.append(z.unsqueeze(0).to(self._like()))
-        return latents
+    def _layers(self) -> list[FlowLayer]:
+        """Return the layers that a tile goes through: all but the common factor, which a page has once."""
+        return [layer for layer in self.model.flow_layers() if layer is not self.model.factor]
 
     def _like(self) -> Tensor:
         return next(self.model.parameters())

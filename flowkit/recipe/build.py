@@ -54,15 +54,33 @@ def build(
 
 def _assemble(recipe: Recipe) -> ConditionalFlow:
     plan = recipe.plan
-    target, encoder = (_make(recipe, part, part.options) for part in (plan.target, plan.encoder))
+    target, encoder = (_made(recipe, part) for part in (plan.target, plan.encoder))
     shape = Shape(target.channels, 1)
     layers: list[FlowLayer] = []
     for part in recipe.layers:
         layer = _layer(recipe, part, shape, encoder)
         layers.append(layer)
         shape = layer.out_shape
-    assemble = functools.partial(ConditionalFlow, encoder, layers, target, recipe=recipe.text())
+    assemble = functools.partial(
+        ConditionalFlow, encoder, layers, target, recipe=recipe.text(), temperatures=plan.temperatures
+    )
     return _attempt(assemble, "the flow", recipe, ("flow",))
+
+
+def _made(recipe: Recipe, part: Part) -> Any:
+    """Make a target or an encoder."""
+    return _make(recipe, part, _options(part, functools.partial(_made, recipe)))
+
+
+def _options(part: Part, make: Callable[[Part], Any]) -> dict[str, Any]:
+    """Return a part's options, the parts among them made."""
+
+    def option(value: Any) -> Any:
+        if isinstance(value, Part):
+            return make(value)
+        return tuple(map(option, value)) if isinstance(value, tuple) else value
+
+    return {name: option(value) for name, value in part.options.items()}
 
 
 def _layer(recipe: Recipe, part: Part, shape: Shape, encoder: Encoder) -> FlowLayer:
@@ -72,13 +90,7 @@ def _layer(recipe: Recipe, part: Part, shape: Shape, encoder: Encoder) -> FlowLa
     if "context" in registry.positional(part.entry):
         provide = functools.partial(_provided, encoder, shape.stride)
         shapes.append(_attempt(provide, f"features for {label}", recipe, part.path))
-
-    def option(value: Any) -> Any:
-        if isinstance(value, Part):
-            return _layer(recipe, value, shape, encoder)
-        return tuple(map(option, value)) if isinstance(value, tuple) else value
-
-    options = {name: option(value) for name, value in part.options.items()}
+    options = _options(part, lambda inner: _layer(recipe, inner, shape, encoder))
     layer: FlowLayer = _make(recipe, part, options, *shapes, label=label)
     return layer
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 import sys
 from collections.abc import Mapping, Sequence
@@ -14,7 +15,7 @@ from flowkit.recipe.parts import Part, Report, read_options, read_part
 from flowkit.recipe.train import TrainOptions, check_range
 
 VERSION = 1
-KEYS = ("version", "name", "about", "requires", "vars", "target", "encoder", "flow", "train")
+KEYS = ("version", "name", "about", "requires", "vars", "target", "encoder", "flow", "temperatures", "train")
 DEFAULT_TYPES = {"target": "continuous"}
 REPEAT_KEYS = ("repeat", "steps", "between")
 MAX_LAYERS = 10_000
@@ -40,6 +41,7 @@ class RecipePlan:
     target: Part
     encoder: Part
     flow: tuple[Step, ...]
+    temperatures: tuple[float, ...] | None
     train: TrainOptions
 
 
@@ -64,6 +66,7 @@ class _Checker:
         resolved = self._variables(data)
         target, encoder = (self._section(kind, resolved) for kind in ("target", "encoder"))
         flow = self._steps(resolved.get("flow"), ("flow",)) if "flow" in data else ()
+        temperatures = self._temperatures(resolved.get("temperatures"))
         train = self._train(resolved.get("train", {}))
         self.problems.check()
         total = count(flow)
@@ -72,7 +75,7 @@ class _Checker:
             self._report(f"a flow has 1 to {MAX_LAYERS:,} layers, got {found}", ("flow",))
         self.problems.check()
         assert target is not None and encoder is not None and train is not None  # or a problem was found
-        return RecipePlan(target, encoder, flow, train), resolved
+        return RecipePlan(target, encoder, flow, temperatures, train), resolved
 
     def _header(self, data: dict[str, Any]) -> None:
         version = data.get("version")
@@ -132,6 +135,17 @@ class _Checker:
         if kind not in resolved and not default:
             return None  # reported already
         return read_part(kind, resolved.get(kind, {}), (kind,), self._report, default=default)
+
+    def _temperatures(self, given: Any) -> tuple[float, ...] | None:
+        if given is None:
+            return None
+        items = given if isinstance(given, list) else [given]
+        right = (isinstance(item, int | float) and 0 <= item < math.inf for item in items)
+        if not isinstance(given, list) or not all(right):
+            found = f'"temperatures" must be a list of numbers of 0 or more, got {short(given)}'
+            self._report(found, ("temperatures",))
+            return None
+        return tuple(map(float, items))
 
     def _train(self, section: Any) -> TrainOptions | None:
         if not isinstance(section, dict):

@@ -36,6 +36,7 @@ flow:
   - sigmoid
   - {type: inverse, layer: sigmoid}
   - split
+  - {type: common_factor, hidden: $hidden}
 """
 
 

@@ -19,7 +19,9 @@ def generator() -> torch.Generator:
     ("split", "options"),
     [
         (Split, {"prior": "standard"}),
+        (Split, {"keep": 1}),
         (ConditionalSplit, {"prior": "features", "hidden": 4}),
+        (ConditionalSplit, {"prior": "both", "hidden": 4, "keep": 3}),
         (ConditionalSplit, {"prior": "both", "hidden": 4, "kernel": 1, "channels": 2}),
     ],
 )

@@ -40,7 +40,7 @@ def test_a_page_of_one_window_is_scored_by_the_flow(
     sampler = PageSampler(model, read(page), seed=5)
     picture = read(np.pad(page, missing, mode="edge"))
     rows, cols = picture.size
-    noise = sampler.noise.window(0, len(model.latents), 1, range(rows), range(cols)).unsqueeze(0)
+    noise = sampler.latents.dequantisation(1, range(rows), range(cols))
     with torch.no_grad():
         p = model(picture.window(slice(0, rows), slice(0, cols), 1).double())
         y = torch.from_numpy(np.pad(ink < 0.5, missing, mode="edge"))[None, None].double()
@@ -73,7 +73,7 @@ def test_a_pixel_has_the_bits_of_all_that_it_is_enlarged_to(grey_flow: Condition
 def test_noise_never_reaches_its_end(grey_flow: ConditionalFlow, monkeypatch: pytest.MonkeyPatch) -> None:
     """Uniform noise is below 1, however far out the normal numbers are that it is made of."""
     sampler = PageSampler(grey_flow, read(np.zeros((24, 32), np.uint8)), seed=5)
-    monkeypatch.setattr(sampler.noise, "window", lambda *_: torch.full((1, 24, 32), 9.0))
+    monkeypatch.setattr(sampler.latents.noise, "window", lambda *_: torch.full((1, 24, 32), 9.0))
     seen = []
     dequantise = grey_flow.target.dequantise
 

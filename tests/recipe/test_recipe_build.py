@@ -151,6 +151,7 @@ def test_build_is_the_public_one() -> None:
 SMALL = {
     "rrdb": ["encoder.blocks=2", "encoder.stack=[0, 1]", "encoder.features=8", "encoder.growth=4"],
     "unet": ["encoder.widths=[4, 8]"],
+    "stacked": ["encoder.first.widths=[4, 8]", "encoder.second.widths=[4, 4, 4, 4, 4]"],
 }
 
 
@@ -160,9 +161,13 @@ def test_shipped(name: str) -> None:
     assert read_recipe_text(recipe.text()) == recipe
     assert recipe.about
     assert len(recipe.text().splitlines()) <= 50
-    small = read_recipe(name, [*SMALL[recipe.plan.encoder.name], "vars.steps=1", "vars.hidden=4"])
+    fewer = [
+        f"vars.{name}={value}" for name, value in (("steps", 1), ("hidden", 4)) if name in recipe.data["vars"]
+    ]
+    small = read_recipe(name, [*SMALL[recipe.plan.encoder.name], *fewer])
     model = build(small)
-    assert len(model.layers) == len(small.layers) < len(recipe.layers)
+    assert len(model.layers) == len(small.layers)
+    assert len(small.layers) < len(recipe.layers) or "steps" not in recipe.data["vars"]
     patch = recipe.train.patch
     assert patch % (model.scale * model.multiple) == 0, "the patches of `train` must fit the flow"
 
@@ -174,3 +179,12 @@ def test_shipped_files_are_short() -> None:
     assert files
     for file in files:
         assert len(file.read_text().splitlines()) <= 40, file
+
+
+def test_a_flow_has_as_many_temperatures_as_latents() -> None:
+    levels = {"repeat": 2, "steps": ["squeeze", "actnorm"], "between": ["split"]}
+    recipe = {"version": 1, "encoder": {"type": "none"}, "flow": [levels], "temperatures": [0, 1.5]}
+    assert build(recipe).temperatures == (0.0, 1.5)
+    assert build({**recipe, "temperatures": None}).temperatures == (1.0, 1.0)
+    with pytest.raises(RecipeError, match="temperatures: the flow has 2 latents, got 3"):
+        build({**recipe, "temperatures": [0, 1, 1]})

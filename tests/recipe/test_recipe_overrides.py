@@ -94,7 +94,7 @@ WRONG = {
     "  at --set flow.1.repeat: flow[1].repeat",
     "train.lr=fast": "option \"lr\" of train must be float, got 'fast'\n  at --set train.lr: train.lr",
     "encoder.type=vit": (
-        'unknown encoder "vit"; known: none, rrdb, unet\n  at --set encoder.type: encoder.type'
+        'unknown encoder "vit"; known: none, rrdb, stacked, unet\n  at --set encoder.type: encoder.type'
     ),
 }
 

@@ -24,7 +24,7 @@ CASES = _cases()
 
 
 def test_the_golden_file_is_read_whole() -> None:
-    assert len(CASES) == 53
+    assert len(CASES) == 55
     assert all(recipe and message for _, recipe, message in CASES)
 
 
