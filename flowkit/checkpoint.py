@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib.resources
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -81,7 +81,13 @@ def trained_on(name_or_path: str | os.PathLike[str], *, last: bool = False) -> f
     return frozenset(pages)
 
 
-def save(model: ConditionalFlow, path: str | os.PathLike[str], *, dtype: torch.dtype | None = None) -> None:
+def save(
+    model: ConditionalFlow,
+    path: str | os.PathLike[str],
+    *,
+    dtype: torch.dtype | None = None,
+    pages: Iterable[str] = (),
+) -> None:
     """Write a model that `load` reads back: whole, or not at all.
 
     Args:
@@ -89,6 +95,7 @@ def save(model: ConditionalFlow, path: str | os.PathLike[str], *, dtype: torch.d
         path: the file.
         dtype: dtype of the floating-point weights in the file, such as float16, see `pack`; by default
             unchanged.
+        pages: fingerprints of the pages that it was trained on, see `trained_on`.
 
     Raises:
         CheckpointError: `load` would refuse the file: no recipe describes the model, a weight is not finite,
@@ -102,7 +109,8 @@ def save(model: ConditionalFlow, path: str | os.PathLike[str], *, dtype: torch.d
     state = model.state_dict()
     if misfit := _misfit(expected, state, "its recipe"):
         raise CheckpointError(f"{path} was not written, load would refuse it: {misfit}")
-    write_checkpoint(path, pack(state, dtype=dtype), {"recipe": model.recipe})
+    seen = {TRAIN_PAGES: json.dumps(sorted(pages))} if pages else {}
+    write_checkpoint(path, pack(state, dtype=dtype), {"recipe": model.recipe, **seen})
 
 
 def pack(state: Mapping[str, Tensor], *, dtype: torch.dtype | None = None) -> dict[str, Tensor]:

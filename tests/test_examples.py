@@ -16,8 +16,9 @@ from matplotlib.font_manager import findfont
 from PIL import Image, ImageDraw, ImageFont
 
 from flowkit import build, load
-from flowkit.checkpoint import save
+from flowkit.checkpoint import save, trained_on
 from flowkit.evaluation.ssn_baseline import load_ssn
+from flowkit.pages import binarize
 
 EXAMPLES = Path(__file__).parent.parent / "examples"
 SCRIPTS = sorted(EXAMPLES.glob("*.py"))
@@ -251,3 +252,31 @@ def test_train_a_stochastic_segmentation_network(run_here, tmp_path):
     before = load(tmp_path / "model.safetensors").encoder.state_dict()
     after = load_ssn(file).encoder.state_dict()
     assert all(torch.equal(value, after[name]) for name, value in before.items())
+
+
+def test_train_readings(tmp_path, perturb):
+    """Two folds of one drawn page each, and a model for verdicts."""
+    verdict = {
+        "version": 1,
+        "target": {"type": "binary"},
+        "encoder": {"type": "unet", "widths": [4, 5]},
+        "flow": ["squeeze", {"type": "affine_injector", "hidden": 64, "kernel": 1}],
+    }
+    folds = []
+    for seed, name in enumerate(("a", "b")):
+        model = tmp_path / f"{name}.safetensors"
+        save(perturb(build(verdict), amount=0.1), model)
+        page, truth = tmp_path / name / "img" / "1.png", tmp_path / name / "gt" / "1.png"
+        page.parent.mkdir(parents=True)
+        truth.parent.mkdir()
+        run(EXAMPLES / "draw_page.py", page, "--width", 160, "--height", 128, "--seed", seed)
+        page.with_name("1_truth.png").rename(truth)
+        folds.append(f"{model}={tmp_path / name}")
+    small = ["train.steps=2", "train.patch=64", "encoder.second.widths=[2, 2, 3, 3, 4]", "vars.hidden=4"]
+    small += ["encoder.first.widths=[4, 5]", "encoder.first.contrast=[]", "encoder.first.gain=1.0"]
+    script, first = EXAMPLES / "train_readings.py", tmp_path / "a.safetensors"
+    run(script, tmp_path / "run", "--folds", *folds, "--first", first, "--set", *small)
+    found = tmp_path / "run" / "readings.safetensors"
+    assert len(trained_on(found)) == 2
+    page = binarize(tmp_path / "a" / "img" / "1.png", model=load(found), samples=3, keep_samples=True)
+    assert page.samples.shape == (3, 128, 160)
