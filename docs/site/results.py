@@ -37,25 +37,36 @@ def binarization() -> Rows:
             classical = [
                 r for r in sets if r["set"] == row["set"] and r["temperature"] is None and "/" not in r["by"]
             ]
-            best = max(classical, key=lambda r: r["mean"]["f_measure"])
+            best = max(classical, key=lambda r: r["mean"]["f_measure"], default=None)
             mean = row["mean"]
             scores = [f"{mean['f_measure']:.1f}", f"{mean['psnr']:.1f}", f"{mean['drd']:.2f}"]
-            rival = f"{best['by']}: {best['mean']['f_measure']:.1f}"
+            rival = "" if best is None else f"{best['by']}: {best['mean']['f_measure']:.1f}"
             rows.append([row["set"], str(row["pages"]), model, *scores, rival])
     return rows
 
 
-SHOWN = {"page NLL": 4, "NLL": 4, "Brier": 4, "ECE %": 2, "AURC": 5, "ink in interval %": 0, "nominal %": 0}
+SHOWN = {
+    "page NLL": 4,
+    "NLL": 4,
+    "Brier": 4,
+    "ECE %": 2,
+    "AURC": 5,
+    "ink in interval %": 0,
+    "components in interval %": 0,
+    "nominal %": 0,
+}
+BESIDE = {"head": "the pixel-wise classifier", "ssn": "Stochastic Segmentation Network, 16 samples"}
+"""What trained networks beside a model are called, by what their file's path contains."""
 
 
 def probability() -> Rows:
-    """Return what the probabilities of all sets together are worth, beside a pixel-wise classifier's."""
+    """Return what the probabilities of all sets together are worth, beside those of other networks."""
     rows = [["by", *SHOWN]]
     for model in models("f_measure"):
         [part] = [p for p in found(model)["parts"] if p["title"].startswith("Calibration")]
         for row in part["rows"]:
             if row["set"] == "all":
-                by = row["by"] if row["by"].startswith(model) else "the pixel-wise classifier"
+                [by] = [shown for part, shown in BESIDE.items() if part in row["by"]] or [row["by"]]
                 rows.append([by, *(f"{row[name]:.{digits}f}" for name, digits in SHOWN.items())])
     return rows
 
