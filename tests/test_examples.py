@@ -280,3 +280,13 @@ def test_train_readings(tmp_path, perturb):
     assert len(trained_on(found)) == 2
     page = binarize(tmp_path / "a" / "img" / "1.png", model=load(found), samples=3, keep_samples=True)
     assert page.samples.shape == (3, 128, 160)
+
+
+def test_four_readings(tmp_path):
+    figure = tmp_path / "readings.png"
+    name, *shares = run(EXAMPLES / "readings.py", "-o", figure).split()
+    assert name == str(figure)
+    assert len(set(shares)) == 4
+    pixels = np.asarray(Image.open(figure))
+    assert pixels.shape == (5 * 200 + 4 * 8, 480, 3)
+    assert (pixels == (214, 40, 40)).all(2).sum() > 50
