@@ -135,7 +135,7 @@ def test_a_clean_page_is_white_outside_and_keeps_its_pictures(tmp_path, pixels, 
     without = clean(page, model=ink_checkpoint, layout=found, pictures=False)
     assert made.image[pictures].std() > 10  # as the page was there
     difference = made.image[inside & ~pictures].astype(int) - without.image[inside & ~pictures]
-    assert np.abs(difference).max() <= 1  # the paper below the picture is another
+    assert np.abs(difference).max() <= 4  # grey levels: the paper below the picture is another
 
 
 def test_a_folder_of_layouts(tmp_path, pixels, write, ink_checkpoint, capsys):
