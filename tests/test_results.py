@@ -40,9 +40,9 @@ def mean(model: str, by: str, temperature: float | None, name: str = "") -> dict
     return found[0]  # of several kinds of low resolution, the first is clean
 
 
-def together(by: str) -> dict[str, float]:
+def together(by: str, model: str = "binarize-fix", title: str = "Calibration") -> dict[str, float]:
     """What is found of all of the test pages together, by the model or by the classifier beside it."""
-    [part] = [part for part in evaluation("binarize-fix")["parts"] if part["title"].startswith("Calibration")]
+    [part] = [part for part in evaluation(model)["parts"] if part["title"].startswith(title)]
     [found] = [row for row in part["rows"] if row["set"] == "all" and row["by"].startswith(by)]
     return found
 
@@ -65,6 +65,7 @@ def card_row(model: str, by: str, shown: str) -> str:
 COLLECTION, PERFORMANCE = "docs/guides/binarize_a_collection.md", "docs/background/performance.md"
 SUPER_RESOLVE = "docs/guides/super_resolve.md"
 CARD, LESSONS = "flowkit/weights/binarize-fix.md", "docs/background/lessons.md"
+READINGS = "flowkit/weights/readings-fix.md"
 SENTENCES = [
     ("README.md", "{f[2011]:.1f} on DIBCO 2011, {f[2014]:.1f} on DIBCO 2014 and {f[2018]:.1f} on DIBCO 2018"),
     ("README.md", "assigns the true page {flow[page NLL]:.3f} nats per pixel"),
@@ -98,6 +99,16 @@ SENTENCES = [
         "(NLL {head[NLL]:.4f} against {flow[NLL]:.4f} nats, AURC {head[AURC]:.5f} against {flow[AURC]:.5f})",
     ),
     (CARD, "on {flow[ink in interval %]:.0f} % of the pages (nominal: {flow[nominal %]:.0f} %)"),
+    (READINGS, "{r[ink in interval %]:.0f} % of the 79 pages"),
+    (READINGS, "(`binarize-fix`: {flow[ink in interval %]:.0f} %; nominal: {flow[nominal %]:.0f} %)"),
+    (READINGS, "a median of {whole_pages[ink, deviations away]:.1f} standard deviations away"),
+    (
+        READINGS,
+        "{rf[2011]:.1f}, {rf[2013]:.1f}, {rf[2014]:.1f}, {rf[2016]:.1f}, {rf[2017]:.1f} and {rf[2018]:.1f}",
+    ),
+    (READINGS, "{r[NLL]:.4f} nats per pixel ({flow[NLL]:.4f})"),
+    (READINGS, "page {r[page NLL]:.3f} ({flow[page NLL]:.3f})"),
+    (READINGS, "within the samples on {r[components in interval %]:.0f} % of the pages"),
     (
         LESSONS,
         "| {f[2011]:.2f} | {f[2013]:.2f} | {f[2014]:.2f} | {f[2016]:.2f} | {f[2017]:.2f} | {f[2018]:.2f} |",
@@ -120,6 +131,9 @@ def values() -> dict[str, Any]:
         "faint": ink[2016],
         "flow": together("binarize-fix"),
         "head": together("runs/head"),
+        "r": together("readings-fix", "readings-fix"),
+        "whole_pages": together("readings-fix", "readings-fix", "Samples of whole pages"),
+        "rf": {year: mean("readings-fix", "readings-fix", 0.0, str(year))["f_measure"] for year in years},
         "ours": models["16 samples", "flowkit"]["s"],
         "naive": models["16 samples", "naive"]["s"],
         "times": {what: row["times as fast"] for (what, by), row in on_cuda.items() if "graph" in by},

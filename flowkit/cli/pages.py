@@ -41,8 +41,8 @@ def add_temperature(parser: argparse.ArgumentParser) -> None:
     """Add the temperature of samples."""
     parser.add_argument(
         "--temperature", type=float, metavar="T",
-        help="temperature of the samples; 1 is the model's own distribution (default: 0, or 1 with several "
-        "samples)",
+        help="temperature of the samples; 1 is the model's own distribution, but for latents to which its "
+        "recipe gives other `temperatures` (default: 0, or 1 with several samples)",
     )  # fmt: skip
 
 

@@ -67,7 +67,8 @@ def binarize(
         decision: what is ink. `mode`: what the image of z = 0, temperature 0, says; `mean`: P(ink) >= 1/2;
             a number p: P(ink) >= p. By default `mode` for one sample, `mean` for more, or if a temperature
             above 0 is given.
-        temperature: standard deviation of the samples' latents, 0 or more; by default 0 for one sample, 1
+        temperature: standard deviation of the samples' latents, in units of the model's own `temperatures`
+            (1, but for models like `readings`), 0 or more; by default 0 for one sample, 1
             for more.
         samples: 1 or more. For `mode`, more than one give the probability beside the decision.
         seed: of the latents, 0 or more; the same seed gives the same page.
