@@ -14,7 +14,7 @@ from flowkit.layers.masks import Partition
 from flowkit.testing import check_layer
 
 COUPLINGS = [AffineCoupling, AdditiveCoupling, SplineCoupling]
-MASKS = [(mask, flip) for mask in ("half", "checkerboard", "alternate") for flip in (False, True)]
+MASKS = [(mask, flip) for mask in ("half", "first", "checkerboard", "alternate") for flip in (False, True)]
 
 
 def generator() -> torch.Generator:
@@ -22,7 +22,10 @@ def generator() -> torch.Generator:
 
 
 @pytest.mark.parametrize("coupling", COUPLINGS)
-@pytest.mark.parametrize(("mask", "flip"), [("half", True), ("checkerboard", False), ("alternate", True)])
+@pytest.mark.parametrize(
+    ("mask", "flip"),
+    [("half", True), ("first", True), ("first", False), ("checkerboard", False), ("alternate", True)],
+)
 def test_every_mask(coupling, mask, flip):
     check_layer(*make_example(coupling, generator(), hidden=4, size=(3, 3), mask=mask, flip=flip))
 
@@ -39,6 +42,7 @@ def test_the_kept_part_stays_bit_by_bit_and_alone_decides(coupling, mask, flip):
     layer, x, u = make_example(coupling, generator(), hidden=4, mask=mask, flip=flip)
     places = {
         "half": (torch.arange(5) >= 2)[:, None, None],
+        "first": (torch.arange(5) >= 1)[:, None, None],
         "alternate": (torch.arange(5) % 2 == 0)[:, None, None],
         "checkerboard": (torch.arange(3)[:, None] + torch.arange(4)) % 2 == 1,
     }[mask]
@@ -90,7 +94,7 @@ def test_additive_is_volume_preserving():
 
 
 @pytest.mark.parametrize("coupling", COUPLINGS)
-@pytest.mark.parametrize("mask", ["half", "checkerboard", "alternate"])
+@pytest.mark.parametrize("mask", ["half", "first", "checkerboard", "alternate"])
 @pytest.mark.parametrize("raw", [-1e4, 1e4])
 def test_wild_networks_give_finite_values_and_gradients(coupling, mask, raw):
     layer, x, u = make_example(coupling, generator(), hidden=4, mask=mask)
@@ -108,7 +112,7 @@ def test_a_checkerboard_says_that_its_grid_is_two_cells():
     assert AffineCoupling(Shape(2, 1), Shape(3, 1)).grid == 1
 
 
-@pytest.mark.parametrize("mask", ["half", "alternate"])
+@pytest.mark.parametrize("mask", ["half", "first", "alternate"])
 def test_one_channel_has_no_parts(mask):
     with pytest.raises(ShapeError, match="a coupling needs 2 channels or more, got 1"):
         AffineCoupling(Shape(1, 1), Shape(3, 1), mask=mask)

@@ -95,3 +95,19 @@ def test_the_kernel_is_that_of_the_first_and_the_last_convolution(prior, kernel)
     first = [network.on_context] + ([network.on_latent] if prior == "both" else [])
     assert {convolution.kernel_size for convolution in (*first, network.out)} == {(kernel, kernel)}
     assert layer.reach == (0 if kernel == 1 else 2)
+
+
+@pytest.mark.parametrize("keep", [1, 4])
+def test_any_number_of_channels_may_go_on(keep):
+    for split, options in ((Split, {}), (ConditionalSplit, {"hidden": 4})):
+        layer, x, u = make_example(split, generator(), keep=keep, **options)
+        z, _ = layer(x, u)
+        assert (layer.out_shape, layer.latent_channels) == (Shape(keep, 2), 5 - keep)
+        assert torch.equal(z[:, :keep], x[:, :keep])
+        assert not torch.isclose(z[:, keep:], x[:, keep:]).any()
+
+
+@pytest.mark.parametrize("keep", [0, 5])
+def test_something_must_go_on_and_something_must_leave(keep):
+    with pytest.raises(ShapeError, match=f"keep must be 1 to 4 of 5 channels, got {keep}"):
+        Split(Shape(5, 2), keep=keep)
