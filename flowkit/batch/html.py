@@ -25,16 +25,16 @@ from flowkit.images.writer import BOUND
 NAME = "report.html"
 
 MOST_PICTURES = 200
-"""Pages with pictures: more would make a file that no browser likes."""
+"""Number of pages with pictures: with more, the file would be too large for browsers."""
 
 _TEMPLATE = "report.html.j2"
 _SIDE = 720  # of a picture, in pixels
 _COLUMNS = (
-    ("review", "review score", "how much of the ink is in doubt, 0 if all samples agree; pages go by it"),
-    ("mean_entropy", "mean entropy", "of P(ink), in bits per pixel, where samples were drawn"),
-    ("bits_per_dim", "bits per pixel", "of the result, by the model: an upper bound, with --likelihood"),
+    ("review", "review score", "how much of the ink is uncertain, 0 if all samples agree; sorts the pages"),
+    ("mean_entropy", "mean entropy", "of P(ink), in bits per pixel, if samples were drawn"),
+    ("bits_per_dim", "bits per pixel", "of the result, an upper bound from the model, with --likelihood"),
     ("ink", "ink", "the share of pixels that are ink"),
-    ("seconds", "seconds", "that the page took"),
+    ("seconds", "seconds", "the time that the page took"),
 )  # fmt: skip
 
 

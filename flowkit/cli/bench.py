@@ -16,11 +16,11 @@ from flowkit.malloc import keep_freed_memory
 
 TABLES = {
     "op": "the affine op: plain torch, torch.compile and the compiled kernels, side by side",
-    "model": "whole models: samples, densities, training steps and memory, beside published code's way",
+    "model": "whole models: samples, densities, training steps and memory, compared with published code",
     "compiled": "whole models through `torch.compile`, the affine op in plain torch and in compiled kernels",
     "parts": "a model's time by the kind of operation, and how long a GPU waits for its launches",
     "training": "training at a recipe's own sizes: patches per second, and the share of time spent waiting",
-    "pages": "whole pages: seconds per megapixel and peak memory, beside the classical methods of doxapy",
+    "pages": "whole pages: seconds per megapixel and peak memory, compared with classical methods (doxapy)",
 }
 """Each table and its line in `flowkit bench --help`; a table is the module of its name in `flowkit.bench`."""
 

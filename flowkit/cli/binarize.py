@@ -28,7 +28,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments of the verb."""
     parser.description = (
         "Turn pages into black ink on white paper. One line per page is printed; "
-        "exit status 0: done, 1: some pages failed, 2: wrong use, or the only page failed."
+        "exit status 0: done, 1: some pages failed, 2: wrong usage, or the only page failed."
     )
     add_places(parser, SUFFIXES)
     parser.add_argument(
@@ -42,7 +42,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "or by at least half of the samples (mean, the default for several)",
     )  # fmt: skip
     decision.add_argument(
-        "--threshold", type=float, metavar="P", help="count a pixel as ink if P(ink) >= P, by the samples"
+        "--threshold", type=float, metavar="P", help="count a pixel as ink if P(ink) >= P in the samples"
     )
     add_temperature(parser)
     parser.add_argument(
@@ -69,13 +69,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )  # fmt: skip
     parser.add_argument(
         "--components", metavar="TABLE",
-        help="also write the connected pieces of ink of all samples, and how likely each is ink: a .json "
+        help="also write the connected pieces of ink of all samples, and the P(ink) of each: a .json "
         "file, or a folder if OUT is one",
     )  # fmt: skip
     parser.add_argument(
         "--readings", metavar="TABLE",
-        help="also write what Tesseract reads in the samples, for each word the share of samples that read "
-        "it so; file or folder as for --components; needs --ocr",
+        help="also write what Tesseract reads in the samples: for each word, the share of samples in which "
+        "it is read so; file or folder as for --components; needs --ocr",
     )  # fmt: skip
     parser.add_argument(
         "--ocr", metavar="LANG",

@@ -14,11 +14,11 @@ from flowkit.ops.build import KINDS
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments of the verb."""
     parser.description = (
-        "Compile the affine op, which works without it too, only slower. Needs a C++ compiler "
+        "Compile the affine op. It also works without this, but more slowly. Needs a C++ compiler "
         "and ninja (pip install 'flowkit-nf[kernels]'), for CUDA nvcc; no GPU has to be present."
     )
     parser.add_argument(
-        "--device", choices=KINDS, help="cuda builds both (default: cuda where this torch has it, else cpu)"
+        "--device", choices=KINDS, help="cuda builds both (default: cuda if this torch has it, else cpu)"
     )
     parser.add_argument("--force", action="store_true", help="rebuild existing libraries")
     parser.set_defaults(run=run)

@@ -14,7 +14,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments of the verb."""
     parser.description = (
         "Make the paper of pages white, and keep their ink and pictures in grey or colour. One line per page "
-        "is printed; exit status 0: done, 1: some pages failed, 2: wrong use, or the only page failed."
+        "is printed; exit status 0: done, 1: some pages failed, 2: wrong usage, or the only page failed."
     )
     add_places(parser, PHOTO_SUFFIXES)
     parser.add_argument(
@@ -23,13 +23,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )  # fmt: skip
     parser.add_argument(
         "--samples", type=positive, default=1, metavar="N",
-        help="number of samples; of several, what most of them call paper becomes paler, and what all of "
-        "them do white (default: %(default)s)",
+        help="number of samples; with several, what is paper in most of them becomes paler, and what is "
+        "paper in all of them white (default: %(default)s)",
     )  # fmt: skip
     add_temperature(parser)
     parser.add_argument(
         "--no-pictures", action="store_true",
-        help="keep ink only: photographs and other pictures become white, or ink",
+        help="keep ink only: photographs and other pictures become white, or count as ink",
     )  # fmt: skip
     add_view(parser)
     add_run(parser)

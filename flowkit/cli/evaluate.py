@@ -66,11 +66,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--scales", type=_listed(_scale), default=(1.0,), metavar="S,...",
-        help="score every page at these multiples of its resolution, too: 0.5,1,2 (default: 1)",
+        help="score every page at these multiples of its resolution, such as 0.5,1,2 (default: 1)",
     )  # fmt: skip
     parser.add_argument(
         "--low", type=_listed(str), default=(PLAIN,), metavar="KIND,...",
-        help=f"for super-resolution: enlarge these kinds of low resolution: {', '.join(KINDS)} "
+        help=f"for super-resolution: kinds of low resolution to enlarge: {', '.join(KINDS)} "
         f"(default: {PLAIN})",
     )  # fmt: skip
     parser.add_argument(
@@ -79,8 +79,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )  # fmt: skip
     parser.add_argument(
         "--head-data", nargs="+", metavar="SET",
-        help="pages on which the classifier's temperature is fitted, without its training pages (default: "
-        "the protocol's training sets)",
+        help="pages on which the classifier's temperature is fitted, except those that it was trained on "
+        "(default: the protocol's training sets)",
     )  # fmt: skip
     parser.add_argument(
         "--ssn", metavar="FILE",
@@ -102,12 +102,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )  # fmt: skip
     parser.add_argument(
         "--clean", action="store_true",
-        help="score clean pages, beside the page, its ink of 1 bit, and the page divided by its paper: by "
-        "grey truths or, with --ocr, texts",
+        help="score `flowkit clean` against grey truths or, with --ocr, texts, beside the page, its ink in 1 "
+        "bit, and the page divided by its paper",
     )  # fmt: skip
     parser.add_argument(
         "--drawn", type=positive, default=0, metavar="N",
-        help="with --clean and --ocr: also N drawn and degraded pages of print, from --seed on",
+        help="with --clean and --ocr: also score N drawn and degraded pages of print, seeded from --seed",
     )  # fmt: skip
     parser.add_argument(
         "--focus", choices=("ink",),
@@ -149,7 +149,7 @@ def run(args: argparse.Namespace) -> int:
 def _evaluation(args: argparse.Namespace) -> Evaluation:
     wanted = Wanted(**{field.name: getattr(args, field.name) for field in fields(Wanted)})
     if tuple(wanted.low) != (PLAIN,) and (args.clean or not enlarges(wanted)):
-        raise FlowkitError("--low is for super-resolution, and nothing is enlarged here")
+        raise FlowkitError("--low is for super-resolution, and this evaluation enlarges nothing")
     reader = None if args.ocr is None else Reader(args.ocr, args.psm)
     if args.clean:
         return CleanPages(wanted, reader, drawn=args.drawn, allow_train=args.allow_train)

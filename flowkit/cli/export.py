@@ -16,7 +16,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--what",
         choices=["mode", "sample", "log_prob"],
         default="mode",
-        help="image -> y of latents 0 (default); image, latents -> y; image, y, noise -> log p(y | image)",
+        help="mode: image -> y at temperature 0 (default); sample: image, latents -> y; log_prob: image, y, "
+        "noise -> log p(y | image)",
     )
     add_import(parser)
     add_threads(parser)

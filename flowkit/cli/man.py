@@ -12,7 +12,7 @@ from flowkit.cli.manual import Section, section
 _EXIT = {
     "0": "done",
     "1": "some pages failed",
-    "2": "wrong use, or input that cannot be used; one message says why",
+    "2": "wrong usage, or input that cannot be used; one message tells why",
     "130": "interrupted",
 }
 

@@ -33,7 +33,7 @@ def run(args: argparse.Namespace) -> int:
         return 0
     card = locate(args.name).with_suffix(".md")
     if not card.is_file():
-        raise CheckpointError(f"{args.name}: has no card, as models that ship have: {card} is missing")
+        raise CheckpointError(f"{args.name}: has no card ({card} is missing); only shipped models have one")
     print(printable_lines(card.read_text(encoding="utf-8").rstrip()))
     return 0
 

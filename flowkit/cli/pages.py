@@ -41,8 +41,8 @@ def add_temperature(parser: argparse.ArgumentParser) -> None:
     """Add the temperature of samples."""
     parser.add_argument(
         "--temperature", type=float, metavar="T",
-        help="temperature of the samples; 1 is the model's own distribution, but for latents to which its "
-        "recipe gives other `temperatures` (default: 0, or 1 with several samples)",
+        help="temperature of the samples; 1 is the model's own distribution, except for latents to which "
+        "its recipe gives other `temperatures` (default: 0, or 1 with several samples)",
     )  # fmt: skip
 
 
@@ -62,13 +62,13 @@ def add_run(parser: argparse.ArgumentParser) -> None:
     )  # fmt: skip
     parser.add_argument(
         "--pdf-dpi", type=dpi, metavar="DPI",
-        help="draw pages of PDF files at so many dots per inch (default: those of their sharpest image, and "
-        "300 or more where there is text)",
+        help="draw pages of PDF files at this resolution, in dots per inch (default: that of their sharpest "
+        "image, and 300 or more where there is text)",
     )  # fmt: skip
     parser.add_argument(
         "--pdf-password", metavar="PLACE",
-        help="where to read the password of encrypted PDF files: file:PATH (its first line), or env:NAME (an "
-        "environment variable)",
+        help="where to read the password of encrypted PDF files: file:PATH (the first line of a file), or "
+        "env:NAME (an environment variable)",
     )  # fmt: skip
     parser.add_argument(
         "--precision", choices=get_args(Precision), default="float32",
@@ -87,8 +87,8 @@ def add_run(parser: argparse.ArgumentParser) -> None:
     )  # fmt: skip
     parser.add_argument(
         "--overwrite", action="store_true",
-        help=f"redo finished pages; by default, pages are skipped if their files are in the folder OUT and, "
-        f"by its {REPORT}, were made from the same input with the same options",
+        help=f"redo finished pages; by default, pages are skipped if their files are in the folder OUT and "
+        f"its {REPORT} shows that they were made from the same input with the same options",
     )  # fmt: skip
     parser.add_argument(
         "--verify", action="store_true",
@@ -97,7 +97,7 @@ def add_run(parser: argparse.ArgumentParser) -> None:
     )  # fmt: skip
     parser.add_argument(
         "--html", action="store_true",
-        help=f"write {html.NAME} into the folder OUT: all pages, the most doubtful first",
+        help=f"write {html.NAME} into the folder OUT: all pages, the most uncertain first",
     )  # fmt: skip
     add_device(parser)
     add_import(parser)
@@ -105,7 +105,7 @@ def add_run(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("-q", "--quiet", action="store_true", help="show no progress")
     parser.add_argument(
         "--json", action="store_true",
-        help=f"print a line of JSON for every page, as in {REPORT}, in place of words; failed pages too",
+        help=f"print a line of JSON for every page, as in {REPORT}, instead of text; also for failed pages",
     )  # fmt: skip
 
 
@@ -122,17 +122,17 @@ def add_view(parser: argparse.ArgumentParser) -> None:
     """Add the options of how a model of ink sees a page."""
     parser.add_argument(
         "--scale", type=_scale, default="auto", metavar="K",
-        help="page pixels per pixel that the model sees: auto (default), from the width of the page's "
-        f"strokes; 0.5, or a whole number from 1 to {MOST}; the result has the page's own pixels",
+        help="page pixels per pixel that the model sees: auto (default), by the width of the page's strokes; "
+        f"0.5; or a whole number from 1 to {MOST}. The result has the page's own pixels",
     )  # fmt: skip
     parser.add_argument(
         "--invert", choices=("auto", "yes", "no"), default="auto",
-        help="turn pages into their negatives first; auto (default): those that are light on dark",
+        help="turn pages into their negatives first; auto (default): only pages that are light on dark",
     )  # fmt: skip
     parser.add_argument(
         "--layout", metavar="LAYOUT",
-        help="leave white what is outside of the border and the regions of PAGE or ALTO files: the file of "
-        "the page; or a folder with a file for each, named like its result (sub/book-001.xml)",
+        help="leave white what is outside of the border and the regions of a PAGE or ALTO file. LAYOUT is "
+        "the file of the page, or a folder with one for each page, named like its result (sub/book-001.xml)",
     )  # fmt: skip
 
 

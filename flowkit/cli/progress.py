@@ -87,7 +87,8 @@ class Display:
         if run.done:
             self._say(f"{run.done} of {run.total} pages are done already {again}")
         if run.kept:
-            self._say(f"{run.kept} of {run.total} pages are in {out} and in no {REPORT}: they stay {again}")
+            found = f"{run.kept} of {run.total} pages are in {out}, but not in its {REPORT}"
+            self._say(f"{found}: they are kept {again}")
         self.before = run.done + run.kept
         self.bar = Bar(run.total, self.before, quiet=self.quiet)
         self.began = self.told = monotonic()

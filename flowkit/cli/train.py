@@ -30,7 +30,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--validation",
         nargs="+",
         metavar="DATA",
-        help="validation pages: a share of the pages (0.1), or folders and data files of others",
+        help="validation pages: a share of the pages (such as 0.1), or other folders and data files",
     )
     parser.add_argument(
         "--out", "-o", required=True, metavar="RUN", help="a new folder for checkpoints and log"

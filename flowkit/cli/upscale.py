@@ -21,7 +21,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments of the verb."""
     parser.description = (
         "Enlarge pages, and their dpi, by a model's scale. One line per page is "
-        "printed; exit status 0: done, 1: some pages failed, 2: wrong use, or the only page failed."
+        "printed; exit status 0: done, 1: some pages failed, 2: wrong usage, or the only page failed."
     )
     add_places(parser, PHOTO_SUFFIXES)
     parser.add_argument(

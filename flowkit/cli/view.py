@@ -20,9 +20,9 @@ MOST_PORT = 65535
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments of the verb."""
     parser.description = (
-        "Show pages beside their results in a browser, the most doubtful first: compare, zoom, move the "
+        "Show pages beside their results in a browser, the most uncertain first: compare, zoom, move the "
         "threshold, accept pages, or do them again with other options. Only this machine can connect, with "
-        "the address that is printed; Ctrl-C ends it. Needs the extra view"
+        "the address that is printed; Ctrl-C ends the verb. Needs the extra `view`"
     )
     parser.add_argument(
         "pages", nargs="+", metavar="IN",
@@ -33,9 +33,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--model", default="binarize", metavar="M",
-        help="model of such pages: name of a shipped model, or a checkpoint (default: %(default)s)",
+        help="model for such pages: name of a shipped model, or a checkpoint (default: %(default)s)",
     )  # fmt: skip
-    parser.add_argument("--port", type=natural, default=0, help="port (default: any that is free)")
+    parser.add_argument("--port", type=natural, default=0, help="port (default: any free one)")
     parser.add_argument("--open", action="store_true", help="open the browser")
     add_device(parser)
     add_import(parser)

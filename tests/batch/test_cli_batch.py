@@ -168,7 +168,7 @@ def test_files_of_others_stay(
     for _ in range(2):
         assert binarize("scans", "-o", "out") == 0
         assert Path("out/1.png").read_bytes() == b"by hand"
-    assert "1 of 6 pages are in out and in no report.jsonl: they stay" in capsys.readouterr().err
+    assert "1 of 6 pages are in out, but not in its report.jsonl: they are kept" in capsys.readouterr().err
     assert binarize("scans", "-o", "out", "--overwrite") == 0
     assert read("out/1.png").size == (24, 20)
 
