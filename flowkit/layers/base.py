@@ -33,20 +33,20 @@ class FlowLayer(Transform):  # type: ignore[misc]  # nflows has no type hints
 
     Keyword-only parameters are the options of recipes. A layer that reads image features takes a `context`
     shape and splits its work in two: `condition(features)` computes, once per image, all that depends on the
-    features alone; what it returns is handed to `forward` and `inverse` as `context`. A raw feature map is
-    taken as well (the layer then conditions itself), so that layers work unchanged in nflows' hosts.
+    features alone; `forward` and `inverse` receive its result as `context`. They also take a raw feature map
+    (the layer then conditions itself), so that layers work unchanged in nflows' hosts.
 
     Attributes:
-        shape: what `forward` takes.
-        out_shape: what goes on to the next layer; recipes never write channels.
+        shape: the shape that `forward` takes.
+        out_shape: the shape that the next layer takes; recipes never state channels.
         context: the shape of the features that the layer reads, or None.
         latent_channels: how many channels, the last of `forward`'s output, leave the flow here as a latent.
-        reach: how many cells away an input (or a feature) can change an output.
-        whole_image: whether features at any distance can, which no `reach` could say.
-        grid: shifting inputs and features by so many cells shifts the outputs, and changes nothing else.
-        affine: whether it is one affine map of the channels, the same at every cell and for every image.
-        pointwise: whether, for a given image, it is an affine map of each value by itself.
-        unit: whether it takes values in (0, 1) only.
+        reach: the distance, in cells, from which an input (or a feature) can change an output.
+        whole_image: whether inputs or features at any distance can, so that there is no `reach`.
+        grid: shifting inputs and features by this many cells shifts the outputs, and changes nothing else.
+        affine: whether the layer is one affine map of the channels, the same at every cell and for every image.
+        pointwise: whether, for a given image, the layer is an affine map of each value by itself.
+        unit: whether the layer takes values in (0, 1) only.
         example_options: options of the instance that `example` makes, and its `channels` and `size`.
         compiles: whether torch.compile takes the layer without a graph break, as all of flowkit's own.
     """
@@ -71,9 +71,9 @@ class FlowLayer(Transform):  # type: ignore[misc]  # nflows has no type hints
     def condition(self, features: Tensor) -> Any:
         """Compute all that depends on the features (B, C, h, w) alone; by default, return the features.
 
-        What is computed is returned in a tuple, or anything but a bare tensor: `forward` and `inverse` take
-        that for raw features, and would condition it again. Of one image, tensors in it whose first dimension
-        is 1 may be expanded there, for as many samples of that image.
+        Return a tuple, or anything but a bare tensor, which `forward` and `inverse` would take for raw
+        features and condition again. Tensors in it whose first dimension is 1 (for one image) may be expanded
+        there to the number of samples of that image.
         """
         return features
 
@@ -96,7 +96,7 @@ class FlowLayer(Transform):  # type: ignore[misc]  # nflows has no type hints
         return layer, torch.sigmoid(inputs) if cls.unit else inputs, features
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
-        # Shapes are checked, and raw features conditioned, in one place for every layer there will ever be.
+        # Shapes are checked, and raw features conditioned, here, so that no layer has to do it.
         super().__init_subclass__(**kwargs)
         if "forward" in cls.__dict__:
             cls.forward = _checked(cls.__dict__["forward"], inverse=False)  # type: ignore[method-assign]
@@ -135,7 +135,7 @@ def make_example(
     size: tuple[int, int] = (3, 4),
     **options: Any,
 ) -> tuple[FlowLayer, Tensor, Tensor | None]:
-    """Make what `FlowLayer.example` returns, for a constructor that takes (shape[, context], **options).
+    """Make the result of `FlowLayer.example`, for a constructor that takes (shape[, context], **options).
 
     Every parameter is moved off its initial value: many networks start at zero, where a wrong formula is
     still right.

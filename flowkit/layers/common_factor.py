@@ -14,7 +14,7 @@ from flowkit.layers.saved_hidden import Noted
 from flowkit.registry import register
 
 START = 0.1
-"""Loadings of an untrained layer: at 0 their gradient would be 0."""
+"""Loadings of an untrained layer, not 0, where their gradient would be 0."""
 
 
 class Sums(NamedTuple):
@@ -29,7 +29,7 @@ class Sums(NamedTuple):
     along: float = 0.0
 
     def plus(self, other: Sums, times: int = 1) -> Sums:
-        """Add another part's sums, so many times."""
+        """Add another part's sums, multiplied by `times`."""
         return Sums(self.squares + times * other.squares, self.along + times * other.along)
 
     def log_ratio(self) -> float:
@@ -42,15 +42,15 @@ class CommonFactor(Conditioned):
     """z = (I + w w^T)^(-1/2) x for loadings w(u): x has the density N(0, I + w w^T); log|det| = -log r.
 
     That is the density of x = e + w n for independent standard normal e, one for each value, and n, ONE for
-    the whole image: what moves all values together, each by its loading, such as how bold a hand is. n is
-    integrated out, so the density is exact. With a = |w|^2 and r = sqrt(1 + a), all sums being over channels
+    the whole image, which moves all values together, each by its loading; it can stand for the boldness of
+    the writing. n is integrated out, so the density is exact. With a = |w|^2 and r = sqrt(1 + a), all sums being over channels
     and cells,
 
         z = x - w (w . x) / (r (r + 1)),    x = z + w (w . z) / (r + 1).
 
-    A linear map of rank one, as the factor of a factor analysis (Rubin and Thayer, Psychometrika 1982). Put
-    it last, on the coarsest level: a page is processed in tiles all the same, which share n. Their samples
-    are x = e + w n, of the same distribution, from other numbers than `inverse` makes of e.
+    The factor has rank one, as in factor analysis (Rubin and Thayer, Psychometrika 1982). Put the layer last,
+    on the coarsest level. A page is still processed in tiles, which share n. Samples of tiles are
+    x = e + w n: they have the same distribution as those of `inverse`, but not the same values.
 
     Args:
         shape: of the input.
@@ -92,7 +92,7 @@ class CommonFactor(Conditioned):
         return self._moved(inputs, loadings, share), -torch.log(length)
 
     def inverse(self, inputs: Tensor, context: Any = None) -> tuple[Tensor, Tensor]:
-        """Give latents their common factor."""
+        """Put the common factor back into latents."""
         (loadings,) = context
         length = self._length(loadings)
         log_det = torch.log(length).expand(inputs.shape[0])

@@ -26,8 +26,8 @@ class ConditionalConv1x1(FlowLayer):
     below (2 e)^2 e^4 = 1614. An untrained layer is a random rotation. After the conditional 1x1 convolution
     of Lu and Huang, Structured Output Learning with Conditional Generative Flows (arXiv:1905.13288).
 
-    `condition` takes the mean of the features over the WHOLE image: a tile of a page gets another matrix than
-    the page, however wide the tile's margin is. Use the layer for images that are processed in one piece.
+    `condition` takes the mean of the features over the WHOLE image: a tile of a page would get another matrix
+    than the page, however wide the tile's margin is. Use the layer for images that are processed in one piece.
 
     Args:
         shape: of the input.
@@ -35,7 +35,7 @@ class ConditionalConv1x1(FlowLayer):
         hidden: width of the network that makes the matrix.
 
     Attributes:
-        whole_image: True: an output depends on features at any distance, which `reach` cannot say.
+        whole_image: True: an output depends on features at any distance.
 
     Raises:
         ShapeError: `hidden` is not positive.
@@ -56,7 +56,7 @@ class ConditionalConv1x1(FlowLayer):
         if hidden < 1:
             raise ShapeError(f"hidden must be positive, got {hidden}")
         channels = shape.channels
-        # Orthogonal in whatever precision it is computed in, unlike a rotation that was stored in float32.
+        # The product is orthogonal in any precision, unlike a rotation that was stored in float32.
         self.skew = nn.Parameter(torch.randn(channels, channels) / math.sqrt(channels))
         self.on_context = nn.Linear(context.channels, hidden)
         self.out = nn.Linear(hidden, channels * channels)

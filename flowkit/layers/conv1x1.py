@@ -48,7 +48,7 @@ class Conv1x1(FlowLayer):
 
     def forward(self, inputs: Tensor, context: Any = None) -> tuple[Tensor, Tensor]:
         """Mix the channels by W."""
-        # in training W changes with every step, and an inverse that was kept would serve nobody
+        # in training W changes with every step, so that an inverse that was kept would never be used
         log_det = self._log_det() if self._differentiable() or self.training else self._kept()[1]
         return self._mix(inputs, self._matrix()), self._spread(log_det, inputs)
 
@@ -77,7 +77,7 @@ class Conv1x1(FlowLayer):
 
     def _solve(self) -> tuple[Tensor, Tensor]:
         matrix = self._matrix().double()
-        # while a CUDA graph is recorded, W cannot be checked for singularity: that would wait for the device
+        # while a CUDA graph is recorded, W cannot be checked for singularity, which would wait for the device
         return torch.linalg.inv_ex(matrix, check_errors=not _recorded(matrix))[0], self._log_det()
 
     def forget(self) -> None:
@@ -109,7 +109,7 @@ def _unchanged(kept: Tensor, matrix: Tensor) -> bool:
         return False
     if _recorded(matrix):
         return True  # a comparison would wait for the device; the weights of a graph stay as they are
-    # W itself is compared: fused optimizers and `.data` change it without telling its version counter.
+    # W itself is compared: fused optimisers and `.data` change it without increasing its version counter.
     return torch.equal(kept, matrix)
 
 

@@ -22,7 +22,7 @@ class Coupling(Conditioned):
     features u is computed once, in `condition`. To write a coupling, implement `_move`.
 
     Args:
-        shape: of the input; two channels or more, but for a checkerboard.
+        shape: of the input; two channels or more, except with a checkerboard.
         context: of the features.
         parameters: how many the map has per element of x2; an untrained network gives 0 for all.
         hidden: channels inside the conditioning network.
@@ -107,7 +107,7 @@ class AffineCoupling(Coupling):
     Dinh et al., RealNVP (arXiv:1605.08803); conditional as in SRFlow (arXiv:2006.14200).
 
     Args:
-        shape: of the input; two channels or more, but for a checkerboard.
+        shape: of the input; two channels or more, except with a checkerboard.
         context: of the features.
         hidden: channels inside the conditioning network.
         kernel: size of its convolutions of x1 and of its last one.
@@ -170,7 +170,7 @@ class AffineCoupling(Coupling):
         if cells is None:
             return affine_packed(moved, parameters, scale=self.scale, eps=self.eps, inverse=inverse)
         shift, raw = parameters.chunk(2, dim=1)
-        # A shift and a log-scale of 0 keep a value bit by bit, and count for nothing.
+        # A shift and a log-scale of 0 keep a value bit by bit, and add 0 to the log-det.
         log_s = log_scale(raw, self.scale, self.eps) * cells
         return affine(moved, shift * cells, log_s, scale="exp", inverse=inverse)
 
@@ -182,7 +182,7 @@ class AdditiveCoupling(Coupling):
     Dinh et al., NICE (arXiv:1410.8516).
 
     Args:
-        shape: of the input; two channels or more, but for a checkerboard.
+        shape: of the input; two channels or more, except with a checkerboard.
         context: of the features.
         hidden: channels inside the conditioning network.
         kernel: size of its convolutions of x1 and of its last one.

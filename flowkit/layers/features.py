@@ -16,8 +16,8 @@ from flowkit.errors import ShapeError
 class PartlyCoarse(NamedTuple):
     """Features (B, C1 + C2, h, w): `fine`, then `coarse`, upsampled by nearest neighbour.
 
-    SRFlow's condition at its finest level is such a map: four of its five parts are the trunk's, and say the
-    same thing four times over.
+    SRFlow's condition at its finest level is such a map: four of its five parts come from the coarser grid of
+    the trunk, so that every value occurs four times.
 
     Attributes:
         fine: (B, C1, h, w).
@@ -43,11 +43,12 @@ def dense(features: Features) -> Tensor:
 def convolve(convolutions: nn.Conv2d | Sequence[nn.Conv2d], features: Features) -> Tensor:
     """Compute `convolution(dense(features))`: odd square kernel, stride 1, padding that keeps the size.
 
-    Several convolutions, of one kernel size and all with a bias or none, are one of more output channels.
+    Several convolutions of one kernel size, all with a bias or all without, are computed as one with more
+    output channels.
 
-    On an upsampled map, a k x k convolution is four convolutions on the coarse one, one for each place that a
-    fine cell can have in a coarse cell: with k // 2 + 1 taps a side, the others having been added up. For
-    k = 3 that is 4/9 of the work, zero padding included.
+    A k x k convolution of an upsampled map equals four convolutions of the coarse one, one for each place of
+    a fine cell in a coarse cell, with k // 2 + 1 taps a side, because taps on the same coarse cell add up.
+    For k = 3 that is 4/9 of the work, zero padding included.
 
     Raises:
         ShapeError: the channels do not fit.

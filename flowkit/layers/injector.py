@@ -74,7 +74,7 @@ class AffineInjector(Conditioned):
         if self.training or torch.is_grad_enabled():
             return (parameters,)
         shift, raw = parameters.chunk(2, dim=1)
-        raw = raw.to(torch.promote_types(raw.dtype, torch.float32))  # autocast may have made it lower
+        raw = raw.to(torch.promote_types(raw.dtype, torch.float32))  # autocast may have lowered its precision
         return shift, log_scale(raw, self.scale, self.eps)
 
     def forward(self, inputs: Tensor, context: Any = None) -> tuple[Tensor, Tensor]:

@@ -22,14 +22,14 @@ class Inverse(FlowLayer):
 
     Log-dets are those of the direction that was run; the features, if the layer inside reads any, are the
     layer's own. An `actnorm` inside is trained like any other parameter, but never initialised from data,
-    because what it would see is not data.
+    because the values that it sees are not data.
 
     Args:
         shape: of the input.
-        layer: one that takes this shape, and gives it back.
+        layer: the layer inside, which takes and returns this shape.
 
     Raises:
-        ShapeError: the layer takes another shape, gives another one, or puts out latents.
+        ShapeError: the layer takes another shape, returns another one, or has latents.
 
     >>> import torch
     >>> from flowkit.layers import Inverse, Logit, Shape
@@ -65,12 +65,12 @@ class Inverse(FlowLayer):
         return cls.of(layer).eval(), inputs, features
 
     def train(self, mode: bool = True) -> Inverse:
-        """Set the mode of this layer alone: the one inside stays in eval mode, as what it sees is no data."""
-        self.training = mode  # without a walk down: of nested inverses each level would double it
+        """Set the mode of this layer alone: the one inside stays in eval mode, because it does not see data."""
+        self.training = mode  # without a walk down the modules, which each level of nested inverses would double
         return self
 
     def condition(self, features: Tensor) -> Any:
-        """Return what the layer inside makes of the features."""
+        """Return the context that the layer inside makes from the features."""
         return self.layer.condition(features)
 
     def forward(self, inputs: Tensor, context: Any = None) -> tuple[Tensor, Tensor]:

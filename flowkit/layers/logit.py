@@ -18,7 +18,7 @@ from flowkit.registry import register
 class Logit(FlowLayer):
     """(0, 1) -> R: y = log p - log(1 - p), p = eps + (1 - 2 eps) x; log|det| = sum log dy/dx, elementwise.
 
-    With eps > 0, 0 and 1 themselves are allowed. What is outside [0, 1] by more than eps gives NaN. Dinh et
+    With eps > 0, 0 and 1 themselves are allowed. Values outside [0, 1] by more than eps give NaN. Dinh et
     al., RealNVP (arXiv:1605.08803), section 4.1, where eps is alpha.
 
     Args:
@@ -66,7 +66,7 @@ class Logit(FlowLayer):
 class Sigmoid(FlowLayer):
     """R -> (0, 1): y = 1 / (1 + exp(-x)); log|det| = sum log y (1 - y), elementwise.
 
-    Large values round to 0 or 1; the inverse takes those for the nearest numbers inside.
+    Large values round to 0 or 1; the inverse replaces these by the nearest numbers inside.
 
     >>> import torch
     >>> from flowkit.layers import Shape, Sigmoid

@@ -27,7 +27,7 @@ class Partition:
     where its values are to be changed and 0 where they must stay as they are.
 
     Args:
-        channels: of the input; two or more, but for a checkerboard.
+        channels: of the input; two or more, except with a checkerboard.
         mask: one of the above.
         flip: swap the roles of the two parts.
 

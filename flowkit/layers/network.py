@@ -29,7 +29,7 @@ class ConditionalNetwork(nn.Module):
 
     A, B, O are k x k convolutions, M is 1x1. Since A [z1, u] = B z1 + A u, the costly part A u reads only the
     image: `condition` computes it once for all samples, directions and temperatures. O starts at zero, so
-    that an untrained layer is what its map is at parameters 0.
+    that an untrained layer equals its map at parameters 0.
 
     The `srflow` network has actnorms N in place of A's and M's biases, and a learned gain on its output:
 
@@ -42,7 +42,7 @@ class ConditionalNetwork(nn.Module):
         hidden: channels of h.
         kernel: k of B and O.
         context_kernel: k of A.
-        network: which of the two.
+        network: `plain` (the first) or `srflow`.
 
     Raises:
         ShapeError: `hidden` is not positive, or a kernel is even.
@@ -127,13 +127,13 @@ class ConditionalNetwork(nn.Module):
         return known(note.hidden, before, norm.log_scale, norm.bias)
 
     def _infers(self) -> bool:
-        # not in training: what is recomputed there must be what was computed, to the last bit
+        # not in training, where recomputed values must equal the first ones to the last bit
         return not (self.training or torch.is_grad_enabled()) and self.mix.weight.device.type == "cpu"
 
     def _infer(self, conditioned: Tensor, latent: Tensor | None) -> Tensor:
-        """Compute `forward` without gradients, in an order for a CPU's caches; the result is contiguous.
+        """Compute `forward` without gradients, in an order that suits a CPU's caches; the result is contiguous.
 
-        Norms and gain are folded into weights and biases, which are few; hidden values are many.
+        Norms and gain are folded into weights and biases, which are fewer than the hidden values.
         """
         scale, bias = self._norm(0)
         if self.on_latent is not None and latent is not None:
@@ -173,8 +173,8 @@ class ConditionalNetwork(nn.Module):
 class Conditioned(FlowLayer):
     """A layer whose `condition` begins with its network's convolution of the features.
 
-    That is by far the dearest part of it: training keeps what follows from it, and need not compute it again,
-    see `flowkit.flow.recompute`. To write one, implement `complete`.
+    This convolution is by far the most expensive part: training keeps the hidden values that follow from it
+    instead of computing it again, see `flowkit.flow.recompute`. To write such a layer, implement `complete`.
     """
 
     network: ConditionalNetwork
@@ -188,7 +188,7 @@ class Conditioned(FlowLayer):
         return self.network.condition(features)
 
     def complete(self, projected: Tensor | Noted) -> Any:
-        """Make what `condition` returns from the result of `project`."""
+        """Compute the result of `condition` from that of `project`."""
         raise NotImplementedError
 
 
@@ -201,12 +201,12 @@ class HiddenNorm(ActNorm):
     def normalise(self, hidden: Tensor, *, initialise: bool) -> Tensor:
         """Normalise (B, C, h, w): (h + b) * exp(l)."""
         if initialise and self.training and not self._ready:
-            self._initialise(hidden.to(self.bias.dtype))  # statistics are not left to autocast
+            self._initialise(hidden.to(self.bias.dtype))  # autocast must not lower the precision of the statistics
         return (hidden + self.bias.to(hidden.dtype)) * torch.exp(self.log_scale.to(hidden.dtype))
 
 
 def condition(layer: FlowLayer, features: Features) -> Any:
-    """Condition a layer on features, made dense first for layers that read no partly coarse ones."""
+    """Condition a layer on features, which are first made dense if it cannot read partly coarse ones."""
     if isinstance(layer, Conditioned):
         return layer.condition(features)
     return layer.condition(dense(features))

@@ -19,8 +19,8 @@ class Permute(FlowLayer):
 
     Args:
         shape: of the input.
-        seed: of the order; if not given, each layer draws its own as it draws weights, from torch's
-            generator. Layers with the same seed have the same order.
+        seed: of the order; if not given, each layer draws its own order from torch's generator, like
+            weights. Layers with the same seed have the same order.
 
     >>> import torch
     >>> from flowkit.layers import Permute, Shape

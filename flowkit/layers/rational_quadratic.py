@@ -43,7 +43,7 @@ def spline(inputs: Tensor, raw: Tensor, *, bound: float, inverse: bool = False) 
     """
     knots = _knots(raw, bound)
     inside = inputs.abs() < bound
-    # Values from outside are moved in before the spline's arithmetic: their results are not used, but NaN
+    # Values from outside are moved inside before the spline's arithmetic: their results are not used, but NaN
     # among them would enter the gradients all the same.
     safe = inputs.clamp(-bound, bound)
     bin_ = _bin_of(safe, knots, vertical=inverse)
@@ -129,7 +129,7 @@ def _root(y: Tensor, bin_: _Bin) -> Tensor:
     a = mean - d0 + bend
     b = d0 - bend
     c = -mean * share
-    # Positive, but for rounding.
+    # It is positive, apart from rounding errors.
     discriminant = (b.square() - 4 * a * c).clamp(min=0)
     t = 2 * c / (-b - torch.sqrt(discriminant))
     return x0 + width * t.clamp(0, 1)

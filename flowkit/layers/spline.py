@@ -22,7 +22,7 @@ class SplineCoupling(Coupling):
     Durkan et al., Neural Spline Flows (arXiv:1906.04032).
 
     Args:
-        shape: of the input; two channels or more, but for a checkerboard.
+        shape: of the input; two channels or more, except with a checkerboard.
         context: of the features.
         bins: of each spline.
         bound: half the side of the domain; put an `actnorm` before, so that values fall into it.

@@ -65,9 +65,9 @@ class Split(_Split):
         shape: of the input; two channels or more.
         keep: channels of x1; by default half of them, rounded down.
         scale: the scale map, see `flowkit.ops.log_scale`.
-        prior: what p(x2 | .) is: `kept`, learned from x1; `standard`, a standard normal: e is x2, as in
-            RealNVP (arXiv:1605.08803). For one that reads the image, see `conditional_split`.
-        gain: shift and raw scale have learned gains, exp(3 g), as in SRFlow's code (whose scale is `exp`).
+        prior: of x2: `kept`, learned from x1; or `standard`, a standard normal, so that e is x2, as in
+            RealNVP (arXiv:1605.08803). For a prior that reads the image, see `conditional_split`.
+        gain: give shift and raw scale learned gains, exp(3 g), as in SRFlow's code (whose scale is `exp`).
 
     Raises:
         ShapeError: one channel, or a gain on a standard prior.

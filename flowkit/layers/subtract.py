@@ -16,8 +16,8 @@ class Subtract(FlowLayer):
     """y = x - u for features u of as many channels; log|det| = 0.
 
     First in a flow, with an encoder whose features at stride 1 are the image enlarged (`rrdb` with
-    `enlarged: true`), it leaves to the flow what interpolation misses, as VDSR does for regression (Kim et
-    al., arXiv:1511.04587): before any training, the image at temperature 0 is the interpolated one.
+    `enlarged: true`), it leaves to the flow the difference from interpolation, as VDSR does for regression
+    (Kim et al., arXiv:1511.04587). Before any training, the image at temperature 0 is the interpolated one.
 
     Raises:
         ShapeError: the features have other channels than the input.
