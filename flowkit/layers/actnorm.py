@@ -17,9 +17,9 @@ class ActNorm(FlowLayer):
     """Per-channel affine map: y = (x + b) * exp(l); log|det| = H W sum(l).
 
     The first forward pass in training mode sets b and l so that every channel has mean 0 and variance 1.
-    Passes in eval mode never do, nor does the inverse, which sees noise. A channel that is constant in that batch
-    keeps scale 1. In distributed training the statistics are those of all processes. Kingma and Dhariwal,
-    Glow (arXiv:1807.03039); the order is SRFlow's.
+    Passes in eval mode never do, nor does the inverse, which sees noise. A channel that is constant in that
+    batch keeps scale 1. In distributed training the statistics are those of all processes. Kingma and
+    Dhariwal, Glow (arXiv:1807.03039); the order is SRFlow's.
 
     >>> import torch
     >>> from flowkit.layers import ActNorm, Shape

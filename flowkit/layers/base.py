@@ -44,7 +44,7 @@ class FlowLayer(Transform):  # type: ignore[misc]  # nflows has no type hints
         reach: the distance, in cells, from which an input (or a feature) can change an output.
         whole_image: whether inputs or features at any distance can, so that there is no `reach`.
         grid: shifting inputs and features by this many cells shifts the outputs, and changes nothing else.
-        affine: whether the layer is one affine map of the channels, the same at every cell and for every image.
+        affine: whether it is one affine map of the channels, the same at every cell and for every image.
         pointwise: whether, for a given image, the layer is an affine map of each value by itself.
         unit: whether the layer takes values in (0, 1) only.
         example_options: options of the instance that `example` makes, and its `channels` and `size`.

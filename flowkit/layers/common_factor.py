@@ -43,8 +43,8 @@ class CommonFactor(Conditioned):
 
     That is the density of x = e + w n for independent standard normal e, one for each value, and n, ONE for
     the whole image, which moves all values together, each by its loading; it can stand for the boldness of
-    the writing. n is integrated out, so the density is exact. With a = |w|^2 and r = sqrt(1 + a), all sums being over channels
-    and cells,
+    the writing. n is integrated out, so the density is exact. With a = |w|^2 and r = sqrt(1 + a), all sums
+    being over channels and cells,
 
         z = x - w (w . x) / (r (r + 1)),    x = z + w (w . z) / (r + 1).
 

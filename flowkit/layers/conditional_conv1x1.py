@@ -27,7 +27,8 @@ class ConditionalConv1x1(FlowLayer):
     of Lu and Huang, Structured Output Learning with Conditional Generative Flows (arXiv:1905.13288).
 
     `condition` takes the mean of the features over the WHOLE image: a tile of a page would get another matrix
-    than the page, however wide the tile's margin is. Use the layer for images that are processed in one piece.
+    than the page, however wide the tile's margin is. Use the layer for images that are processed in one
+    piece.
 
     Args:
         shape: of the input.

@@ -65,8 +65,8 @@ class Inverse(FlowLayer):
         return cls.of(layer).eval(), inputs, features
 
     def train(self, mode: bool = True) -> Inverse:
-        """Set the mode of this layer alone: the one inside stays in eval mode, because it does not see data."""
-        self.training = mode  # without a walk down the modules, which each level of nested inverses would double
+        """Set the mode of this layer alone: the one inside stays in eval mode, since it does not see data."""
+        self.training = mode  # no walk down the modules, which each level of nested inverses would double
         return self
 
     def condition(self, features: Tensor) -> Any:

@@ -131,7 +131,7 @@ class ConditionalNetwork(nn.Module):
         return not (self.training or torch.is_grad_enabled()) and self.mix.weight.device.type == "cpu"
 
     def _infer(self, conditioned: Tensor, latent: Tensor | None) -> Tensor:
-        """Compute `forward` without gradients, in an order that suits a CPU's caches; the result is contiguous.
+        """Compute `forward` without gradients, in an order for a CPU's caches; the result is contiguous.
 
         Norms and gain are folded into weights and biases, which are fewer than the hidden values.
         """
@@ -201,7 +201,7 @@ class HiddenNorm(ActNorm):
     def normalise(self, hidden: Tensor, *, initialise: bool) -> Tensor:
         """Normalise (B, C, h, w): (h + b) * exp(l)."""
         if initialise and self.training and not self._ready:
-            self._initialise(hidden.to(self.bias.dtype))  # autocast must not lower the precision of the statistics
+            self._initialise(hidden.to(self.bias.dtype))  # statistics need full precision
         return (hidden + self.bias.to(hidden.dtype)) * torch.exp(self.log_scale.to(hidden.dtype))
 
 
