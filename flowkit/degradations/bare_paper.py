@@ -12,7 +12,7 @@ from flowkit.degradations.paper import YELLOWING, laid_lines
 from flowkit.degradations.texture import Array, blur, smooth_field, smoothstep
 from flowkit.registry import register
 
-# per channel: what aged paper reflects
+# per channel: the light that aged paper reflects
 _PAPERS = np.array(
     [(0.93, 0.89, 0.80), (0.90, 0.84, 0.71), (0.94, 0.92, 0.86), (0.86, 0.79, 0.66)], np.float32
 )
@@ -41,10 +41,10 @@ def without_ink(image: Array, ink: Mask, rng: np.random.Generator) -> Array:
     """Return the paper of a page, (H, W, 3) in [0, 1]: its surroundings continue under the ink, with grain.
 
     `ink`, bool (H, W), is where the writing is; other dark places are the paper's own, and stay. The grain
-    under the ink is that of other places, drawn from `rng`.
+    under the ink is taken from other places, drawn from `rng`.
     """
     known = 1 - _near(ink)
-    # The nearest paper counts; where there is none, what is farther away.
+    # The nearest paper counts; where there is none, paper farther away.
     filled = np.zeros_like(image)
     missing = np.ones_like(known)
     for sigma in (2.5, 8, 30, 120):

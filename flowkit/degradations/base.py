@@ -1,6 +1,7 @@
 """The base class of degradations, and their composition."""
 
-# No postponed annotations here: subclasses in other files inherit these, and are read as schemas.
+# No postponed annotations here: subclasses in other files inherit these annotations, which are read as
+# schemas.
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -30,7 +31,7 @@ class Scene(NamedTuple):
     Attributes:
         rng: the only source of randomness.
         ink: where the ink is, bool (H, W), if that is known.
-        other: makes another page, (H, W, 3) in [0, 1], for what shines through; None if there is none.
+        other: makes another page, (H, W, 3) in [0, 1], which shines through; None if there is none.
         paper: makes the paper of another page, of the image's shape, without its ink; None if there is none.
     """
 
@@ -44,9 +45,9 @@ class Scene(NamedTuple):
 class Degradation:
     """A change of a page: image (H, W, 3) in [0, 1] -> the same page, degraded.
 
-    Ink stays where it is, so the truth stays true. A subclass is a frozen dataclass: its fields are the
-    options that specs may set. Strengths are ranges `[low, high]`, drawn from anew for each image; limits
-    are annotated with `Between`. A new one needs only `apply`:
+    Ink stays where it is, so that the truth stays valid. A subclass is a frozen dataclass: its fields are the
+    options that specs may set. Strengths are ranges `[low, high]`, from which a number is drawn for each
+    image; limits are annotated with `Between`. A new degradation needs only `apply`:
 
         @register("haze")
         @dataclass(frozen=True, kw_only=True)
@@ -57,7 +58,7 @@ class Degradation:
                 return image + (1 - image) * draw(scene.rng, self.amount)
 
     Args:
-        probability: how often it happens; otherwise the image is returned as it is.
+        probability: the share of images that are degraded; others are returned unchanged.
 
     Raises:
         DataError: an option is out of its limits, or a range ends before it begins.
@@ -87,9 +88,9 @@ class Degradation:
         Args:
             image: float32 (H, W, 3) in [0, 1].
             rng: its state decides everything that is random.
-            ink: where the ink is, bool (H, W); left out, it is guessed where it matters.
-            other: makes another page for what shines through; left out, writing is drawn.
-            paper: makes the paper of another page, of the image's shape; left out, paper is drawn.
+            ink: where the ink is, bool (H, W); if left out, it is estimated where needed.
+            other: makes another page, which shines through; if left out, writing is drawn.
+            paper: makes the paper of another page, of the image's shape; if left out, paper is drawn.
         """
         if self.probability < 1 and rng.random() >= self.probability:
             return image
@@ -97,7 +98,7 @@ class Degradation:
         return np.asarray(np.clip(out, 0, 1), np.float32)
 
     def notes(self) -> list[str]:
-        """List what a user should know before these are used; by default nothing."""
+        """List notes for the user of this degradation; by default there are none."""
         return []
 
     def apply(self, image: Array, scene: Scene) -> Array:
@@ -139,13 +140,13 @@ class Compose:
 
 
 def draw(rng: np.random.Generator, limits: Range) -> float:
-    """Draw a number from a range; an empty range takes nothing from the generator."""
+    """Draw a number from a range; an empty range does not advance the generator."""
     low, high = limits
     return low if low == high else float(rng.uniform(low, high))
 
 
 def absorb(page: Array, density: Array, channels: Sequence[float] | Array) -> Array:
-    """Return a page or colour (..., 3) behind a layer of `density` (H, W) that takes more of some colours."""
+    """Return a page or colour (..., 3) behind a layer of `density` (H, W) that absorbs some colours more."""
     out = np.empty((*density.shape, 3), np.float32)
     # one channel after the other is twice as fast as a last axis of 3
     for c, share in enumerate(np.asarray(channels, np.float32)):

@@ -1,4 +1,4 @@
-"""Pale or worn ink: its values move towards the surrounding paper, its place stays."""
+"""Pale or worn ink: its values move towards those of the surrounding paper; its place does not change."""
 
 from __future__ import annotations
 
@@ -50,9 +50,9 @@ class WornInk(Degradation):
 
 
 def _paled(image: Array, lost: Array, scene: Scene) -> Array:
-    """Return the image, its ink moved by a share `lost` (H, W) towards the paper around it."""
+    """Return the image, its ink moved towards the surrounding paper by a share `lost` (H, W)."""
     if scene.ink is not None:
-        # what lies a pixel outside the truth is ink as well: its soft edge
+        # pixels beside the truth are ink as well: its soft edge
         lost = lost * np.minimum(1, 3 * blur(scene.ink.astype(np.float32), 1.2))
     away = np.maximum(paper_around(image) - image, 0)
     return np.asarray(image + away * lost[..., None], np.float32)

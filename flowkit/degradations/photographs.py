@@ -20,7 +20,7 @@ from flowkit.images.reader import RASTER_SUFFIXES, read
 from flowkit.registry import register
 
 _ABSENT = "{}: no images in such a folder; drawn ones take the place of photographs"
-_KEPT = 400  # photographs of a folder that are kept decoded, at 3 bytes a pixel
+_KEPT = 400  # number of photographs of a folder that are kept decoded, at 3 bytes a pixel
 _MOST = 1_500_000  # pixels; a larger photograph is kept reduced
 
 
@@ -39,7 +39,7 @@ class PhotographedStains(Degradation):
         return [_ABSENT.format(self.folder)] if self.folder and not _photographs(self.folder) else []
 
     def apply(self, image: Array, scene: Scene) -> Array:
-        """Apply it; `zoom`: enlargement of a photograph; `strength`: exponent of what it lets through."""
+        """Apply it; `zoom`: enlargement of a photograph; `strength`: exponent of its transmission."""
         rng = scene.rng
         files = _photographs(self.folder)
         if not files:
@@ -70,7 +70,7 @@ class PhotographedPaper(Degradation):
         return [_ABSENT.format(self.folder)] if self.folder and not _photographs(self.folder) else []
 
     def apply(self, image: Array, scene: Scene) -> Array:
-        """Apply it; `zoom`: enlargement of a photograph, and more until it covers the page."""
+        """Apply it; `zoom`: enlargement of a photograph, which is increased until it covers the page."""
         rng = scene.rng
         files = _photographs(self.folder)
         height, width = image.shape[:2]

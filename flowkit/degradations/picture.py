@@ -11,7 +11,7 @@ from flowkit.degradations.base import Between, Degradation, Range, Scene, draw
 from flowkit.degradations.texture import Array, smooth_field, smoothstep
 from flowkit.registry import register
 
-_TRIES = 24  # rectangles that are looked at for one without ink
+_TRIES = 24  # rectangles that are tried to find one without ink
 
 
 @register("picture")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-# The first training of the weights that ship: light, colour, noise, now and then a page that shines through.
+# For the first training of the shipped weights: light, colour, noise, sometimes a page that shines through.
 _LIGHT: list[Any] = [
     {"type": "show_through", "probability": 0.3},
     "gamma",
@@ -15,7 +15,7 @@ _LIGHT: list[Any] = [
     "noise",
 ]
 
-# Old pages as archives have them. What the ink suffered comes first, then the paper and what was spilt
+# Old pages as archives have them. Changes of the ink come first, then the paper and the liquids spilt
 # on it, then light, lens, sensor and file. Most pages get a few of these, few pages many.
 _ARCHIVE: list[Any] = [
     {"type": "fade", "probability": 0.3},
@@ -45,7 +45,7 @@ _ARCHIVE: list[Any] = [
     {"type": "jpeg", "probability": 0.4},
 ]
 
-# Real pages, made older than they are: they have paper of their own, so none is laid under them.
+# Artificial ageing of real pages, which have paper of their own, so that none is laid under them.
 _AGED: list[Any] = [
     {"type": "fade", "everywhere": [0.0, 0.4], "regions": [0.1, 0.6], "probability": 0.25},
     {"type": "one_of", "of": ["show_through", "bleed_through"], "probability": 0.45},
@@ -71,7 +71,7 @@ PRESETS: dict[str, list[Any]] = {
     "light": _LIGHT,
     "archive": _ARCHIVE,
     "aged": _AGED,
-    # Any ink on any paper: pages that were not trained on are other pairs of the two.
+    # Any ink on any paper: unseen pages are other pairs of the two.
     "light_moved": [{"type": "other_paper", "probability": 0.4}, *_LIGHT],
     "aged_moved": [{"type": "other_paper", "probability": 0.5}, *_AGED],
     # Any scan: as `aged_moved`, with real stains and papers where the working folder has them, and pictures.

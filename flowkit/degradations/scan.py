@@ -1,10 +1,10 @@
-"""A clean page made into a scan: paper, verso, ink, stains, light, optics, sensor, JPEG, in that order.
+"""The scan of a clean page: paper, verso, ink, stains, light, optics, sensor, JPEG, in that order.
 
-What makes the page (paper, ink) is here; what happens to it then are mostly the registered degradations, at
-strengths that go together. Each step is a function of a page (H, W, 3), float32 in [0, 1], and a generator;
-it returns a new page and leaves its input alone. The values are display values, as in the scans themselves,
-not linear light. Every step takes a `strength`: 0 changes nothing (or makes the plain case), 1 is an ordinary
-old page, 2 a bad one. `degrade` composes them all; `drawn_pair` makes training data with any degradations.
+This module makes the page (paper, ink); the later steps are mostly the registered degradations, at strengths
+that go together. Each step is a function of a page (H, W, 3), float32 in [0, 1], and a generator; it returns
+a new page and leaves its input alone. The values are display values, as in the scans themselves, not linear
+light. Every step takes a `strength`: 0 changes nothing (or gives the plain case), 1 gives an ordinary old
+page, 2 a bad one. `degrade` composes them all; `drawn_pair` makes training data with any degradations.
 Lengths are in pixels of a scan whose text is 20 to 60 pixels high.
 """
 
@@ -34,8 +34,8 @@ _INKS = np.array([(0.84, 0.96, 1.06), (0.95, 0.99, 1.02), (0.74, 0.95, 1.12)], n
 def lay_ink(page: Array, truth: Mask, rng: np.random.Generator, strength: float = 1.0) -> tuple[Array, Mask]:
     """Lay the ink of `truth` (H, W): edges that creep outwards, uneven load, fading by region, worn specks.
 
-    Returns the page, and where its ink is seen, bool (H, W): to half-way between the lightness of the paper
-    and that of full ink, which lies outside of `truth` where the ink has spread.
+    Returns the page, and its visible ink, bool (H, W): pixels darker than half-way between paper and full
+    ink, which lie outside of `truth` where the ink has spread.
     """
     height, width = truth.shape
     load = np.float32(rng.uniform(1.7, 2.3))
@@ -53,7 +53,7 @@ def lay_ink(page: Array, truth: Mask, rng: np.random.Generator, strength: float 
     worn = smoothstep(smooth_field(height, width, 1.8, rng) + 2.0 * fade, 1.9, 3.4)
     keep = np.clip(1 - strength * (fade + 0.7 * worn) + min(strength, 1.5) * strokes, 0.15, 1.3)
     written = absorb(page, load * (cover * keep + halo), _INKS[rng.integers(len(_INKS))])
-    # ink takes light exponentially: half the light is gone well before half the cover is reached
+    # ink absorbs light exponentially: half the light is gone well before half the cover is reached
     half = -np.log((1 + np.exp(-load)) / 2) / load
     return written, cover >= half
 
@@ -100,9 +100,9 @@ def degrade(
 ) -> NDArray[np.uint8]:
     """Make a scan, uint8 (H, W, 3), of the page whose ink is `truth`, bool (H, W).
 
-    `verso` is the page on the back of the leaf, of the same shape, as its reader sees it; left out, it is the
-    page itself, moved up or down. `strength` 0 gives dark ink on plain paper, 1 an ordinary old page, 2 a bad
-    one. The same `truth`, state of `rng` and strength give the same scan.
+    `verso` is the page on the back of the leaf, of the same shape, as its reader sees it; by default, it is
+    the page itself, moved up or down. `strength` 0 gives dark ink on plain paper, 1 an ordinary old page, 2 a
+    bad one. The same `truth`, state of `rng` and strength give the same scan.
 
     Raises `DataError` for a truth or verso of another type or shape, and for a strength below 0.
 
@@ -150,19 +150,20 @@ def drawn_pair(
 ) -> tuple[NDArray[np.uint8], Mask]:
     """Draw a page: return its scan, uint8 (height, width, 3), and its ink, bool (height, width).
 
-    The ink is what is seen as ink once it has spread into the paper (half-way down its soft edge), before
-    anything veils it: the truth of the DIBCO contests hugs the visible strokes in the same way, while the
-    letterform that was drawn is thinner. The same state of `rng` gives the same pair.
+    The ink is the visible ink after it has spread into the paper (half-way down its soft edge), before
+    anything covers it. The truth of the DIBCO contests follows the visible strokes in the same way, while
+    the letterform that was drawn is thinner. The same state of `rng` gives the same pair.
 
     Args:
         rng: the only source of randomness.
         height: of the page, in pixels.
         width: of the page, in pixels.
-        degradations: what happens to the page after it was written: a preset's name, a list of steps, or
-            what `degradations_from` made of one (faster where many pages are drawn).
+        degradations: of the written page: a preset's name, a list of steps, or the result of
+            `degradations_from` (faster if many pages are drawn).
         text_size: the least and the greatest em of the body text, in pixels; drawn evenly in its logarithm.
-        layouts: of the page, one of them at random: `book`, or names of `flowkit.synthetic.layouts.LAYOUTS`.
-        clean: probability of a page as a good scanner gives it (`clean_scan`), with no degradations.
+        layouts: of the page, which gets one of them at random: `book`, or names of
+            `flowkit.synthetic.layouts.LAYOUTS`.
+        clean: probability of a page without degradations, as from a good scanner (`clean_scan`).
 
     Raises:
         DataError: the size is below 1 x 1, or there is no such preset or layout.
@@ -174,7 +175,7 @@ def drawn_pair(
     """
     worse = degradations if isinstance(degradations, Compose) else degradations_from(degradations)
     size = float(np.exp(rng.uniform(*np.log(text_size))))
-    # one layout asks for no choice: pages of the book stay the same
+    # a single layout takes no random number, so that pages of `book` stay the same
     layout = layouts[int(rng.integers(len(layouts)))] if len(layouts) > 1 else layouts[0]
     if clean and rng.random() < clean:
         return clean_scan(draw_cover(width, height, rng, text_size=size, layout=layout), rng)

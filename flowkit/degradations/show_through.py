@@ -42,7 +42,7 @@ class BleedThrough(Degradation):
     halo: Annotated[Range, Between(0, 1)] = (0.1, 0.5)
 
     def apply(self, image: Array, scene: Scene) -> Array:
-        """Apply it; `strength`: optical density (this side has about 2); `halo`: its share that ran far."""
+        """Apply it; `strength`: optical density (this side has about 2); `halo`: share of the ink that ran far."""
         rng, verso = scene.rng, _verso(image, scene)
         height, width = verso.shape
         patches = smoothstep(smooth_field(height, width, 0.25 * (height + width), rng, 3), -1.2, 1.4)
@@ -61,7 +61,7 @@ def _verso(image: Array, scene: Scene) -> Array:
         rows = (rows + scene.rng.integers(page.shape[0])) % page.shape[0]
         columns = (columns + scene.rng.integers(page.shape[1])) % page.shape[1]
     grey = np.asarray(page, np.float32).mean(axis=2)
-    # what most of the page is, is paper; a sample of it is enough to know
+    # most of the page is paper; a sample of the pixels is enough to find its colour
     paper = max(float(np.quantile(grey[:: max(1, len(grey) // 64)], 0.9)), 1e-3)
     return np.asarray(np.clip(1 - grey[np.ix_(rows, columns)] / np.float32(paper), 0, 1), np.float32)
 
@@ -72,7 +72,7 @@ def _writing(rng: np.random.Generator) -> NDArray[Any]:
 
 @lru_cache(maxsize=_SHEETS)
 def _sheet(number: int) -> NDArray[Any]:
-    """Return one of a few drawn pages, kept because drawing takes longer than all else."""
+    """Return one of a few drawn pages, which are kept because drawing takes most of the time."""
     ink = draw_page(_SIDE, _SIDE, np.random.default_rng(number), text_size=22 + 5 * number)
     margin = _SIDE // 8
     return (~ink[margin:-margin, margin:-margin]).astype(np.float32)[..., None]

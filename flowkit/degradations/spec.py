@@ -74,7 +74,7 @@ def degradations_file(path: str | PathLike[str]) -> Compose:
     """Read the degradations of a YAML file with one key, `degradations`, that holds a list of steps.
 
     Raises:
-        RecipeError: the file cannot be read, or as `degradations_from`; messages have line numbers.
+        RecipeError: the file cannot be read, or its list is wrong; messages have line numbers.
     """
     return _read(read_file(Path(path)))
 

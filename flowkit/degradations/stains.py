@@ -1,4 +1,4 @@
-"""Stains: liquids spilt on a page, objects that lay on it, rust and mould."""
+"""Stains: of liquids spilt on a page, of objects that lay on it, of rust and mould."""
 
 from __future__ import annotations
 

@@ -12,8 +12,8 @@ Array = NDArray[np.float32]
 def smooth_field(height: int, width: int, cell: float, rng: np.random.Generator, octaves: int = 1) -> Array:
     """Draw a random field (height, width), float32, of mean about 0 and standard deviation about 1.
 
-    It varies over `cell` pixels; each further octave adds half the amplitude at half the cell. A normal
-    random grid is enlarged with a bicubic filter, from a random place of a cell, so no grid shows.
+    It varies over `cell` pixels; each further octave adds half the amplitude at half the cell. A grid of
+    normal random numbers is enlarged with a bicubic filter, at a random offset, so that no grid is visible.
     """
     total = np.zeros((height, width), np.float32)
     power = 0.0
@@ -33,7 +33,7 @@ def smooth_field(height: int, width: int, cell: float, rng: np.random.Generator,
 def blur(image: Array, sigma: float) -> Array:
     """Blur (H, W) or (H, W, C) by a Gaussian over the first two axes, `sigma` in pixels; edges are repeated.
 
-    Beyond 4 pixels the work is done on a smaller copy, which a Gaussian that wide does not notice.
+    Beyond 4 pixels, a smaller copy is blurred, which makes no difference for a Gaussian that wide.
     """
     if sigma <= 0.05:
         return image

@@ -26,7 +26,7 @@ class Encoder(nn.Module, ABC):
         scale: target pixels per image pixel, in each direction.
         multiple: the image's height and width must be multiples of it.
         grid: shifting the image by multiples of it shifts the features, and changes nothing else.
-        reach: how many image pixels away a pixel can change a feature.
+        reach: the distance, in image pixels, from which a pixel can change a feature.
     """
 
     kind = "encoder"
@@ -51,14 +51,15 @@ class Encoder(nn.Module, ABC):
         raise NotImplementedError
 
     def features(self, image: Tensor) -> Mapping[int, Features]:
-        """Compute the features as `forward` does, but leave upsampled parts coarse where that saves work."""
+        """Compute the features of `forward`, but leave upsampled parts coarse where that saves work."""
         features: Mapping[int, Features] = self(image)
         return features
 
     def stream(self) -> RowStream | None:
         """Start to encode a page row by row, with the same features as `forward` in eval mode.
 
-        This pays if `reach` is large. None, the default: pages are encoded in overlapping tiles.
+        This saves work if `reach` is large. If None is returned, as by default, pages are encoded in
+        overlapping tiles.
         """
         return None
 
@@ -71,7 +72,7 @@ class Encoder(nn.Module, ABC):
 
 
 def check_image_options(in_channels: int, scale: int) -> None:
-    """Refuse options that no encoder can have.
+    """Refuse options that are out of range for every encoder.
 
     Raises:
         ShapeError: the channels or the scale are not positive.

@@ -20,8 +20,8 @@ class LocalContrast(nn.Module):
 
     For a window of w x w cells around a cell, m and v are the mean and the variance of its grey pixels, and
     s = sqrt(v + 0.05^2); the cell gets its 4 grey pixels as (g - m) / s, and s. Niblack's and Sauvola's
-    thresholds m + k s are linear in these, whatever the light and the contrast; a network that must make them
-    from convolutions learns them slowly. Windows end where the image does.
+    thresholds m + k s are linear in these values, whatever the light and the contrast; a network that has to
+    compute them by convolutions learns them slowly. Windows end at the edge of the image.
 
     Args:
         channels: of the image.
@@ -73,7 +73,7 @@ class LocalContrast(nn.Module):
 
 
 class ContrastRows:
-    """A `LocalContrast` that takes a page row by row."""
+    """A `LocalContrast` for a page that comes row by row."""
 
     def __init__(self, contrast: LocalContrast) -> None:
         self.contrast = contrast
@@ -87,7 +87,7 @@ class ContrastRows:
         moments = self.contrast.moments(rows)
         for side, window, done in zip(self.contrast.windows, self.windows, self.moments, strict=True):
             pooled = across(moments, side) if rows.shape[2] else moments
-            # Beyond the page there is nothing: zeros, and not counted.
+            # Beyond the page there are zeros, which do not count.
             seen = window.push(F.pad(pooled, (0, 0, 0, 0, 0, 1), value=1.0), last=last)
             if seen is not None:
                 sums = F.avg_pool2d(seen, (side, 1), 1)

@@ -1,4 +1,4 @@
-"""The encoder of unconditional flows: features that say nothing."""
+"""The encoder of unconditional flows: features that are zero."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from flowkit.registry import register
 class NoFeatures(Encoder):
     """Zeros for features: the flow is unconditional, p(y); only the number and size of the images count.
 
-    One channel of them at every stride, so that any recipe can have this encoder.
+    There is one channel at every stride, so that any recipe can use this encoder.
     `model(torch.zeros(1, 1, 32, 32))` is the distribution of targets of 32 x 32.
 
     Args:

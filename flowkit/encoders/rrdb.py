@@ -66,7 +66,7 @@ class RRDB(Encoder):
     Args:
         in_channels: channels of the image.
         scale: target pixels per image pixel. Features are on grids that are 2, 4, ... times as fine or as
-            coarse as the trunk's: of scale 3, at strides 3, 6, 12, ..., for a flow that begins with
+            coarse as the trunk's: for scale 3, at strides 3, 6, 12, ..., for a flow that begins with
             `{type: squeeze, factor: 3}`.
         features: width of the trunk.
         growth: channels that each convolution of a dense block adds.
@@ -80,7 +80,7 @@ class RRDB(Encoder):
             for the layer `subtract`; otherwise they are the trunk's, as at all other strides.
 
     Raises:
-        ShapeError: an option is out of its limits, or `stack` names a block that is not there.
+        ShapeError: an option is out of its limits, or `stack` names a block that does not exist.
     """
 
     def __init__(
@@ -125,7 +125,7 @@ class RRDB(Encoder):
         """Promise features at any octave of the trunk's stride; finer ones add one convolution per octave.
 
         Raises:
-            ShapeError: the stride is no octave of the trunk's.
+            ShapeError: the stride is not an octave of the trunk's.
         """
         finest = self.stride // (self.stride & -self.stride)  # halved as often as it can be
         octaves, rest = divmod(stride, finest)
@@ -161,7 +161,8 @@ class RRDB(Encoder):
         own = {self.stride: start + self.last(hidden)}
         for octave in sorted((int(key) for key in self.up), reverse=True):
             finer = F.interpolate(own[2 * octave], scale_factor=2, mode="nearest")
-            # The activation comes last, as in SRFlow: what conditions the flow is what ESRGAN goes on with.
+            # The activation comes last, as in SRFlow: the flow is conditioned on the values that ESRGAN goes
+            # on with.
             own[octave] = F.leaky_relu(self.up[str(octave)](finer), SLOPE)
         stack = torch.cat(stacked, dim=1) if stacked else None
         return {
@@ -173,7 +174,8 @@ class RRDB(Encoder):
         return self.enlarged and stride == 1
 
     def _enlarge(self, image: Tensor) -> Tensor:
-        # With `antialias`, which has nothing to do here, the kernel is Pillow's, and ramps stay ramps.
+        # `antialias` has no effect on an enlargement, except that the kernel is Pillow's, and ramps stay
+        # ramps.
         return F.interpolate(image, scale_factor=self.scale, mode="bicubic", antialias=True)
 
     def _at(self, stride: int, own: dict[int, Tensor], stack: Tensor | None) -> Features:

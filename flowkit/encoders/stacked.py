@@ -1,4 +1,4 @@
-"""Stacked encoders: a second network reads the image and what the first one makes of it."""
+"""Stacked encoders: a second network reads the image and the verdict of the first one."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ CELL = 2
 """Pixels along a side of the first encoder's cells."""
 
 SOFT = 1 / 3
-"""Factor of log-odds on their way into [0, 1]: those of sure pixels, 10 and more, still differ there."""
+"""Factor of log-odds before the sigmoid: log-odds of certain pixels, 10 and more, still differ after it."""
 
 
 @register("stacked")
@@ -31,21 +31,21 @@ class Stacked(Encoder):
         l = head(first(x)),    features = second([x | sigmoid(l / 3)])
 
     l, (B, 1, H, W), are log-odds, of ink on a page. `second`, and a flow on it, can be trained on images that
-    `first` has NOT seen, with the verdicts of other networks like it (cross-fitting): then the flow knows how
-    often a verdict is wrong, and not how well `first` remembers its own training. For that `second` gets
-    nothing from `first` but l, which means the same from network to network.
+    `first` has NOT seen, with the verdicts of other networks like it (cross-fitting). The flow then learns
+    how often a verdict on an unseen image is wrong, not how well `first` remembers its own training images.
+    For this, l is all that `second` receives from `first`, because it has the same meaning for any network.
 
-    There are features at the strides of `second`, and at stride 1 the verdict itself as 2 sigmoid(l) - 1:
-    `subtract` leaves to a flow what the verdict misses of a binary target.
+    There are features at the strides of `second`, and at stride 1 the verdict itself, as 2 sigmoid(l) - 1.
+    With `subtract`, the flow models only the difference of a binary target from it.
 
     Args:
         second: reads the image and the verdict: its `in_channels` are one more than the image's.
-        first: of the image; it has features at stride 2. None: the image comes with a verdict as its last
-            channel, as `CrossFit` gives it to train the rest.
+        first: reads the image; it has features at stride 2. If None, the last channel of the image is a
+            verdict, as `CrossFit` gives it to train the rest.
         hidden: channels inside the head, three 1x1 convolutions.
 
     Raises:
-        ShapeError: `second` takes other channels, or one of them is for another scale than 1.
+        ShapeError: `second` takes other channels, or an encoder has another scale than 1.
     """
 
     def __init__(self, *, second: Encoder, first: Encoder | None = None, hidden: int = 64) -> None:
@@ -79,10 +79,10 @@ class Stacked(Encoder):
         self.reach = sum(part.reach for part in parts) + CELL
 
     def provide(self, stride: int) -> Shape:
-        """Promise the verdict at stride 1, or what the second encoder has.
+        """Promise the verdict at stride 1, or the second encoder's features at another stride.
 
         Raises:
-            ShapeError: it has nothing at this stride.
+            ShapeError: it has no features at this stride.
         """
         if stride == 1:
             self.gives_verdict = True
@@ -122,7 +122,7 @@ def verdict(seen: Tensor) -> Tensor:
 
 
 class StackedRows(RowStream):
-    """A `Stacked` encoder that takes a page row by row: the first one's stages, then the second one's."""
+    """A `Stacked` encoder for a page that comes row by row: the first one's stages, then the second one's."""
 
     def __init__(self, net: Stacked, first: RowStream, second: RowStream) -> None:
         self.net = net

@@ -1,7 +1,7 @@
 """Streaming encoders: rows of a page in, rows of features out, from top to bottom, nothing computed twice.
 
-A U-Net sees far. Cut into tiles, a page pays for the overlap with its neighbours several times over; as a
-stream of full-width rows, every layer keeps the few rows that its next ones need, and no more.
+A U-Net has a wide view. If a page is cut into tiles, their overlaps are computed several times; in a stream
+of full-width rows, every layer keeps only the few rows that its next ones need.
 """
 
 from __future__ import annotations
@@ -33,8 +33,8 @@ class RowStream:
     def push(self, rows: Tensor, *, last: bool) -> dict[int, list[Tensor]]:
         """Take the next rows (B, C, r, W); return, for each stride, pieces (B, C', r', W') that are ready.
 
-        Rows put one below the other, in and out, are the image and the encoder's features. Every call but
-        the last takes a multiple of `Encoder.multiple` rows; some give none.
+        Put one below the other, the rows that go in are the image, and those that come out the encoder's
+        features. Every call but the last takes a multiple of `Encoder.multiple` rows; some return none.
         """
         value: Any = rows, last
         for stage in self.stages:
@@ -64,7 +64,7 @@ class Window:
         self.held: Tensor | None = None  # rows that the next window needs
 
     def push(self, rows: Tensor, *, last: bool) -> Tensor | None:
-        """Take the next rows (B, C, r, W); return those that whole windows see, if there are any."""
+        """Take the next rows (B, C, r, W); return those of complete windows, if there are any."""
         nothing = rows.new_zeros(rows.shape[0], rows.shape[1], self.size // 2, rows.shape[3])
         nothing = nothing.contiguous(memory_format=torch.channels_last)  # or the whole would not be
         rows = below(nothing if self.held is None else self.held, rows)
@@ -108,7 +108,7 @@ class ConvolutionRows:
 
 
 class Queue:
-    """Rows that wait for another branch, in the blocks in which they came: joining would copy them."""
+    """Rows that wait for another branch, in the blocks in which they came, since joining would copy them."""
 
     def __init__(self) -> None:
         self.blocks: deque[Tensor] = deque()

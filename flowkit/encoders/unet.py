@@ -44,19 +44,19 @@ class UNet(Encoder):
     """Residual U-Net on the unshuffled image (Ronneberger et al., arXiv:1505.04597).
 
     The finest grid has one cell for 2x2 image pixels, and each further width halves the resolution: five
-    widths see stains that an RRDB of the same cost cannot. Features can be had at every scale of the decoder.
-    Normalisation is by batch statistics in training and by constants afterwards, never over the page: a tile
-    of a page gives the page's own features.
+    widths see stains that an RRDB of the same cost cannot. There are features at every scale of the decoder.
+    Normalisation uses batch statistics in training and constants afterwards, never statistics of the page, so
+    that a tile has the same features as the page.
 
     Args:
         in_channels: channels of the image.
         scale: target pixels per image pixel: 1, 2, 4, ...
         widths: channels at 1/2, 1/4, 1/8, ... of the image's resolution.
         blocks: residual blocks at each scale, on the way down and on the way up.
-        contrast: sides of windows, in cells of 2x2 pixels, whose mean and deviation the network is given
+        contrast: sides of windows, in cells of 2x2 pixels, whose mean and deviation the network receives
             beside the image, see `LocalContrast`.
-        gain: what the image's contrast around mid-grey is multiplied by, outside of training. Patches that
-            are trained on are pages that have lost contrast; below 1, a page looks more like them.
+        gain: factor of the image's contrast around mid-grey outside of training. Training degrades patches,
+            so that they lose contrast; with a gain below 1, a page looks more like them.
 
     Raises:
         ShapeError: an option is out of its limits.
@@ -123,7 +123,7 @@ class UNet(Encoder):
         levels = {len(self.widths): hidden}
         for level in range(len(self.widths) - 1, 0, -1):
             skip = skips[level - 1]
-            # Every coarse cell covers 2x2 of the finer grid; the last may stick out of an odd side.
+            # Every coarse cell covers 2x2 of the finer grid; the last may extend beyond an odd side.
             coarse = F.interpolate(self.lift[level - 1](hidden), scale_factor=2, mode="nearest")
             hidden = self.merge[level - 1](skip + coarse[..., : skip.shape[2], : skip.shape[3]])
             levels[level] = hidden
@@ -132,7 +132,7 @@ class UNet(Encoder):
     def cells(self, image: Tensor) -> Tensor:
         """Turn (B, C, H, W) in [0, 1] into the network's input (B, 4 C, H/2, W/2), centred at 0."""
         values = (2 * image - 1) * (1.0 if self.training else self.gain)
-        if image.shape[2] == 0:  # of a stream that has no rows ready; torch would leave them as they are
+        if image.shape[2] == 0:  # from a stream without ready rows, which torch would leave as they are
             return values.new_empty(image.shape[0], 4 * image.shape[1], 0, image.shape[3] // 2)
         return F.pixel_unshuffle(values, 2)
 
@@ -168,7 +168,7 @@ class Passing:
 
 
 class UNetRows(RowStream):
-    """A `UNet` that takes a page row by row, its levels one after the other; level 1 is the finest."""
+    """A `UNet` for a page that comes row by row, level after level; level 1 is the finest."""
 
     def __init__(self, net: UNet) -> None:
         self.net = net

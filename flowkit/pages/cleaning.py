@@ -2,10 +2,10 @@
 
     R = I / paper,    out = 1 - M g (1 - R)
 
-I is the page, and the paper a smooth estimate from what is left without ink (`flowkit.pages.paper`). M is the
-matte: P(ink | page), made a little wider, for the blurred edges of strokes lie beside the ink; and 1 where
-writing as dark as the ink is lost (`flowkit.pages.lost_writing`). g stretches what is darker than the paper,
-so that paper becomes white and most ink black, and keeps its hue. Pictures are I / paper as they are
+I is the page, and the paper is a smooth estimate from the pixels without ink (`flowkit.pages.paper`). M is
+the matte: P(ink | page), made a little wider, because the blurred edges of strokes lie beside the ink; and 1
+where writing as dark as the ink is lost (`flowkit.pages.lost_writing`). g stretches the difference from the
+paper, so that paper becomes white and most ink black, and keeps the hue. Pictures are I / paper as they are
 (`flowkit.pages.pictures`).
 """
 
@@ -59,9 +59,9 @@ class CleanedPage:
     Attributes:
         image: (H, W) grey or (H, W, 3) RGB, as the page was; uint8.
         page: its binarization, with P(ink) where samples were drawn.
-        pictures: (H, W), where a picture was kept as it was; None where there is none.
-        dpi: dots per inch across and down, or None where the image did not say.
-        notes: what its user should know about the page, one sentence each.
+        pictures: (H, W), True where a picture was kept as it was; None if there is none.
+        dpi: dots per inch across and down, or None if the image does not state them.
+        notes: for the user of the page, one sentence each.
     """
 
     image: NDArray[np.uint8]
@@ -74,7 +74,7 @@ class CleanedPage:
         """Write the page: without loss to .png, .tif, .pdf, .webp or .jp2, or to .jpg. Keeps the dpi.
 
         Raises:
-            OutputError: another suffix, or a place that cannot be written to; nothing half-written is left.
+            OutputError: another suffix, or a place that cannot be written to; no half-written file is left.
         """
         write_picture(path, self.image, self.dpi, lossy=True)
 
@@ -101,17 +101,17 @@ def clean(
         image: a file, a Pillow image, or an array or tensor of (H, W), (H, W, 3) or (3, H, W).
         model: of ink: one that ships with the package, a checkpoint, or a flow with a binary target.
         temperature: standard deviation of the samples' latents, see `flowkit.pages.binarize`.
-        samples: 1 or more; of several, the share that calls a pixel ink is the matte.
+        samples: 1 or more; with several, the matte is the share of samples in which a pixel is ink.
         seed: of the latents, 0 or more; the same seed gives the same page.
-        memory: bytes that the process may need at its highest, the decoded page and all results included.
-        max_pixels: files that hold more are refused before they are decoded.
+        memory: most bytes that the process may need, the decoded page and all results included.
+        max_pixels: files with more pixels are refused before they are decoded.
         progress: called with the steps done and the steps in all.
         precision: of the encoder, see `flowkit.pages.binarize`.
-        scale: page pixels per pixel that the model sees, likewise.
-        invert: whether the page is turned into its negative first, likewise.
-        pictures: keep pictures, see `flowkit.pages.pictures`; without, all that is no ink becomes white.
-        layout: what of the page counts, see `flowkit.pages.layout`; all outside of it is white. Its pictures
-            are kept instead of those that are found, if it has any.
+        scale: page pixels per pixel that the model sees, see `flowkit.pages.binarize`.
+        invert: whether the page is turned into its negative first, see `flowkit.pages.binarize`.
+        pictures: keep pictures, see `flowkit.pages.pictures`; otherwise, all that is not ink becomes white.
+        layout: the parts of the page to keep, see `flowkit.pages.layout`; everything else becomes white. If
+            it has pictures, they are kept instead of those that would be found.
 
     Raises:
         FlowkitError: the device does not compute in this precision.
@@ -119,11 +119,11 @@ def clean(
         CheckpointError: the model cannot be loaded, its target is not binary, or it enlarges.
         MemoryLimitError: the page does not fit into `memory`.
         NotFiniteError: the model puts out NaN or infinity for this page.
-        ValueError: an argument is out of its range, or many samples are wanted at temperature 0.
+        ValueError: an argument is out of its range, or several samples are requested at temperature 0.
     """
     sampling = check_sampling(None, temperature, samples, seed)
     check_invert(invert)
-    loaded = functools.cache(lambda: load_cleaning(model))  # not before it is known that there is a page
+    loaded = functools.cache(lambda: load_cleaning(model))  # only once it is known that there is a page
 
     def plan(header: Header) -> None:
         plan_cleaning(loaded(), sampling, memory=memory)(header)
@@ -150,7 +150,7 @@ def clean(
 def cleaned(
     picture: Picture, page: Page, *, pictures: bool = True, layout: Layout | None = None
 ) -> CleanedPage:
-    """Clean a page of dark ink on lighter paper, whose ink was found; see `clean`."""
+    """Clean a page of dark ink on lighter paper, whose ink is known; see `clean`."""
     ink = page.binary if page.votes is None else page.votes > 0
     reach = max(1, round(_EDGE * max(1, min(page.scales))))
     covered = ndimage.binary_dilation(ink, iterations=reach + 1)
@@ -204,12 +204,12 @@ def plan_cleaning(flow: ConditionalFlow, sampling: Sampling, *, memory: int) -> 
 
 
 def _bytes_per_pixel(channels: int) -> int:
-    """Count the bytes of the result, of the masks and the darkness, and of the page turned."""
+    """Count the bytes of the result, of the masks and the darkness, and of the inverted page."""
     return 2 * channels + 6
 
 
 def _said_of(picture: Picture, page: Page, lost: Mask) -> list[str]:
-    """Return the notes on a page, those on lost strokes being of what is still lost."""
+    """Return the notes on a page; those on lost strokes name only strokes that are still lost."""
     found = strokes(picture)
     stale = safety_net.look(found, page.binary).notes
     left = safety_net.look(found, page.binary | lost).notes
@@ -236,7 +236,7 @@ def _composed(
 
 
 def _darkness(picture: Picture, ink: Mask, paper: Paper) -> float:
-    """Return how much darker than its paper most ink of the page is, at least."""
+    """Return the darkness, relative to the paper, that most ink of the page reaches."""
     counts = np.zeros(256)
     for rows in bands(picture.size[0]):
         luma = luma_of(_depth(picture, paper, rows))[ink[rows]]
