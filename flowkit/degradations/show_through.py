@@ -42,7 +42,7 @@ class BleedThrough(Degradation):
     halo: Annotated[Range, Between(0, 1)] = (0.1, 0.5)
 
     def apply(self, image: Array, scene: Scene) -> Array:
-        """Apply it; `strength`: optical density (this side has about 2); `halo`: share of the ink that ran far."""
+        """Apply it; `strength`: optical density (this side has about 2); `halo`: the share that ran far."""
         rng, verso = scene.rng, _verso(image, scene)
         height, width = verso.shape
         patches = smoothstep(smooth_field(height, width, 0.25 * (height + width), rng, 3), -1.2, 1.4)
