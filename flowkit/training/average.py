@@ -12,7 +12,8 @@ from flowkit.flow import ConditionalFlow
 class Average:
     """The average a <- d a + (1 - d) w after every step, of all floating-point weights and buffers.
 
-    d grows from 0.1 to `decay` over the first steps, so that a short run is not an average with its start.
+    d grows from 0.1 to `decay` over the first steps, so that the average of a short run does not include its
+    initial weights.
 
     Args:
         model: whose weights are averaged.

@@ -18,8 +18,8 @@ Pass = Callable[[Batch, Sequence[torch.Generator]], Tensor]
 class CapturedPasses:
     """Passes over batches of one shape, which return figures and add to the existing gradients.
 
-    Kernels, noise and results are those of `run`. What waits for the device cannot be recorded: it is run as
-    it is, after a warning.
+    Kernels, noise and results are those of `run`. A pass that waits for the device cannot be recorded; it is
+    run without recording, after a warning.
 
     Args:
         model: whose weights have the gradients.
@@ -67,7 +67,7 @@ class CapturedPasses:
                     "launched one by one: same results, slower.",
                     stacklevel=2,
                 )
-        # The passes that warm up have moved running statistics, and added gradients.
+        # The warm-up passes have moved running statistics and added gradients.
         with torch.no_grad():
             for buffer, before in zip(self.model.buffers(), buffers, strict=True):
                 buffer.copy_(before)

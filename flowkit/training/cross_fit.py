@@ -1,4 +1,4 @@
-"""Samples for the second part of a stacked encoder: pages, with verdicts of networks that never saw them."""
+"""Samples for the second part of a stacked encoder: pages with verdicts of networks that never saw them."""
 
 from __future__ import annotations
 
@@ -18,11 +18,12 @@ class CrossFit:
     """A function from the index of a sample to (image and verdict, target), for `flowkit.training.train`.
 
     Cross-fitting: of k folds of pages, model i is trained on all but fold i, and gives its verdicts on
-    patches of fold i. What is trained on these learns how far a verdict on an unseen page can be trusted.
+    patches of fold i. A network that is trained on these learns how far a verdict on an unseen page can be
+    trusted.
 
     Args:
-        folds: a model, and patches of pages that it was not trained on. Models are trained by cross-entropy,
-            see `flowkit.losses.CrossEntropy`.
+        folds: each a model, and patches of pages that it was not trained on. Models are trained by
+            cross-entropy, see `flowkit.losses.CrossEntropy`.
 
     Attributes:
         fingerprints: of all folds' pages.

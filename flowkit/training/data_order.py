@@ -15,7 +15,7 @@ from torch.utils.data import DataLoader, Dataset
 from flowkit.errors import FlowkitError
 from flowkit.training.processes import Processes
 
-MOST_WORKERS = 8  # by default; a reader of drawn or cached pages is seldom slower than the flow
+MOST_WORKERS = 8  # the default; reading drawn or cached pages is seldom slower than the flow
 
 Batch = tuple[Tensor, Tensor]
 
@@ -24,7 +24,7 @@ class Order:
     """The indices of a run's samples.
 
     A step takes `world * batch * accumulate` consecutive indices: the processes share each part of `world *
-    batch`, so that two processes see in a step what one with twice the batch sees.
+    batch`, so that in a step two processes see the samples of one process with twice the batch.
 
     Args:
         batch: samples per forward pass, of one process.
@@ -96,7 +96,7 @@ class _Passes:
 
 
 def _ignore_signals(worker: int) -> None:
-    # Signals come to the whole group of processes: the one that trains decides what is done.
+    # Signals reach the whole group of processes; the one that trains decides what to do.
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, signal.SIG_IGN)
 

@@ -23,8 +23,8 @@ STEPS = 3
 def plan(job: Job, out: Path) -> str:
     """Return a table of a job's data, parameters, memory, steps and time. Nothing is written.
 
-    Memory is what weights, gradients, the optimiser's moments and averages take, and the activations that a
-    forward pass keeps for the backward one (on a GPU, the most that was allocated). Time is the median of
+    Memory is that of weights, gradients, the optimiser's moments and averages, and of the activations that a
+    forward pass keeps for the backward pass (on a GPU, the peak of allocated memory). Time is the median of
     three steps. The three steps change the job's model, which must not be used afterwards.
 
     Raises:

@@ -1,7 +1,7 @@
 """A checkpoint's weights in a larger model, which computes the same function and can learn more.
 
 Chen et al., Net2Net (arXiv:1511.05641), but with zeros in place of copies: new channels begin as in an
-untrained network, with zeros as the weights that read them, and these weights have the first gradients.
+untrained network; the weights that read them begin as zeros, and are the first to have gradients.
 """
 
 from __future__ import annotations
@@ -21,10 +21,10 @@ ENCODER = "encoder."
 def grown(model: ConditionalFlow, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """Return a checkpoint's weights, for a model that may be larger than the checkpoint's.
 
-    - A convolution may read more channels, after those that it knows.
+    - A convolution may read more channels, after the channels of the checkpoint.
     - A U-Net may have more channels at every scale, and further, coarser scales.
 
-    What does not fit by that is left as it is.
+    Weights that do not fit in these ways are left as they are.
     """
     own = model.state_dict()
     found = {
@@ -63,7 +63,7 @@ def _further_scales(encoder: UNet, tensors: Mapping[str, Tensor]) -> dict[str, T
             if number in known:
                 continue
             silent = [module] if part == "lift" else []
-            if part == "merge":  # x + 0, of an x that relu has passed already
+            if part == "merge":  # x + 0, for an x that has passed relu already
                 silent = [block.body[-1] for block in module if isinstance(block, Residual)]
             for last in silent:
                 for parameter in last.parameters():

@@ -1,4 +1,4 @@
-"""The parts of a training, put together and checked before anything is written."""
+"""The parts of a training, assembled and checked before anything is written."""
 
 from __future__ import annotations
 
@@ -33,14 +33,15 @@ class Job:
 
     Args:
         recipe: what to build, and how to train it.
-        data: folders, or data files, of training pages (docs/reference/data.md); or the caller's own data.
-        validation: a share of these, or others.
-        processes: all that take part.
+        data: folders or data files of training pages (docs/reference/data.md), or the caller's own data.
+        validation: a share of the training pages, or other data.
+        processes: all processes that take part.
         init: weights to start from (see `start_from`).
-        workers: processes that prepare data, for each that trains; 0: none, not given: by the cores.
+        workers: number of processes that prepare data, for each that trains; by default by the number of
+            cores.
 
     Raises:
-        DataError, CheckpointError, RecipeError: what does not fit together.
+        DataError, CheckpointError, RecipeError: parts that do not fit together.
     """
 
     def __init__(
@@ -62,7 +63,7 @@ class Job:
             self.model.recompute = self.options.recompute
         self.seen_before = frozenset() if init is None else start_from(self.model, init)
         if processes.world > 1 and processes.device.type == "cuda":
-            # Statistics are of the whole step, as those of actnorm; torch does not declare its types.
+            # Statistics cover the whole step, like those of actnorm; torch does not declare its types.
             nn.SyncBatchNorm.convert_sync_batchnorm(self.model)  # type: ignore[no-untyped-call]
         # Faster convolutions; torch does not declare this form of the call.
         self.model.to(processes.device, memory_format=torch.channels_last)  # type: ignore[call-overload]

@@ -1,4 +1,4 @@
-"""Patches that are trained on again and again, with features that the frozen encoder computed once."""
+"""Patches that are used again and again, with features that the frozen encoder computed once."""
 
 from __future__ import annotations
 
@@ -15,17 +15,18 @@ from flowkit.layers.features import Features, PartlyCoarse
 from flowkit.recipe import TrainOptions
 
 MOST_BYTES = 8_000_000_000  # of the kept features, of one process
-SHUFFLE = 7  # keeps the order of the patches apart from what else is drawn with the run's seed
+SHUFFLE = 7  # separates the order of the patches from other random numbers of the run's seed
 
 
 class KeptPatches(Dataset[tuple[Tensor, Tensor]]):
     """The first `kept_patches` samples of a training, in a new order in every pass over them.
 
-    Images, targets and features are computed when a patch is met first. Features of 32 bits are kept in
-    float16, those of fewer (`precision: bfloat16`) as they are; the noise of the targets is new every time.
+    Images, targets and features are computed when a patch is first used. Features of 32 bits are kept in
+    float16, features of fewer bits (`precision: bfloat16`) unchanged; the noise of the targets is new every
+    time.
 
     Args:
-        patches: the samples of a run without end.
+        patches: the samples of an endless run.
         model: whose encoder is frozen.
         options: of the recipe's `train` section.
     """

@@ -24,11 +24,12 @@ class Log:
 
     Args:
         out: the run's folder.
-        nll_of: what a negative log-likelihood measures; every line says it.
-        step: steps taken before; lines of later steps come from an interrupted run, and are removed.
-        steps: in all.
+        nll_of: the kind of the negative log-likelihood, written into every line.
+        step: number of steps taken before; lines of later steps come from an interrupted run, and are
+            removed.
+        steps: number of all steps.
         quiet: no progress bar.
-        tensorboard: TensorBoard's files too.
+        tensorboard: also write TensorBoard's files.
     """
 
     def __init__(
@@ -57,7 +58,7 @@ class Log:
         return figures
 
     def write(self, step: int, figures: dict[str, float]) -> None:
-        """Write a line of figures. If it cannot be written, say so and continue."""
+        """Write a line of figures. If it cannot be written, print a message and continue."""
         try:
             with self.path.open("a") as file:
                 file.write(json.dumps({"step": step, "target": self.nll_of, **figures}) + "\n")

@@ -26,7 +26,7 @@ from flowkit.training.state import CHECKPOINTS, RECENT, Keeper, Progress, size_o
 from flowkit.training.step import Outcome
 
 RECIPE = "recipe.yaml"
-MOST_SKIPPED = 20  # steps that were not finite, of the last `RECENT`
+MOST_SKIPPED = 20  # steps that were not finite, among the last `RECENT`
 
 
 def train(
@@ -47,23 +47,25 @@ def train(
     Under `torchrun`, every process calls this; the first one writes.
 
     Args:
-        recipe: the model, and in its `train` section the options of training.
+        recipe: of the model; its `train` section has the options of the training.
         data: folders, data files (docs/reference/data.md) or `flowkit.data.Source`s of pages and their
-            truths, or for super-resolution of high-resolution images. Or data of your own, of any number of
-            channels: pairs (image, target) of tensors or arrays (C, H, W) with values that the model takes, a
+            truths, or, for super-resolution, of images at high resolution. Or data of your own with any
+            number of channels: pairs (image, target) of tensors or arrays (C, H, W) with values that the
+                model takes, a
             map-style `torch.utils.data.Dataset` of such pairs, or a function from a sample's index to one.
         out: a new folder for the run.
-        validation: a share of `data`, or others of the same kind.
+        validation: a share of `data`, or other data of the same kind.
         init: initial weights: a flowkit checkpoint of the same model, or RRDB weights for the encoder.
         resume: continue from the latest checkpoint, with the losses of an uninterrupted run; the recipe's
             `train` section may have changed.
         device: name of the device, such as `cpu` or `cuda:1`.
-        workers: processes that prepare data, for each that trains; by default by the number of cores.
+        workers: number of processes that prepare data, for each that trains; by default by the number of
+            cores.
         tensorboard: also write TensorBoard's files into the run's folder.
         quiet: show no progress bar.
 
     Raises:
-        DataError, CheckpointError, OutputError, RecipeError: before the first step, if at all possible.
+        DataError, CheckpointError, OutputError, RecipeError: before the first step, wherever possible.
         FlowkitError: the loss is not finite in too many steps.
         KeyboardInterrupt: on SIGINT, after a checkpoint.
         SystemExit: with code 0 on SIGTERM, after a checkpoint.
@@ -88,7 +90,7 @@ class Run:
         resume: continue from the latest checkpoint there.
 
     Raises:
-        OutputError, CheckpointError: there is no room, or no checkpoint to resume from.
+        OutputError, CheckpointError: there is no disk space, or no checkpoint to resume from.
     """
 
     def __init__(self, job: Job, out: Path, *, resume: bool = False) -> None:
@@ -113,7 +115,7 @@ class Run:
         remaining = max(0, self.options.steps - self.progress.step)
         data = self.job.batches(self.progress.position, remaining)
         if not remaining:
-            self.save(log, must=True)  # the one before may have been cut off at its last file
+            self.save(log, must=True)  # the run before may have been interrupted at its last file
         with interruption() as interrupted, closing(data):
             while self.progress.step < self.options.steps:
                 begin = time.monotonic()
@@ -134,7 +136,7 @@ class Run:
         self._finish(log)
 
     def advance(self, passes: list[Batch]) -> Outcome:
-        """Take one step. Steps that are not finite are counted; too many of them end the run.
+        """Take one step; count it if it is not finite. Too many such steps end the run.
 
         Raises:
             FlowkitError: `MOST_SKIPPED` of the last `RECENT` steps were not finite.
@@ -162,8 +164,8 @@ class Run:
         """Write a checkpoint, from the first process.
 
         Raises:
-            OutputError: it cannot be written, and `must` is true; otherwise this is printed, and the run goes
-            on.
+            OutputError: it cannot be written, and `must` is true; otherwise the error is printed, and the run
+            continues.
         """
         if not self.processes.first:
             return
@@ -219,7 +221,7 @@ class Run:
         return improved
 
     def _agree(self, interrupted: Interrupted) -> int:
-        """Return the signal that reached any of the processes, 0 for none: all stop after the same step."""
+        """Return the signal that reached any of the processes, or 0, so that all stop after the same step."""
         came = [float(interrupted.number == number) for number in (signal.SIGINT, signal.SIGTERM)]
         by_user, by_system = self.processes.sums(came)
         return signal.SIGINT if by_user else signal.SIGTERM if by_system else 0
@@ -239,7 +241,7 @@ class Run:
         self.processes.wait()
 
     def _try(self, log: Log, write: Callable[[], None]) -> None:
-        """Write a file that the run does not depend on."""
+        """Write a file without which the run can continue."""
         try:
             write()
         except OutputError as error:

@@ -49,7 +49,7 @@ def sample_grid(model: ConditionalFlow, validation: Validation, device: torch.de
 
 def write_curves(out: Path) -> None:
     """Draw a run's log into `curves.png`: a panel for each figure with several values."""
-    from matplotlib.figure import Figure  # slow to import, and needed once a run
+    from matplotlib.figure import Figure  # slow to import, and needed once per run
 
     lines = read_log(out / LOG)
     names = ("bits_per_dim", "gradient", "f_measure", "psnr", "learning_rate", "steps_per_s")
@@ -70,7 +70,7 @@ def write_curves(out: Path) -> None:
 def _pixels(image: Tensor) -> np.ndarray:
     """Turn (C, H, W) in [0, 1] into (H, W, 3), 8-bit."""
     levels = (255 * image.float().clamp(0, 1)).round().byte().cpu()
-    shown = levels[:3] if levels.shape[0] >= 3 else levels[:1]  # of further channels nothing can be seen
+    shown = levels[:3] if levels.shape[0] >= 3 else levels[:1]  # further channels cannot be shown
     return shown.expand(3, -1, -1).permute(1, 2, 0).numpy()
 
 

@@ -15,7 +15,7 @@ def check_out(out: Path, *, resume: bool) -> None:
     """Refuse a folder that cannot be written, that holds another run, or that has no run to resume.
 
     Raises:
-        OutputError, CheckpointError: it says which.
+        OutputError, CheckpointError: the folder is one of these.
     """
     if resume:
         if not checkpoints(out):
@@ -35,7 +35,7 @@ def check_room(out: Path, size: int, keep: int) -> None:
     """Refuse a disk without room for the checkpoints to keep, the best, and the next.
 
     Raises:
-        OutputError: it says how much is needed, and how much there is.
+        OutputError: there is too little room; the message gives the needed and the free space.
     """
     held = sum(file.stat().st_size for file in [*checkpoints(out), out / BEST] if file.is_file())
     needed, free = (keep + 2) * size - held, shutil.disk_usage(_existing(out)).free

@@ -13,7 +13,7 @@ import torch.distributed as dist
 from flowkit.device import usable
 from flowkit.errors import FlowkitError
 
-# Old process groups, kept alive: gloo's threads may still be releasing tensors, for which they need the
+# Old process groups are kept alive: gloo's threads may still be releasing tensors, for which they need the
 # interpreter's lock, and freeing a group waits for its threads while it holds that lock.
 _left: list[object] = []
 
@@ -23,9 +23,9 @@ class Processes:
     """This process among those that train together.
 
     Attributes:
-        rank: its number; 0 writes the files.
-        world: how many there are.
-        device: where it computes.
+        rank: its number; process 0 writes the files.
+        world: the number of processes.
+        device: the device on which it computes.
     """
 
     rank: int
@@ -41,7 +41,7 @@ class Processes:
         """Sum each value over all processes, in float64; every process gets the sums."""
         if self.world == 1:
             return list(values)
-        # MPS and the like have no float64, and no distributed training either.
+        # MPS and similar devices have no float64, and no distributed training either.
         tensor = torch.tensor(values, dtype=torch.float64, device=self.device)
         dist.all_reduce(tensor)
         return [float(value) for value in tensor]
@@ -55,8 +55,8 @@ class Processes:
 def processes(device: str) -> Iterator[Processes]:
     """Return the processes that torchrun started, by the environment, or this one alone.
 
-    "cuda" is the GPU of this process's local rank. A process group that exists already is used, and left
-    alone afterwards.
+    "cuda" is the GPU of this process's local rank. An existing process group is used, and not
+    closed afterwards.
 
     Raises:
         FlowkitError: the device cannot be used, or the processes do not find one another.

@@ -12,8 +12,8 @@ LEAST = 0.01  # of the learning rate, at the end of a cosine
 def share_of_rate(step: int, options: TrainOptions) -> float:
     """Return the factor of the learning rate at a step.
 
-    Linear warm-up over `options.warmup` steps, then 1; or half a cosine that ends at 1 %; or `gamma` to the
-    power of how many of the `milestones` have passed.
+    After a linear warm-up over `options.warmup` steps, the factor is 1, or half a cosine that ends at 1 %, or
+    `gamma` to the power of the number of `milestones` that have passed.
     """
     if step < options.warmup:
         return (step + 1) / options.warmup

@@ -23,10 +23,10 @@ class Interrupted:
 
 @contextmanager
 def interruption() -> Iterator[Interrupted]:
-    """Note SIGINT and SIGTERM instead of ending: the current step is finished and saved.
+    """Record SIGINT and SIGTERM instead of ending at once: the current step is finished and saved.
 
-    The second signal is not held back. Outside of the main thread, where Python takes no signals, nothing is
-    noted.
+    A second signal takes effect at once. Outside of the main thread, where Python receives no signals,
+    nothing is recorded.
     """
     interrupted = Interrupted()
     if threading.current_thread() is not threading.main_thread():

@@ -1,4 +1,4 @@
-"""A model with a stacked encoder, put together from two that were trained one after the other."""
+"""A model with a stacked encoder, assembled from two models that were trained one after the other."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def stack(first: ConditionalFlow, second: ConditionalFlow, recipe: Recipe) -> Co
         recipe: of the whole.
 
     Raises:
-        ShapeError: a part is another one.
+        ShapeError: a part is not as described.
     """
     model = build(recipe)
     encoder = model.encoder

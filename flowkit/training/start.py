@@ -15,10 +15,11 @@ from flowkit.training.growth import grown
 def start_from(model: ConditionalFlow, source: str | os.PathLike[str]) -> frozenset[str]:
     """Give a model the weights of a flowkit checkpoint of the same model, or its encoder RRDB weights.
 
-    A name stands for weights that ship, as for `load`. Returns the fingerprints of the pages that the weights
-    were trained on, so far as they say so: what is trained from them has seen those pages, too.
+    A name stands for shipped weights, as for `load`. Returns the fingerprints of the pages that the weights
+    were trained on, if the checkpoint lists them: a model that is trained from these weights has seen those
+    pages, too.
 
-    The model may be larger than the checkpoint's, see `grown`, and computes what that did.
+    The model may be larger than the checkpoint's, see `grown`; it then computes the same function.
 
     Raises:
         CheckpointError: the weights do not fit, or are not finite; the first one in question is named.
@@ -28,7 +29,7 @@ def start_from(model: ConditionalFlow, source: str | os.PathLike[str]) -> frozen
         tensors, metadata = read_checkpoint(path, prefix=MODEL)
         if "recipe" in metadata:
             own = model.state_dict()
-            for name in tensors.keys() & own.keys():  # before growth makes room for them
+            for name in tensors.keys() & own.keys():  # before growth adds room for them
                 check_numbers(tensors[name], f'{path}: weight "{name}"', own[name].dtype)
             fill(model, grown(model, tensors), path, recipe=metadata["recipe"])
             return trained_on(path)

@@ -40,14 +40,14 @@ Tensors = dict[str, Tensor]
 
 @dataclass
 class Progress:
-    """The progress of a run: everything in its checkpoints beside tensors.
+    """The progress of a run: everything in its checkpoints except tensors.
 
     Attributes:
         step: steps taken.
-        position: samples taken, by all processes; the data go on from there.
+        position: samples taken, by all processes; the data continue from there.
         best: bits per dimension of the validation pages at the best checkpoint.
-        skipped: the latest steps that were not finite, of the last `RECENT`.
-        skipped_in_all: how many there were since the beginning.
+        skipped: the steps that were not finite, among the last `RECENT`.
+        skipped_in_all: the number of such steps since the beginning.
     """
 
     step: int = 0
@@ -68,10 +68,10 @@ class Keeper:
     Args:
         out: the run's folder.
         recipe: of the model.
-        keep: how many of the latest checkpoints stay.
+        keep: number of latest checkpoints to keep.
         pages: fingerprints of the training pages; they go into every file, so that `flowkit evaluate` refuses
             these pages.
-        before: of the pages that the weights were trained on before this run; they go there as well.
+        before: fingerprints of the pages that the weights were trained on before this run, written as well.
     """
 
     def __init__(
@@ -87,7 +87,7 @@ class Keeper:
         """Write a checkpoint and the model for use; then remove all but the latest `keep` checkpoints.
 
         Raises:
-            OutputError: a file cannot be written; those that were there before still are.
+            OutputError: a file cannot be written; the files from before are unchanged.
         """
         tensors = pack(average.state)
         tensors |= {f"raw/{name}": value for name, value in stepper.model.state_dict().items()}
@@ -111,7 +111,7 @@ class Keeper:
         """Restore the latest checkpoint that can be read.
 
         Raises:
-            CheckpointError: there is none, or it is of another model or of other pages.
+            CheckpointError: there is none, or it belongs to another model or to other pages.
         """
         path, tensors, metadata = self._latest()
         before = read_recipe_text(metadata.get("recipe", ""), origin=str(path))
@@ -123,7 +123,7 @@ class Keeper:
             self.before = frozenset(json.loads(metadata[TRAIN_PAGES])) - set(pages)
             raw = _under("raw/", tensors)
             if not raw:
-                raise KeyError("raw/")  # a model for use, say
+                raise KeyError("raw/")  # for instance, a model for use
             fill(stepper.model, raw, path)
             fill(average.model, _under(WEIGHTS, tensors), path)
             slots = _under("optimizer/", tensors)

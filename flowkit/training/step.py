@@ -33,7 +33,7 @@ class Outcome:
         loss: the weighted sum of the losses.
         bits: bits per dimension.
         gradient: the norm of the gradient, before clipping.
-        finite: whether it was, and the weights have moved.
+        finite: whether all was finite, so that the weights were updated.
     """
 
     loss: float
@@ -43,15 +43,15 @@ class Outcome:
 
 
 class Stepper:
-    """Takes training steps; its only state beside the weights is the optimiser's.
+    """Takes training steps; its only state apart from the weights is the optimiser's.
 
     Args:
         model: to train; on the device of `processes`.
         options: of the recipe's `train` section.
-        processes: all that take part.
+        processes: all processes that take part.
 
     Raises:
-        RegistryError, ShapeError: a loss that is not known, or not for this model.
+        RegistryError, ShapeError: a loss that is unknown, or not for this model.
     """
 
     def __init__(self, model: ConditionalFlow, options: TrainOptions, processes: Processes) -> None:
@@ -85,7 +85,7 @@ class Stepper:
             indices: of their samples.
             features: of the images of each pass, if they are known.
         """
-        # A user's layer may draw from torch: what it draws depends on the step and the process alone.
+        # A user's layer may draw from torch: its random numbers depend only on the step and the process.
         torch.manual_seed(seed_of(self.options.seed, step, self.processes.rank))
         self.model.train()
         self._thaw(step)
@@ -93,7 +93,7 @@ class Stepper:
             return Outcome(math.nan, math.nan, math.nan, finite=False)
         buffers = {name: buffer.clone() for name, buffer in self.model.named_buffers()}
         objective = self._parallel()
-        # What was recorded adds to the gradients that there are.
+        # The recorded passes add to the existing gradients.
         self.optimizer.zero_grad(set_to_none=self._captured is None)
         sums = torch.zeros(2, device=self.processes.device)
         for number, (batch, part) in enumerate(zip(passes, indices, strict=True)):
@@ -131,7 +131,7 @@ class Stepper:
         """Restore the optimiser's tensors.
 
         Raises:
-            KeyError: of a weight that the model does not have.
+            KeyError: a weight that the model does not have.
         """
         parameters = dict(self.model.named_parameters())
         self.optimizer.state.clear()
@@ -161,7 +161,7 @@ class Stepper:
         features: FeatureMaps | None,
     ) -> tuple[Tensor, Tensor]:
         low = self.options.precision == "bfloat16"
-        # the data are flowkit's own, and a look at their values would make a GPU wait in every pass
+        # the data are flowkit's own, and checking their values would make a GPU wait in every pass
         with unchecked(), torch.autocast(self.processes.device.type, torch.bfloat16, enabled=low):
             loss, bits = objective(*batch, noise, features)
         return loss, bits
@@ -176,7 +176,7 @@ class Stepper:
         """Initialise layers by the samples of a whole first step; return true on success.
 
         Actnorms take their first values from data, over all processes; afterwards, these are weights like
-        any other. A batch that is not finite would spoil them for good: then they are as they were.
+        any other. A batch that is not finite would spoil them permanently: then they stay unchanged.
         """
         before = {name: value.clone() for name, value in self.model.state_dict().items()}
         image, target = (torch.cat(side) for side in zip(*passes, strict=True))
@@ -190,12 +190,12 @@ class Stepper:
         return False
 
     def _thaw(self, step: int) -> None:
-        """Train the encoder if its step has come; before, its running statistics are frozen too."""
+        """Train the encoder from its first step on; before, its running statistics are frozen too."""
         moves = self.options.moves_encoder(step)
         self.model.encoder.train(moves)
         if next((p.requires_grad for p in self.model.encoder.parameters()), moves) != moves:
             self.model.encoder.requires_grad_(moves)
-            self._wrapped = None  # which gradients are exchanged is settled when it is wrapped
+            self._wrapped = None  # wrapping determines which gradients are exchanged
             if self._captured:
                 self._captured.forget()
 
@@ -208,7 +208,7 @@ class Stepper:
 
 
 def _without_exchange(objective: nn.Module, last: bool) -> contextlib.AbstractContextManager[None]:
-    """Switch the sum of gradients over processes off, except in a step's last pass."""
+    """Switch off the sum of gradients over processes, except in the last pass of a step."""
     if isinstance(objective, DistributedDataParallel) and not last:
         return objective.no_sync()
     return contextlib.nullcontext()

@@ -19,7 +19,7 @@ from flowkit.targets import Binary
 from flowkit.training.data_order import noise_of
 from flowkit.training.processes import Processes
 
-NOISE_SEED = 1  # every validation draws the same noise, so that a difference is the weights'
+NOISE_SEED = 1  # every validation draws the same noise, so that differences come from the weights
 
 
 @dataclass(frozen=True)
@@ -34,18 +34,18 @@ class Window:
 class Validation:
     """Windows of the validation pages, and the scores of a model on them.
 
-    Windows lie side by side on every page; of all of them, `windows` are taken at even distances, so that
-    every part of the set is seen and every validation sees the same. The pages' own borders apart, a window
-    is scored as the page that it is: there is no margin around it, as page inference would have.
+    Windows lie side by side on every page; `windows` of them are taken at even distances, so that every
+    part of the set is used and every validation uses the same. Each window is scored as if it were a page,
+    without the margin that the inference of pages has around a tile.
 
     Args:
         model: whose scale and sizes the windows must have.
         pages: whole pages, or examples of the caller's own, with their targets.
         side: of a window, in target pixels.
-        windows: how many, at most.
+        windows: the largest number of windows.
 
     Raises:
-        DataError: a page smaller than the least size that the flow takes.
+        DataError: a page is smaller than the least size that the flow takes.
     """
 
     def __init__(
@@ -71,9 +71,9 @@ class Validation:
     def score(self, model: ConditionalFlow, processes: Processes) -> dict[str, float]:
         """Return the means over the windows of all processes: `bits_per_dim`, and `f_measure` or `psnr`.
 
-        The last two are of the image at temperature 0: for binary targets the F-measure, in percent, of all
-        pixels of a page's windows, its mean over the pages; for others the PSNR, 10 log10(1 / mean squared
-        error) of each window, in dB.
+        The last two score the image at temperature 0. For binary targets, the F-measure of a page, in
+        percent, counts all pixels of its windows, and is averaged over the pages; for others, the PSNR of
+        each window is 10 log10(1 / mean squared error), in dB.
         """
         bits, errors = np.zeros(len(self.windows)), np.zeros(len(self.windows))
         counts = np.zeros((1 + max(window.page for window in self.windows), 3))  # ink found, true, in both
@@ -100,7 +100,7 @@ class Validation:
 
 
 def _f_measure(counts: np.ndarray) -> float:
-    """Return the mean F-measure, in percent, of the pages that were seen, from (found, true, both)."""
+    """Return the mean F-measure, in percent, over the pages with windows, from (found, true, both)."""
     seen = [page for page in counts if page[:2].any()]
     return float(np.mean([200 * both / (found + true) for found, true, both in seen])) if seen else math.nan
 
