@@ -26,7 +26,7 @@ def otsu(image: NDArray[np.uint8]) -> NDArray[np.bool_]:
         image: (H, W, 3), RGB; grey is its luma (ITU-R BT.601).
 
     Returns:
-        (H, W), ink is True; nothing is ink where all pixels are equal.
+        (H, W), ink is True; without ink if all pixels are equal.
 
     >>> otsu(np.array([[[9, 9, 9], [250, 250, 250]]], np.uint8))
     array([[ True, False]])
@@ -44,7 +44,7 @@ def otsu(image: NDArray[np.uint8]) -> NDArray[np.bool_]:
 
 
 def is_baseline(name: str) -> bool:
-    """Return true if `baseline` knows the name, with the installed packages."""
+    """Return true if `baseline` has a method of this name, with the installed packages."""
     try:
         baseline(name)
     except FlowkitError:
@@ -63,7 +63,7 @@ def baseline(name: str) -> Binarizer:
     """Return `otsu`, or one of doxapy's algorithms with its default parameters: sauvola, wolf, su, gatos, ...
 
     Raises:
-        FlowkitError: doxapy is wanted and not installed, or has no such algorithm.
+        FlowkitError: doxapy is needed and not installed, or has no such algorithm.
     """
     if name == "otsu":
         return otsu
@@ -74,7 +74,7 @@ def baseline(name: str) -> Binarizer:
     algorithm = getattr(algorithms, known[name])
 
     def binarize(image: NDArray[np.uint8]) -> NDArray[np.bool_]:
-        # this class is what releases before and after 0.9.4 have in common
+        # this class exists in releases before and after 0.9.4
         run = _doxapy().Binarization(algorithm)
         grey = _grey(image)
         out = np.empty_like(grey)

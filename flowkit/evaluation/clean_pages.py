@@ -58,13 +58,13 @@ class CleanPages:
     """Scores of clean pages, `rmse` against grey truth or, with a reader, `cer`.
 
     Args:
-        wanted: what was asked for; data are folders with grey truths or, with a reader, texts.
-        reader: reads.
-        drawn: so many drawn pages with known text are read, too.
+        wanted: the options; its data are folders with grey truths or, with a reader, texts.
+        reader: reads the pages, if given.
+        drawn: number of drawn pages with known text to read, too.
         allow_train: whether the model may be scored on pages that it was trained on.
 
     Raises:
-        FlowkitError: anything that was named cannot be found or used; of pages, all problems are listed.
+        FlowkitError: something that was named cannot be found or used; for pages, all problems are listed.
     """
 
     entries = (PAGE, INK, DIVIDED, CLEAN)
@@ -74,7 +74,7 @@ class CleanPages:
     ) -> None:
         self.wanted, self.reader, self.drawn = wanted, reader, drawn
         if drawn and reader is None:
-            raise FlowkitError("--drawn pages have a text as their truth: expected --ocr LANG, too")
+            raise FlowkitError("the truth of --drawn pages is a text: expected --ocr LANG, too")
         if not wanted.data and not drawn:
             raise FlowkitError("--data is missing; --clean needs folders with pages, or --ocr and --drawn")
         self.scores = ("rmse",) if reader is None else ("cer",)
@@ -86,7 +86,7 @@ class CleanPages:
         self.read: list[str] = []
 
     def jobs(self) -> list[Job]:
-        """Return these, as `Evaluation` describes."""
+        """See `Evaluation`."""
         jobs = []
         for set_name, pairs in self.sets.items():
             names = page_names(image for image, _ in pairs)
@@ -95,7 +95,7 @@ class CleanPages:
         return jobs + [Job("drawn", str(number), partial(self._of_drawn, number)) for number in numbers]
 
     def findings(self) -> Findings:
-        """Return these, as `Evaluation` describes."""
+        """See `Evaluation`."""
         parts = [self.reader.part()] if self.reader else []
         return Findings(f"Clean pages by {self.wanted.model}", self.rows, CLEAN, parts, self.read)
 

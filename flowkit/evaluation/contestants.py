@@ -37,11 +37,11 @@ class Outcome(NamedTuple):
     """One entry's result for a page.
 
     Attributes:
-        entry: whose.
+        entry: the entry that it belongs to.
         ink: (H, W).
-        probability: P(ink) of every pixel, where there is one.
-        samples: (N, H, W), of the whole page each.
-        nats: -log p(the page's truth | page), where there is a density of whole pages.
+        probability: P(ink) of every pixel, if there is one.
+        samples: (N, H, W), each of the whole page.
+        nats: -log p(the page's truth | page), if there is a density of whole pages.
     """
 
     entry: Entry
@@ -52,7 +52,7 @@ class Outcome(NamedTuple):
 
 
 class Contestant(Protocol):
-    """A method that turns pages into ink; a model does so at several settings."""
+    """A method that turns pages into ink; a model has several settings."""
 
     @property
     def entries(self) -> Sequence[Entry]: ...  # noqa: D102
@@ -88,14 +88,14 @@ class Method:
 class Model:
     """A flow with a binary target, at all temperatures with all numbers of samples.
 
-    Samples are those of `flowkit.pages.binarize` with the same seed. Few samples are the first of many: 1, 4
-    and 16 samples together cost no more than 16. A flow of a scale gets the page reduced by it, as in
-    training.
+    Samples are those of `flowkit.pages.binarize` with the same seed. Fewer samples are the first of more, so
+    that 1, 4 and 16 samples together cost no more than 16. A flow with a scale gets the page reduced by it,
+    as in training.
 
     Args:
         name: in the tables.
         flow: the model.
-        counts: numbers of samples, rising, of every temperature.
+        counts: numbers of samples, rising, for every temperature.
         seed: of the latents.
     """
 
@@ -114,7 +114,7 @@ class Model:
         yield from outcomes(self.entries, drawn, nats)
 
     def draw(self, page: Page, temperature: float, count: int) -> NDArray[np.bool_]:
-        """Return as many samples of a page, (N, H, W)."""
+        """Return this number of samples of a page, (N, H, W)."""
         found = binarize(
             self._picture(page),
             model=self.flow,
@@ -143,15 +143,15 @@ class Model:
 class Ensemble:
     """Several flows as one model, whose samples are drawn from each in turn (Lakshminarayanan et al., 2017).
 
-    p(y | page) is the mean of theirs.
+    p(y | page) is the mean of the flows' densities.
 
     Args:
         flows: two or more.
-        counts: numbers of samples, rising, of every temperature; those of 1 are left out.
-        seed: of the first flow's latents, and one more for each further flow.
+        counts: numbers of samples, rising, for every temperature; 1 is left out.
+        seed: of the first flow's latents; each further flow has the next number.
 
     Raises:
-        FlowkitError: a single flow, or samples of one alone.
+        FlowkitError: a single flow, or only single samples.
     """
 
     notes = ()
@@ -185,7 +185,7 @@ class Ensemble:
 
 
 def outcomes(entries: Iterable[Entry], drawn: Mapping[float, Ink], nats: float | None) -> Iterator[Outcome]:
-    """Yield the vote of as many samples as each entry has; `nats` are of temperature 1."""
+    """Yield the vote of each entry's samples; `nats` are those of temperature 1."""
     for entry in entries:
         assert entry.temperature is not None and entry.samples is not None
         n = entry.samples
@@ -203,16 +203,16 @@ def _scores_density(entries: Iterable[Entry]) -> bool:
 
 
 class Folder:
-    """Images of the pages made elsewhere, ink dark, found by their names.
+    """Images of the pages that were made elsewhere, with dark ink, found by their names.
 
     Args:
         folder: searched at any depth.
-        sets: all pages that will be asked for. A page's file has the same stem; where several pages or files
-            share one (every year has its H01), the file lies in folders that are called like the page's
+        sets: all pages that will be scored. A page's file has the same stem. If several pages or files share
+            a stem (every year has its H01), the file lies in folders with the names of the page's folders
             (2011/H01.png for dibco/2011/img/H01.webp).
 
     Raises:
-        DataError: pages without file, or with several; all are listed.
+        DataError: pages without a file, or with several; all are listed.
     """
 
     def __init__(self, folder: Path, sets: Sets) -> None:
@@ -271,6 +271,6 @@ def _matched(folder: Path, sets: Sets) -> dict[str, Path]:
 
 
 def _most_alike(image: Path, folder: Path, files: list[Path]) -> list[Path]:
-    """Return the files that share most names of folders with a page, at least one."""
+    """Return the files that share the most names of folders with a page, but at least one."""
     alike = [len({*image.parent.parts} & {*file.relative_to(folder).parent.parts}) for file in files]
     return [file for file, n in zip(files, alike, strict=True) if n == max(alike) > 0]

@@ -21,10 +21,10 @@ from flowkit.metrics.calibration import Forecast, negative_log_likelihood
 from flowkit.targets import Continuous
 
 STEP = 1 / 64
-"""Log-odds are rounded to it, and cut at +-16, so that pages can be pooled as counts."""
+"""Step to which log-odds are rounded; they are cut at +-16, so that pages can be pooled as counts."""
 
 FINEST = 1 / 1024
-"""v is rounded to it while slope and bias are fitted."""
+"""Step to which v is rounded while slope and bias are fitted."""
 
 _MOST = 16.0
 
@@ -64,16 +64,17 @@ class Scaling:
 
 
 class Head:
-    """A flow whose image at temperature 0 was trained by cross-entropy: v there, as log-odds, is its map.
+    """A flow whose image at temperature 0 was trained by cross-entropy; its v there are log-odds of ink.
 
-    Such a model is trained from the recipe of the flow that it stands beside, with the same encoder, by
-    `--set train.losses={cross_entropy: 1}`.
+    Such a model is trained from the recipe of the flow that it is compared with, and so with the same
+    encoder, by `--set train.losses={cross_entropy: 1}`.
 
     Args:
         name: in the tables.
-        flow: binary; its target is replaced, so that it gives v and not the sign of v.
-        held_back: (image, truth) files to fit slope and bias on; its training had none of them.
-        samples: of every page, if two or more: each pixel is drawn by itself, which is all that P(ink) says.
+        flow: with a binary target, which is replaced, so that the flow returns v and not the sign of v.
+        held_back: (image, truth) files to fit slope and bias on; none of them was trained on.
+        samples: number of samples of every page, if two or more; each pixel is drawn independently, because
+            P(ink) determines no more.
         seed: of the samples.
 
     Raises:

@@ -52,18 +52,18 @@ class InkEvaluation:
     """Scores, calibration and the worst tiles of all rounds.
 
     Args:
-        wanted: what was asked for.
+        wanted: the options.
         allow_train: whether models may be scored on pages that they were trained on.
 
     Raises:
-        FlowkitError: anything that was named cannot be found or used; of pages, all problems are listed.
+        FlowkitError: something that was named cannot be found or used; for pages, all problems are listed.
     """
 
     scores = dibco.SCORES
 
     def __init__(self, wanted: Wanted, allow_train: bool = False) -> None:
         if wanted.focus is not None:
-            raise FlowkitError("--focus is for super-resolution, and all that is scored here is ink")
+            raise FlowkitError("--focus is for super-resolution, and this evaluation scores ink")
         self.wanted = wanted
         self.rounds = rounds(wanted)
         for one in self.rounds:
@@ -91,7 +91,7 @@ class InkEvaluation:
     def _score(
         self, one: Round, set_name: str, name: str, pair: tuple[Path, Path], scale: float
     ) -> list[Row]:
-        """Score all contestants; what the first entry gets wrong is looked at tile by tile."""
+        """Score all contestants; collect the errors of the first entry by tiles."""
         [page] = load_pages([pair])
         page = page.at(scale)
         assert page.ink is not None
@@ -112,7 +112,7 @@ class InkEvaluation:
         return rows
 
     def findings(self) -> Findings:
-        """Return these, as `Evaluation` describes."""
+        """See `Evaluation`."""
         notes = [note for one in self.rounds for note in one.notes]
         notes += [note for one in self.rounds for contestant in one.contestants for note in contestant.notes]
         notes += self.read
@@ -183,7 +183,7 @@ def check(sets: Sets, trained_on: Mapping[str, frozenset[str]]) -> None:
 
     Args:
         sets: of (image, truth) files.
-        trained_on: a model's name -> fingerprints of pages that it has seen.
+        trained_on: a model's name -> fingerprints of its training pages.
 
     Raises:
         DataError: unreadable files, unequal sizes, pages that a model was trained on; all are listed.

@@ -11,8 +11,8 @@ class Lines:
     """A table whose rows are not known in advance.
 
     Args:
-        pages: all names that will come.
-        entries: all that is scored.
+        pages: the names of all pages.
+        entries: all entries that are scored.
         scores: the columns; an entry may lack some.
     """
 

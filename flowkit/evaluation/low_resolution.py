@@ -23,9 +23,9 @@ class Low:
     """A way to make the small image.
 
     Attributes:
-        about: what it is, for a report; lengths are in pixels of low resolution.
+        about: a description for the report; lengths are in pixels of low resolution.
         kernel: of the antialiased reduction.
-        worse: what happens to the small image then.
+        worse: the degradation of the reduced image.
     """
 
     about: str
@@ -35,7 +35,8 @@ class Low:
     def make(self, high: Image8, scale: int, seed: int) -> Image8:
         """Return the small image, (h, w) or (h, w, 3) as the large one.
 
-        What is random depends on the seed and on the small image alone: a page has the same noise in any set.
+        Random numbers depend only on the seed and the small image, so that a page has the same noise in any
+        set.
         """
         low = reduce(high, scale, self.kernel)
         if not self.worse:
@@ -50,7 +51,7 @@ class Low:
 
 
 PLAIN = "bicubic"
-"""The kind that all models of flowkit are trained on."""
+"""The kind on which all models of flowkit are trained."""
 
 KINDS = {
     PLAIN: Low("antialiased bicubic reduction"),

@@ -40,21 +40,21 @@ class Wanted:
     """The options of `flowkit evaluate`.
 
     Args:
-        model: what ships with flowkit, a checkpoint, a baseline, or a folder of images.
-        data: folders of pages, or the one that has all sets of a protocol.
+        model: a shipped model, a checkpoint, a baseline, or a folder of images.
+        data: folders of pages, or the folder with all sets of a protocol.
         protocol: a name in `PROTOCOLS`.
         baselines: names, or folders of images.
         temperatures: by default 0, and 1 if there are several samples.
         samples: by default 1.
         seed: of the samples.
-        scales: resolutions that pages are scored at, as multiples of their own.
-        low: kinds of low resolution that are enlarged, by a model that super-resolves.
-        head: a checkpoint.
-        head_data: folders with the pages that its temperature is fitted on.
+        scales: resolutions at which pages are scored, as multiples of their own.
+        low: kinds of low resolution that a super-resolution model enlarges.
+        head: checkpoint of a classifier.
+        head_data: folders with the pages on which its temperature is fitted.
         ssn: a Stochastic Segmentation Network, see `flowkit.evaluation.ssn_baseline.save_ssn`.
         ensemble: checkpoints, scored as one model.
-        focus: "ink" for scores of what is near ink as well, of a model that super-resolves.
-        ink_model: that finds it.
+        focus: "ink" to score the pixels near ink separately, for super-resolution models.
+        ink_model: the model that finds the ink.
     """
 
     model: str
@@ -75,7 +75,7 @@ class Wanted:
 
     @property
     def counts(self) -> dict[float, list[int]]:
-        """Return the numbers of samples of every temperature, rising; at temperature 0 always one.
+        """Return the numbers of samples for every temperature, rising; at temperature 0 always one.
 
         Raises:
             FlowkitError: several samples, and temperature 0 alone.
@@ -110,7 +110,7 @@ class Round:
     Attributes:
         sets: of (image, truth) files.
         contestants: the model first.
-        trained_on: fingerprints of the pages that each model has seen.
+        trained_on: fingerprints of each model's training pages.
         notes: for the report.
     """
 
@@ -131,11 +131,11 @@ def rounds(wanted: Wanted, find: Find = find_pairs) -> list[Round]:
     """Return one round, or one for each fold of a protocol.
 
     Args:
-        wanted: what was asked for.
+        wanted: the options.
         find: folders -> (image, truth) files.
 
     Raises:
-        FlowkitError: anything that was named cannot be found or used.
+        FlowkitError: something that was named cannot be found or used.
     """
     if wanted.protocol is None:
         if wanted.data is None:
@@ -166,7 +166,7 @@ def _round(
         elif name != model or is_baseline(name):
             made.contestants.append(Method(name, baseline(name), origin(name)))
         else:
-            # the name is that of all folds, so that its years stand under one
+            # all folds have one name, under which the report lists their years
             made.contestants.append(Model(wanted.model, load_binary(model), wanted.counts, wanted.seed))
             made.trained_on[model] = trained_on(model)
             if fold is not None and root is not None:

@@ -14,10 +14,10 @@ from flowkit.metrics import calibration
 from flowkit.metrics.calibration import Forecast, RiskCoverage, reliability
 
 LEAST = 100
-"""Least number of pixels of a bin to draw: fewer say nothing."""
+"""Least number of pixels of a bin to draw; with fewer, a bin is all noise."""
 
 LEAST_COMPONENTS = 10
-"""The same of components."""
+"""The same for components."""
 
 
 def draw_calibration(path: Path, found: Mapping[str, Uncertainty]) -> None:

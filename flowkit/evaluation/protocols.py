@@ -44,8 +44,8 @@ PROTOCOLS: dict[str, tuple[Fold, ...]] = {
         for year in YEARS
     ),
 }
-"""`fix`: one model, scored on the years that it was not trained on. `loyo`, leave one year out: a model for
-each year, trained on all others."""
+"""The protocols. `fix`: one model, scored on the years on which it was not trained. `loyo`, leave one year
+out: a model for each year, trained on all others."""
 
 
 def train_pages(fold: Fold, root: Path) -> frozenset[str]:
@@ -59,7 +59,7 @@ def train_pages(fold: Fold, root: Path) -> frozenset[str]:
 
 
 def honesty(name: str, seen: frozenset[str], fold: Fold, root: Path) -> str:
-    """Return a sentence on whether a model kept to the protocol, by the training pages that it lists."""
+    """Return a sentence on whether the training pages that a model lists belong to the protocol."""
     if not seen:
         return f"{name} does not say which pages it was trained on."
     try:

@@ -49,7 +49,7 @@ class Reader:
         return character_error_rate(pairs)
 
     def part(self) -> Part:
-        """Return the table of the sets, each as one text."""
+        """Return the table of the sets, each set counted as one text."""
         rows: list[dict[str, Cell]] = [
             {"set": name, "by": str(entry), "texts": len(pairs), "CER %": character_error_rate(pairs)}
             for (name, entry), pairs in self.texts.items()
@@ -66,12 +66,12 @@ class Reading:
     """Character error rates of binarizations, and of the grey page.
 
     Args:
-        wanted: what was asked for; data are folders with a text beside each image.
-        reader: reads.
+        wanted: the options; its data are folders with a text beside each image.
+        reader: reads the images.
         allow_train: whether models may be scored on pages that they were trained on.
 
     Raises:
-        FlowkitError: anything that was named cannot be found or used; of pages, all problems are listed.
+        FlowkitError: something that was named cannot be found or used; for pages, all problems are listed.
     """
 
     scores = ("cer",)
@@ -100,7 +100,7 @@ class Reading:
         self.read: list[str] = []
 
     def jobs(self) -> list[Job]:
-        """Return these, as `Evaluation` describes."""
+        """See `Evaluation`."""
         return [
             Job(set_name, name, partial(self._score, one, set_name, name, image))
             for one in self.rounds
@@ -109,7 +109,7 @@ class Reading:
         ]
 
     def findings(self) -> Findings:
-        """Return these, as `Evaluation` describes."""
+        """See `Evaluation`."""
         notes = [note for one in self.rounds for note in one.notes]
         notes += [note for one in self.rounds for contestant in one.contestants for note in contestant.notes]
         notes += self.read
@@ -139,7 +139,7 @@ def text_of(image: Path) -> str:
     """Read the text of an image from the .txt beside it, in UTF-8.
 
     Raises:
-        DataError: it is missing, empty, or no such text.
+        DataError: it is missing, empty, or not in UTF-8.
     """
     file = image.with_suffix(".txt")
     try:

@@ -21,7 +21,7 @@ NAME = "results"
 """Name of the Markdown file, and of the folder beside it for all other files."""
 
 STEM = "evaluation"
-"""First part of the names of all files in that folder, in which there may be others."""
+"""First part of the names of all files in that folder, which may hold other files."""
 
 _DECIMALS = {"nrm": 4, "mpm": 5, "ssim": 4, "text_ssim": 4, "rmse": 4}
 
@@ -33,7 +33,7 @@ class Part:
     Attributes:
         title: of its section.
         rows: as of `flowkit.bench.report.Report`; floats are printed with four digits.
-        about: what a reader has to know, a line each.
+        about: remarks for the reader, a line each.
     """
 
     title: str
@@ -45,9 +45,9 @@ class Picture(NamedTuple):
     """A PNG.
 
     Attributes:
-        write: it to a path.
-        about: what it shows.
-        shown: whether the Markdown shows it, or only names it, since readers may not be free to publish
+        write: a function that writes it to a path.
+        about: a description.
+        shown: whether the Markdown shows it, or only names it, since users may not be free to publish their
             pages.
     """
 
@@ -58,15 +58,15 @@ class Picture(NamedTuple):
 
 @dataclass
 class Findings:
-    """Everything that is written.
+    """The contents of a report.
 
     Attributes:
         title: of the page.
         rows: the scores of all pages.
-        first: the entry whose pages are printed; the others' are in the files alone.
-        parts: what there is beside them.
+        first: the entry whose pages are printed; those of the other entries are only in the files.
+        parts: further tables.
         notes: on the evaluation as a whole, a paragraph each.
-        pictures: by the ends of their files' names.
+        pictures: by the last parts of their files' names.
         environment: the command line, the versions, the machine.
     """
 

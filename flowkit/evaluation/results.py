@@ -15,7 +15,7 @@ class Entry:
     Args:
         by: a model, a baseline or a folder.
         temperature: of a model's latents.
-        samples: how many a model drew.
+        samples: number of samples that a model drew.
     """
 
     by: str
@@ -50,8 +50,7 @@ class Row:
 class Summary:
     """The mean and the sample standard deviation of every score over the pages of a set.
 
-    The deviation (n - 1 in the denominator) is None where there is none: of a single page, or among infinite
-    scores.
+    The deviation (n - 1 in the denominator) is None for a single page, or if a score is infinite.
     """
 
     set: str

@@ -14,9 +14,9 @@ from flowkit.pages.review import Review, review
 
 
 class Reviewed(NamedTuple):
-    """The expected and the actual review score of a page: by its samples, and by the truth.
+    """The expected review score of a page, from its samples, and the actual one, from the truth.
 
-    The second is 1 - the F-measure of the page, and of every tile, up to the ink that is taken for granted.
+    The actual score is 1 - F-measure, of the page and of every tile, with the same least amount of ink.
     """
 
     expected: Review
@@ -32,7 +32,7 @@ class Reviewed(NamedTuple):
 def correlations(pages: Sequence[Reviewed]) -> tuple[float, float]:
     """Return Spearman's rank correlation of expected and actual scores, of pages and of their tiles.
 
-    NaN if there is nothing to rank.
+    They are NaN if there is nothing to rank.
     """
     by_page = [(page.expected.score, page.actual.score) for page in pages]
     by_tile = np.concatenate([np.stack([side.tiles.ravel() for side in page], 1) for page in pages])

@@ -60,7 +60,7 @@ class Amount:
 
     @property
     def away(self) -> float:
-        """Return |truth - mean| in deviations of the samples; infinite if they are equal and wrong."""
+        """Return |truth - mean| in deviations of the samples; infinite if these are equal and wrong."""
         distance, deviation = abs(self.truth - statistics.fmean(self.drawn)), statistics.stdev(self.drawn)
         return distance / deviation if deviation else math.inf if distance else 0.0
 
@@ -109,7 +109,7 @@ class PageSamples:
 
 
 def row(pages: Sequence[PageSamples]) -> dict[str, Cell]:
-    """Return the figures of pages with as many samples, by the names of their columns in the report."""
+    """Return the figures of pages with the same number of samples, by their columns' names in the report."""
     found: dict[str, Cell] = {"pages": len(pages)}
     for name in ("ink", "components"):
         amounts: list[Amount] = [getattr(page, name) for page in pages]

@@ -23,10 +23,9 @@ from flowkit.targets import Binary
 def draw(
     flow: ConditionalFlow, picture: Picture, counts: Mapping[float, int], seed: int
 ) -> dict[float, NDArray[Any]]:
-    """Draw the samples of each temperature, (N, C, H, W): boolean, True = ink, of binary
-    targets, otherwise float32.
+    """Draw the samples of each temperature, (N, C, H, W): bool for binary targets (True = ink), or float32.
 
-    They are the samples of `PageSampler`; at temperature 0 there is the image of z = 0 alone.
+    They are the samples of `PageSampler`; at temperature 0 there is only the image of z = 0.
     """
     binary = isinstance(flow.target, Binary)
     sampler = PageSampler(flow, picture, seed=seed)

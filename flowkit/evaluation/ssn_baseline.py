@@ -4,8 +4,8 @@ Monteiro et al., NeurIPS 2020, arXiv:2006.06015. The log-odds of all pixels of a
 
     eta = mu + P a + sigma b,    a ~ N(0, I) of `rank` factors, b ~ N(0, I) of every pixel,
 
-and mu, P and log sigma are made of the features by 1x1 convolutions. It is the simplest model whose pixels
-have something in common: each factor is one number for the whole page.
+and mu, P and log sigma are computed from the features by 1x1 convolutions. It is the simplest model with
+dependent pixels: each factor is one number for the whole page.
 """
 
 from __future__ import annotations
@@ -100,18 +100,18 @@ def train_ssn(
 ) -> LowRankHead:
     """Train a head on an encoder, by Adam with a rate that falls to 0 by a cosine.
 
-    The encoder is trained with it, in place, as far as its parameters have `requires_grad`; if none has, it
-    is in eval mode.
+    Those parameters of the encoder that have `requires_grad` are trained as well, in place; if none has, the
+    encoder is in eval mode.
 
     Args:
         encoder: of any number of channels, with features at stride 2 and scale 1.
-        pairs: (image, truth), (C, H, W) in [0, 1] and (1, H, W) of 0 and 1, as many as are trained on; of
-            equal size, or a batch of one.
+        pairs: all training samples: (image, truth), (C, H, W) in [0, 1] and (1, H, W) of 0 and 1; of equal
+            size, unless `batch` is 1.
         steps: number of steps.
-        batch: pairs of a step.
-        rate: the highest, after a tenth of the steps.
+        batch: number of pairs in a step.
+        rate: the highest learning rate, reached after a tenth of the steps.
         rank: number of factors.
-        draws: of the log-odds in the loss.
+        draws: number of draws of the log-odds in the loss.
         seed: of weights and draws.
         report: called with the number of each step and its loss, in nats per pixel.
 
@@ -135,7 +135,7 @@ def train_ssn(
     for step in range(steps):
         taken = list(itertools.islice(given, batch))
         if len(taken) < batch:
-            raise FlowkitError(f"{steps} steps of {batch} pairs: they ended in step {step + 1}")
+            raise FlowkitError(f"{steps} steps of {batch} pairs: the pairs ended in step {step + 1}")
         images, truths = (torch.stack(tensors) for tensors in zip(*taken, strict=True))
         with torch.set_grad_enabled(bool(trained)):
             features = encoder(images)[STRIDE]
@@ -181,10 +181,10 @@ def save_ssn(
 
     Args:
         path: a safetensors file.
-        encoder: as the recipe makes it.
-        head: trained on it.
+        encoder: of the recipe.
+        head: trained on the encoder.
         recipe: the text of a recipe with this encoder, such as the `recipe` of a flow on it.
-        pages: fingerprints of the pages that it was trained on.
+        pages: fingerprints of the training pages.
 
     Raises:
         OutputError: the file cannot be written.
@@ -194,7 +194,7 @@ def save_ssn(
 
 
 def load_ssn(path: str | os.PathLike[str]) -> StochasticSegmentation:
-    """Load what `save_ssn` wrote, in eval mode.
+    """Load a file of `save_ssn`, in eval mode.
 
     Raises:
         CheckpointError: there is no such file, or it holds another kind of model.

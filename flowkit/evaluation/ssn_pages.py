@@ -23,10 +23,10 @@ from flowkit.pages.page_features import PageFeatures, StreamedFeatures, WindowFe
 from flowkit.pages.tiles import Span, Tile, round_up, spans
 
 ROWS = 256
-"""About as many rows of a page are decided together."""
+"""Approximate number of rows of a page that are processed together."""
 
 NODES = 15
-"""Points of the quadrature over a pixel's own noise."""
+"""Number of points of the quadrature over a pixel's own noise."""
 
 
 class Drawn(NamedTuple):
@@ -37,7 +37,7 @@ class Drawn(NamedTuple):
 
 
 class Ssn:
-    """A Stochastic Segmentation Network, with all numbers of samples of two or more.
+    """A Stochastic Segmentation Network, scored with every number of samples from two on.
 
     A sample is ink where its log-odds are above 0, as in the paper, and its factors are drawn once for the
     page. -log p(truth | page) is estimated as -log mean_k p(truth | factors a_k), over the factors of the
@@ -46,7 +46,7 @@ class Ssn:
     Args:
         name: in the tables.
         model: the network.
-        samples: of every page, rising.
+        samples: numbers of samples of every page, rising.
         seed: of the samples.
     """
 
@@ -75,7 +75,7 @@ class Ssn:
 def draw_page(
     model: StochasticSegmentation, picture: Picture, truth: NDArray[np.bool_], count: int, seed: int
 ) -> Drawn:
-    """Draw samples of a page, band by band; fewer are the first of more."""
+    """Draw samples of a page, band by band; fewer samples are the first of more."""
     height, width = picture.size
     factors = np.random.default_rng(seed).standard_normal((count, model.head.rank))
     common = torch.from_numpy(factors.astype(np.float32))

@@ -54,13 +54,13 @@ class SuperResolution:
     """PSNR, SSIM, LR-consistency, diversity and, with a reader, character errors.
 
     Args:
-        wanted: what was asked for; data are folders of images at high resolution.
+        wanted: the options; its data are folders of images at high resolution.
         allow_train: whether the model may be scored on images that it was trained on.
         reader: Tesseract, if character error rates are wanted.
 
     Raises:
-        FlowkitError: options that are for binarization, images that cannot be used; of images, all problems
-            are listed.
+        FlowkitError: options are for binarization, or images cannot be used; for images, all problems are
+            listed.
     """
 
     def __init__(self, wanted: Wanted, allow_train: bool = False, reader: Reader | None = None) -> None:
@@ -92,7 +92,7 @@ class SuperResolution:
         self.rows: list[Row] = []
 
     def jobs(self) -> list[Job]:
-        """Return these, as `Evaluation` describes."""
+        """See `Evaluation`."""
         return [
             Job(_label(set_name, kind), name, partial(self._score, set_name, name, image, kind))
             for set_name, images in self.sets.items()
@@ -101,7 +101,7 @@ class SuperResolution:
         ]
 
     def findings(self) -> Findings:
-        """Return these, as `Evaluation` describes."""
+        """See `Evaluation`."""
         parts = [self.reader.part()] if self.reader else []
         how = f" ({KINDS[self.kinds[0]].about})"
         if len(self.kinds) > 1:
@@ -164,7 +164,7 @@ class SuperResolution:
             "psnr": fmean(metrics.psnr(image, high) for image in images),
             "ssim": fmean(metrics.ssim(image, high) for image in images),
         }
-        if not kind.worse:  # an image that agrees with noise would be worse
+        if not kind.worse:  # an image that agrees with the noise would not be better
             of_each = (metrics.consistency(image, low, self.task.scale, kind.kernel) for image in images)
             scores["consistency"] = fmean(of_each)
         if text is not None:
@@ -214,6 +214,6 @@ def _label(set_name: str, kind: str) -> str:
 
 
 def _levels(values: NDArray[np.float32]) -> Image8:
-    """Turn (N, C, H, W) in [0, 1] into 8 bits as written: (N, H, W, 3), or (N, H, W) for one channel."""
+    """Turn (N, C, H, W) in [0, 1] into 8 bits, as files have: (N, H, W, 3), or (N, H, W) for one channel."""
     levels: Image8 = np.rint(255 * values.clip(0, 1)).astype(np.uint8)
     return levels[:, 0] if levels.shape[1] == 1 else levels.transpose(0, 2, 3, 1)

@@ -19,7 +19,7 @@ PICTURE = 160
 """Side of a tile in the contact sheet."""
 
 MISSED, INVENTED = (0, 114, 178), (213, 94, 0)
-"""Blue: missed ink; vermilion: paper taken for ink. Colour-blind readers can tell them apart."""
+"""Blue for missed ink, vermilion for paper taken for ink: colour-blind readers can distinguish them."""
 
 _LABEL, _GAP = 14, 6
 
@@ -37,7 +37,7 @@ def tile_sums(values: NDArray[np.number] | Ink, side: int = SIDE) -> NDArray[np.
 
 class _Tile(NamedTuple):
     errors: int
-    order: int  # earlier ones win among equals
+    order: int  # among equals the first ones are kept
     label: str
     image: NDArray[np.uint8]
     coloured: NDArray[np.uint8]
@@ -48,8 +48,8 @@ class WorstTiles:
     """The tiles with most wrong pixels of all pages; only their pictures are kept.
 
     Args:
-        most: how many.
-        of_a_page: how many at most of one page, so that a single bad page is not all that is seen.
+        most: number of tiles.
+        of_a_page: largest number of tiles from one page, so that a single bad page does not hide the others.
     """
 
     most: int = 16

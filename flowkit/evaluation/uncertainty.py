@@ -27,18 +27,18 @@ COVERAGES = (0.95, 0.98)
 
 @dataclass
 class Uncertainty:
-    """The quality of one entry's probabilities on the pages that were added.
+    """The quality of one entry's probabilities on all pages that were added.
 
     Attributes:
         everywhere: all pixels.
-        band: those within `BAND` of the truth's contour, where the doubt is.
+        band: pixels within `BAND` of the truth's contour, where most doubt is.
         doubt: sum min(p, 1 - p) of every tile.
         errors: wrong pixels of every tile.
-        drawn: the scores of the samples of every page that has some.
-        reviewed: the review scores of these pages, and what they should be.
-        samples: of each page; None without any.
-        voted: whether the probabilities were made of the samples.
-        nats: -log p of the pages' truths, added up; nan if a page has no density.
+        drawn: the scores of the samples, for every page with samples.
+        reviewed: the expected and actual review scores of these pages.
+        samples: number of samples of each page; None without samples.
+        voted: whether the probabilities are shares of the samples.
+        nats: sum of -log p of the pages' truths; nan if a page has no density.
     """
 
     everywhere: Forecast | None = None

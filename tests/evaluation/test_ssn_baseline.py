@@ -104,7 +104,7 @@ def test_images_of_other_channels(binary_recipe):
 
 
 def test_what_cannot_be_trained(encoder, doubling_recipe):
-    with pytest.raises(FlowkitError, match="4 steps of 2 pairs: they ended in step 2"):
+    with pytest.raises(FlowkitError, match="4 steps of 2 pairs: the pairs ended in step 2"):
         train_ssn(encoder, itertools.islice(stains(), 3), 4)
     with pytest.raises(ShapeError, match="expected an encoder of scale 1, got 2"):
         train_ssn(build(doubling_recipe).encoder, stains(), 1)
