@@ -32,7 +32,7 @@ def environment() -> dict[str, Cell]:
         "python": platform.python_version(),
         "platform": f"{platform.system()} {platform.machine()}",
         "processor": _processor(),
-        "cores": _cores(),
+        "cores": cores(),
         "threads": torch.get_num_threads(),
         "cuda device": cuda,
         "cuda": torch.version.cuda,
@@ -83,7 +83,7 @@ def _processor() -> str:
     return platform.processor() or platform.machine()
 
 
-def _cores() -> int | None:
+def cores() -> int | None:
     """Return the number of cores that this process may use."""
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))

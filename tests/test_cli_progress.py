@@ -46,8 +46,8 @@ class Now:
         monkeypatch.setattr("flowkit.cli.progress.monotonic", lambda: self.seconds)
 
 
-def run_of(total: int, done: int) -> Run:
-    return cast(Run, SimpleNamespace(total=total, done=done, kept=0, problems=[], notes=[]))
+def run_of(total: int, done: int, jobs: int = 1) -> Run:
+    return cast(Run, SimpleNamespace(total=total, done=done, jobs=jobs, kept=0, problems=[], notes=[]))
 
 
 def record_of(number: int, seconds: float) -> Record:
@@ -64,8 +64,8 @@ def test_in_redirected_output_there_is_a_line_a_minute(
     jobs: int, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     now = Now(monkeypatch)
-    with Display(jobs=jobs, quiet=False) as display:
-        display.begin(run_of(105, 5), "out")
+    with Display(quiet=False) as display:
+        display.begin(run_of(105, 5, jobs), "out")
         now.seconds += 20
         display.part(1, 2)
         assert lines(capsys) == []

@@ -6,6 +6,7 @@ import subprocess
 import sys
 
 import pytest
+from PIL import Image
 
 import flowkit
 from flowkit.cli import VERBS
@@ -47,6 +48,14 @@ def test_a_verb_imports_what_it_needs():
     assert after(verb("models", "--help")) & (SLOW | {"PIL"}) == set()
     assert after(verb("binarize", "--help")) & (SLOW - {"scipy"}) == set()
     assert after(verb("train", "--help")) & SLOW == set()
+
+
+def test_a_page_needs_no_compiler(tmp_path):
+    """What in torch asks whether dynamo is at work may import all of it: seconds for every command."""
+    Image.new("L", (40, 30), 200).save(tmp_path / "page.png")
+    argv = ("binarize", str(tmp_path / "page.png"), "-o", str(tmp_path / "ink.png"))
+    assert after(verb(*argv)) & (SLOW - {"scipy"}) == set()
+    assert (tmp_path / "ink.png").is_file()
 
 
 def test_every_verb_has_its_module_and_line():

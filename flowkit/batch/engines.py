@@ -22,11 +22,12 @@ def engine(job: BatchJob, flow: ConditionalFlow, staging: Staging, progress: Pro
     """Return what does the pages of a batch.
 
     Args:
-        job: the batch.
+        job: the batch, with a number of jobs.
         flow: its model, for pages that are done in this process.
         staging: how the files of a page come to the process that works on it.
         progress: told how far the page is, where one is worked on at a time, in this process.
     """
+    assert job.jobs != "auto"  # see `flowkit.batch.jobs`
     if job.engine == "local" and job.jobs == 1:
         page = TaskOnPages(job.task, flow, staging)
         return lambda sheets: ((sheet, page(sheet, progress)) for sheet in sheets)

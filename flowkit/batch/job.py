@@ -34,7 +34,8 @@ class BatchJob:
         verify: read the files of pages that are done, and do those again whose bytes are not those that were
             written; without it, their sizes are compared.
         html: write `report.html` into the folder `out`.
-        jobs: pages that are worked on at a time, each in a process of its own.
+        jobs: pages that are worked on at a time, each in a process of its own. "auto": as many as there are
+            cores and pages, if `Task.memory` is so many times the default; they share it.
         engine: "ray" works on the cluster that RAY_ADDRESS names, or on one that is started on this machine.
         modules: modules and .py files with layers of one's own, which other processes are to import.
         storage: where files are; by default this machine's folders, and fsspec's stores where a URL is named.
@@ -50,7 +51,7 @@ class BatchJob:
     overwrite: bool = False
     verify: bool = False
     html: bool = False
-    jobs: int = 1
+    jobs: int | Literal["auto"] = 1
     engine: Engine = "local"
     modules: Sequence[str] = ()
     storage: Storage | None = None

@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Generator, Iterator
 from contextlib import contextmanager, nullcontext
 from types import TracebackType
+from typing import NamedTuple
 
 from flowkit.batch import html
 from flowkit.batch.engines import engine
 from flowkit.batch.file_identity import digest_of_all
 from flowkit.batch.job import BatchJob
+from flowkit.batch.jobs import settled
 from flowkit.batch.page_work import described, settings_of
 from flowkit.batch.pending import Pending
 from flowkit.batch.planning import Plan, planned
@@ -50,13 +52,15 @@ class Run(Iterator[Record]):
         kept: how many were in the folder for results before there was any report there: they stay.
         problems: inputs that hold no page at all, a line each.
         notes: what its user should know about results of earlier runs, a line each.
+        jobs: how many pages are worked on at a time.
         is_folder: whether results go into a folder, which has a report.
     """
 
     def __init__(self, job: BatchJob, progress: Progress) -> None:
         self._steps = _steps(job, progress)
-        planned = next(self._steps)
-        assert isinstance(planned, Pending)
+        begun = next(self._steps)
+        assert isinstance(begun, _Begun)
+        planned, self.jobs = begun
         self._pending = planned
         self.total, self.kept = planned.total, planned.kept
         self.problems, self.notes = planned.plan.problems, planned.notes
@@ -88,7 +92,14 @@ class Run(Iterator[Record]):
         self.close()
 
 
-def _steps(job: BatchJob, progress: Progress) -> Generator[Pending | Record, None, None]:
+class _Begun(NamedTuple):
+    """A batch that is planned, and how many of its pages are to be worked on at a time."""
+
+    pending: Pending
+    jobs: int
+
+
+def _steps(job: BatchJob, progress: Progress) -> Generator[_Begun | Record, None, None]:
     """Yield the pages to do, once they are planned, and then the records."""
     with StandardInput() as stdin, job.storage or storage_for(job.places) as storage:
         settings_of(job.task)  # before anything else is looked at
@@ -97,13 +108,13 @@ def _steps(job: BatchJob, progress: Progress) -> Generator[Pending | Record, Non
         settings, labels = described(job.task, flow)
         if job.layout is not None:
             settings["layouts_sha256"] = digest_of_all(plan.layouts)
-        work_through = engine(job, flow, storage.staging(), progress)
         if job.html:
             check_no_link(plan.folder / html.NAME)
         with _report(plan, storage, verify=job.verify) as report:
             pending = Pending(plan, report, settings, labels, overwrite=job.overwrite)
-            yield pending
-            yield from pending.records(work_through)
+            job = settled(job, len(pending.sheets))
+            yield _Begun(pending, int(job.jobs))
+            yield from pending.records(engine(job, flow, storage.staging(), progress))
             if job.html:
                 storage.put(html.write(report))
         for document in plan.documents:

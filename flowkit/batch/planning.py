@@ -58,6 +58,8 @@ def planned(job: BatchJob, storage: Storage, stdin: StandardInput) -> Plan:
     if job.format is not None and f".{job.format}" not in job.task.suffixes:
         known = ", ".join(suffix.removeprefix(".") for suffix in job.task.suffixes)
         raise FlowkitError(f'format "{job.format}", expected one of {known}')
+    if job.jobs == "auto" and job.engine != "local":
+        raise FlowkitError(f"--jobs auto is for this machine; expected a number with --engine {job.engine}")
     inputs = [storage.input(os.fspath(text)) for text in job.inputs]
     if not inputs:
         raise FlowkitError("inputs: expected one or more files, folders or patterns, got none")

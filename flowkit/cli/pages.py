@@ -6,6 +6,7 @@ import argparse
 from typing import Any, get_args
 
 from flowkit.batch import BatchJob, Task, html, run
+from flowkit.batch.jobs import free_memory
 from flowkit.batch.report import REPORT
 from flowkit.cli.options import add_device, add_import, add_threads, dpi, natural, positive, prepare, size
 from flowkit.cli.progress import Display
@@ -53,8 +54,8 @@ def add_run(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--memory", type=size, metavar="SIZE",
-        help="memory limit of all --jobs on a machine together, such as 800MB or 4GB (default: 2GB each); "
-        "the result does not depend on it",
+        help="memory limit of all --jobs on a machine together, such as 800MB or 4GB (default: 2GB each, or "
+        "what is free with --jobs auto); the result does not depend on it",
     )  # fmt: skip
     parser.add_argument(
         "--max-pixels", type=positive, default=MAX_PIXELS, metavar="N",
@@ -76,9 +77,9 @@ def add_run(parser: argparse.ArgumentParser) -> None:
         "same result (default: float32)",
     )  # fmt: skip
     parser.add_argument(
-        "--jobs", type=positive, default=1, metavar="N",
-        help="pages to process at a time, each in a process with its share of --threads (default: "
-        "%(default)s)",
+        "--jobs", type=_jobs, default=1, metavar="N",
+        help="pages to process at a time, each in a process with its share of --threads; auto: as many as "
+        "there are cores and pages, and as have 2GB of --memory each (default: %(default)s)",
     )  # fmt: skip
     parser.add_argument(
         "--engine", choices=("local", "ray"), default="local",
@@ -145,9 +146,20 @@ def _scale(text: str) -> Scale:
         ) from None
 
 
+def _jobs(text: str) -> int | str:
+    return text if text == "auto" else positive(text)
+
+
+_jobs.__name__ = positive.__name__  # argparse names it where int() refuses the text
+
+
 def shared(args: argparse.Namespace) -> dict[str, Any]:
     """Return the options of a `Task` that all these verbs have."""
-    memory = MEMORY if args.memory is None else args.memory // (args.jobs if args.engine == "local" else 1)
+    if args.jobs == "auto":
+        memory = args.memory or free_memory()
+    else:
+        shares = args.jobs if args.engine == "local" else 1
+        memory = MEMORY if args.memory is None else args.memory // shares
     names = ["model", "temperature", "samples", "seed", "max_pixels", "precision", "device"]
     names += ["pdf_dpi", "pdf_password"]
     return {name: getattr(args, name) for name in names} | {"memory": memory}
@@ -164,7 +176,7 @@ def run_batch(args: argparse.Namespace, task: Task, **more: Any) -> int:
     said = {name: getattr(args, name) for name in (*names, "layout") if name in args}
     job = BatchJob(args.input, task=task, **said, **more)
     with (
-        Display(jobs=args.jobs, quiet=args.quiet, json=args.json) as display,
+        Display(quiet=args.quiet, json=args.json) as display,
         run(job, display.part) as pages,
     ):
         display.begin(pages, args.out)

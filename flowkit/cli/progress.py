@@ -55,14 +55,13 @@ class Display:
     tells how long the rest will take, if that is more than a minute.
 
     Args:
-        jobs: pages that are worked on at a time.
         quiet: do not show how far it is.
         json: print records as JSON in place of words.
     """
 
-    def __init__(self, *, jobs: int = 1, quiet: bool, json: bool = False) -> None:
+    def __init__(self, *, quiet: bool, json: bool = False) -> None:
         self.json = json
-        self.jobs = jobs
+        self.jobs = 1
         self.quiet = quiet
         self.bar: Bar | None = None
         self.total = self.before = 0
@@ -80,6 +79,7 @@ class Display:
     def begin(self, run: Run, out: str) -> None:
         """Show what there is to do."""
         self.total = run.total
+        self.jobs = run.jobs
         self.failures += run.problems
         for line in (*run.problems, *run.notes):
             self._say(line)

@@ -6,9 +6,11 @@ of full-width rows, every layer keeps only the few rows that its next ones need.
 
 from __future__ import annotations
 
+import functools
+import weakref
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -90,21 +92,55 @@ class ConvolutionRows:
         assert isinstance(norm, nn.BatchNorm2d)
         assert norm.running_mean is not None
         assert norm.running_var is not None
-        self.weight, self.bias = fuse_conv_bn_weights(
-            convolution.weight, convolution.bias, norm.running_mean, norm.running_var, norm.eps,
-            norm.weight, norm.bias,
-        )  # fmt: skip
+        self.convolution, self.norm = convolution, norm
         self.step = convolution.stride[0]
         self.window = Window(3, self.step)
+
+    @functools.cached_property  # a stream may be started to see whether there is one
+    def constants(self) -> tuple[Tensor, Tensor]:
+        """Weight and bias, with the normalisation in them."""
+        return _folded(self.convolution, self.norm)
 
     def push(self, rows: Tensor, *, last: bool) -> Tensor:
         """Take the next rows (B, C, r, W); return those that are ready, (B, C', r', W / stride)."""
         seen = self.window.push(rows, last=last)
         if seen is None:
             width = (rows.shape[3] - 1) // self.step + 1
-            return rows.new_empty(rows.shape[0], len(self.weight), 0, width)
-        out = F.conv2d(seen, self.weight, self.bias, stride=self.step, padding=(0, 1))
+            return rows.new_empty(rows.shape[0], self.convolution.out_channels, 0, width)
+        out = F.conv2d(seen, *self.constants, stride=self.step, padding=(0, 1))
         return out.relu_() if self.relu else out
+
+
+class _Folding(NamedTuple):
+    """What was folded, and what it gave."""
+
+    sources: tuple[Tensor, ...]
+    constants: tuple[Tensor, Tensor]
+
+
+_foldings: weakref.WeakKeyDictionary[nn.Conv2d, _Folding] = weakref.WeakKeyDictionary()
+
+
+@torch.no_grad()
+def _folded(convolution: nn.Conv2d, norm: nn.BatchNorm2d) -> tuple[Tensor, Tensor]:
+    """Fold a normalisation into a convolution; done once for all streams of an encoder, until it changes."""
+    mean, variance = norm.running_mean, norm.running_var
+    assert mean is not None
+    assert variance is not None
+    given = (convolution.weight, convolution.bias, norm.weight, norm.bias, mean, variance)
+    sources = tuple(tensor.detach() for tensor in given if tensor is not None)
+    known = _foldings.get(convolution)
+    if known is None or not all(map(_same, known.sources, sources)):
+        constants = fuse_conv_bn_weights(
+            convolution.weight, convolution.bias, mean, variance, norm.eps, norm.weight, norm.bias
+        )
+        copies = tuple(tensor.clone() for tensor in sources)
+        _foldings[convolution] = known = _Folding(copies, constants)
+    return known.constants
+
+
+def _same(one: Tensor, other: Tensor) -> bool:
+    return (one.device, one.dtype) == (other.device, other.dtype) and torch.equal(one, other)
 
 
 class Queue:

@@ -15,10 +15,12 @@ def inference(model: ConditionalFlow) -> Iterator[None]:
     """Put a model into eval mode without gradients for the block; restore its modules' modes afterwards."""
     # No inference_mode: layers keep what they computed, and training could not go on with its tensors.
     modes = [(module, module.training) for module in model.modules()]
-    model.eval()
+    training = any(mode for _, mode in modes)
+    if training:  # to set what is set already takes longer than a small tile
+        model.eval()
     try:
         with torch.no_grad():
             yield
     finally:
-        for module, training in modes:  # one by one: parts of a model may be frozen while others train
-            module.training = training
+        for module, mode in modes if training else ():
+            module.training = mode  # one by one: parts of a model may be frozen while others train

@@ -6,6 +6,7 @@ encoder and any layer. It depends on nothing but the model: a page is cut alike 
 
 from __future__ import annotations
 
+import itertools
 import math
 import weakref
 from collections import Counter
@@ -60,7 +61,7 @@ def check_header(header: Header, model: ConditionalFlow, *, results: float, memo
 
 def weights_of(model: ConditionalFlow) -> int:
     """Return the bytes of a model's weights."""
-    return sum(tensor.nbytes for tensor in model.state_dict().values())
+    return sum(tensor.nbytes for tensor in itertools.chain(model.parameters(), model.buffers()))
 
 
 class Cut(NamedTuple):
@@ -164,6 +165,11 @@ class _Watch(TorchDispatchMode):  # type: ignore[no-untyped-call]
         super().__init__()  # type: ignore[no-untyped-call]
         self.now = self.most = 0
         self.alive: Counter[int] = Counter()
+
+    @classmethod
+    def _should_skip_dynamo(cls) -> bool:
+        # To keep the compiler away, which is not used here, torch would import all of it: seconds.
+        return False
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         result = func(*args, **(kwargs or {}))

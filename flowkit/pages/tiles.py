@@ -108,6 +108,8 @@ def widened(tile: Tile, outer: Tile, around: int) -> Tile:
 
 def _counts(height: int, width: int, margin: int, step: int, window: int) -> tuple[int, int]:
     """Choose the number of rows and columns of tiles: the least work in windows of `window` pixels."""
+    if height * width <= window:  # one tile has no margins
+        return 1, 1
     sizes = []
     for side in (height, width):
         counts = range(1, min(_MOST, math.ceil(side / step)) + 1)

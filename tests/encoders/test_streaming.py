@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import copy
 import itertools
 
 import pytest
 import torch
 
 from flowkit.encoders import RRDB, UNet
+from flowkit.encoders.streaming import ConvolutionRows
 
 
 @pytest.fixture(scope="module", params=[((), 1.0), ((3, 11), 0.6)], ids=["plain", "contrast"])
@@ -70,6 +72,22 @@ def test_pages_do_not_see_each_other(net):
         stream = net.stream()
         stream.push(torch.rand(1, 1, 20, 18, dtype=torch.float64), last=False)
         torch.testing.assert_close(streamed(net, image, [10])[2], net(image)[2])
+
+
+@pytest.mark.parametrize("changed", ["0.weight", "1.weight", "1.bias", "1.running_mean", "1.running_var"])
+def test_weights_that_changed_are_folded_anew(net, changed):
+    """Also by `.data`, of which no counter of versions knows."""
+    convolution = copy.deepcopy(net.stem[0][:2])  # relu might hide the change
+    tensor = convolution.state_dict(keep_vars=True)[changed]
+    with torch.no_grad():
+        rows = torch.rand(1, convolution[0].in_channels, 6, 9, dtype=torch.float64)
+        before = ConvolutionRows(convolution).push(rows, last=True)
+        again = ConvolutionRows(convolution).push(rows, last=True)
+        tensor.data[1] += 0.5
+        after = ConvolutionRows(convolution).push(rows, last=True)
+        torch.testing.assert_close(after, convolution(rows), rtol=1e-12, atol=1e-12)
+    assert torch.equal(before, again)
+    assert not torch.equal(before, after)
 
 
 def test_encoders_that_see_little_have_no_stream():

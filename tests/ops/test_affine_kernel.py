@@ -39,6 +39,18 @@ def test_the_compiled_op_is_the_formula(compiled, shape, dtype, tolerance):
             torch.testing.assert_close(ours, expected, rtol=tolerance, atol=tolerance)
 
 
+def test_exp_is_right_for_every_number(compiled):
+    """From where it is 0 to where it is infinite, and in the scale's gradient, which is itself."""
+    odd = torch.tensor([-torch.inf, torch.inf, torch.nan, -0.0, -200, 200, 88.72283, 88.72284, -103.97])
+    raw = torch.cat([torch.linspace(-106, 90, 30_001), odd]).view(1, 1, 1, -1).requires_grad_()
+    out, _ = affine(torch.ones_like(raw), torch.zeros_like(raw), raw, scale="exp")
+    expected = raw.detach().double().exp().float()
+    smallest = 2.0**-149
+    torch.testing.assert_close(out, expected, rtol=2.5e-7, atol=smallest, equal_nan=True)
+    [by_raw] = torch.autograd.grad(out.sum(), raw)
+    torch.testing.assert_close(by_raw, expected, rtol=2.5e-7, atol=smallest, equal_nan=True)
+
+
 @pytest.mark.parametrize("inverse", [False, True])
 def test_gradients_and_their_gradients(compiled, inverse):
     leaves = [t.detach().requires_grad_() for t in inputs((2, 3, 2, 5))]
