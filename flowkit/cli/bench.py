@@ -20,7 +20,7 @@ TABLES = {
     "compiled": "whole models through `torch.compile`, the affine op in plain torch and in compiled kernels",
     "parts": "a model's time by the kind of operation, and how long a GPU waits for its launches",
     "training": "training at a recipe's own sizes: patches per second, and the share of time spent waiting",
-    "pages": "whole pages: seconds per megapixel and peak memory, compared with classical methods (doxapy)",
+    "pages": "whole pages and batches of them: seconds per megapixel and peak memory, beside other programs",
 }
 """Each table and its line in `flowkit bench --help`; a table is the module of its name in `flowkit.bench`."""
 
