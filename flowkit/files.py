@@ -31,7 +31,7 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[Path]:
         draft.open("xb").close()
         mode = draft.stat().st_mode
         yield draft
-        draft.chmod(mode)  # whoever wrote it may have made a file of their own
+        draft.chmod(mode)  # the writer may have made a file of its own
         _sync(draft)  # after a power failure, a file of this name is the old one or the new one, never a part
         draft.replace(place)
         _sync_folder(place.parent)

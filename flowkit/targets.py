@@ -23,7 +23,7 @@ depend on the batch that it is in."""
 Noise = Generators | Tensor
 """Dequantisation noise: generators, or the numbers themselves, of y's shape."""
 
-ROUNDING = 1e-4  # by so much values may leave [0, 1]: whoever resizes an image rounds
+ROUNDING = 1e-4  # by so much values may leave [0, 1]: resized images have rounding errors
 
 
 class Target(nn.Module):

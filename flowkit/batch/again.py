@@ -80,7 +80,7 @@ def accept(folder: Path, key: tuple[str, int | None], *, accepted: bool) -> Reco
         if record is None or record.status not in ("done", "kept"):
             raise OutputError(f"{key[0]}: has no result that could be accepted")
         if not accepted and record.page is not None and (key[0], None) in report.records:
-            raise OutputError(f"{record.name}: is a page of {key[0]}, which would be written anew")
+            raise OutputError(f"{record.name}: is a page of {key[0]}, which would be written again")
         record = replace(record, status="kept" if accepted else "done")
         report.append(record)
         return record

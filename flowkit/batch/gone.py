@@ -47,7 +47,7 @@ def _gone(document: Document, of_input: dict[str, list[Record]], report: Report)
         report.add_gone(record, f"{source} {has}; this result is from an earlier run")
     names = [one.output if one.output != place or one.page is None else f"page {one.page}" for one in gone]
     more = f" and {len(names) - MOST_NAMED} more" if len(names) > MOST_NAMED else ""
-    yield f"{source}: {has}; from an earlier run, and not made anew: {', '.join(names[:MOST_NAMED])}{more}"
+    yield f"{source}: {has}; remaining results of an earlier run: {', '.join(names[:MOST_NAMED])}{more}"
 
 
 def _without_number(output: str) -> str:

@@ -27,7 +27,7 @@ class BatchJob:
         format: of the files in the folder `out`, such as "tif"; by default "png".
         maps: what is also written, and where: for `Binarize` "probability" and "uncertainty", images, and
             "components" and "readings", JSON. Files where `out` is one, otherwise folders.
-        save_samples: where every sample is written, likewise.
+        save_samples: where every sample is written: a file where `out` is one, otherwise a folder.
         layout: the PAGE or ALTO file of the page; or a folder with a file of each page, named like its
             result (sub/book-001.xml).
         overwrite: do pages again that are done.

@@ -27,9 +27,9 @@ from flowkit.files import check_no_link, make_folder
 def run(job: BatchJob, progress: Progress | None = None) -> Run:
     """Do the pages of a batch that are not done yet.
 
-    Planning comes first, before this returns; then a page is done whenever the next record is asked for, and
-    is written down in `report.jsonl` before its record is given. A page that fails is a record, too: nothing
-    stops the pages after it. Into a folder, the same job again does what is left.
+    Planning comes first, before this returns. Then a page is done whenever the next record is asked for, and
+    is written to `report.jsonl` before its record is returned. A page that fails has a record, too, and does
+    not stop the pages after it. Into a folder, the same job can be run again to do the remaining pages.
 
     Args:
         job: the batch.

@@ -35,7 +35,7 @@ class Pending:
         report: what was done by runs before.
         settings: what results depend on, as it stands in the report.
         labels: more that is to stand there.
-        overwrite: do everything anew.
+        overwrite: do everything again.
 
     Attributes:
         sheets: the pages that are left.
@@ -89,7 +89,7 @@ class Pending:
         _remove_drafts({path.parent for path in (*files, *self.unbound)})
 
     def records(self, work_through: WorkThrough) -> Iterator[Record]:
-        """Do what is left; yield the record of every page when it is done, of a document when it is bound.
+        """Do the remaining pages; yield a record for every page done and every document bound.
 
         Raises:
             FlowkitError: the model cannot be loaded, or the report cannot be written.

@@ -111,7 +111,7 @@ class _Worker:
         return len(self._deaths) >= STARTS
 
     def give_up(self) -> str:
-        """Count deaths anew, for another page; return how it died."""
+        """Count deaths from 0 again, for another page; return how it died."""
         how = self._deaths[-1]
         self._deaths.clear()
         return f"{how} while it started, {STARTS} times"
@@ -119,7 +119,7 @@ class _Worker:
     def begin(self, sheet: Sheet) -> None:
         """Give it a page."""
         self.sheet = sheet
-        with suppress(OSError):  # it is dead: `answer` will say so
+        with suppress(OSError):  # it is dead, which `answer` will report
             self.connection.send(sheet)
 
     def answer(self) -> tuple[Sheet, Fields] | None:

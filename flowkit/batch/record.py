@@ -72,13 +72,13 @@ class Record:
             `components`, `readings`, `sample-01`, ...; of a page of a document, `result` is where it waits to
             be bound.
         width: of the result, in pixels.
-        height: likewise.
+        height: of the result, in pixels.
         dpi: dots per inch across and down; None where the input does not say.
         ink: the share of pixels that are ink.
         scales: page pixels per pixel that the model of ink saw, the page's main scale first.
         review: the review score of the page, where samples were drawn, or strokes are not in the result.
-        worst_tiles: the parts of the page with the highest scores, likewise.
-        mean_entropy: of P(ink), in bits per pixel, likewise.
+        worst_tiles: the parts of the page with the highest review scores.
+        mean_entropy: of P(ink), in bits per pixel, if samples were drawn.
         counts: what was counted in the samples of the page, where there are any: `ink`, the share of pixels;
             `components`, the number of 8-connected pieces; `stroke_width`, in pixels.
         bits_per_dim: -log2 p(result | page) per pixel, an upper bound, if it was asked for.

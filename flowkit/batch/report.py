@@ -209,7 +209,7 @@ def records_of(text: str) -> tuple[Records, list[int]]:
 def _take(records: Records, record: Record) -> None:
     records[record.output, record.page] = record
     if record.page is not None and record.status in ("done", "failed"):
-        records.pop((record.output, None), None)  # a document is bound anew where a page changed
+        records.pop((record.output, None), None)  # a document is bound again if a page changed
 
 
 @contextmanager

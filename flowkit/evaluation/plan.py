@@ -98,7 +98,7 @@ class Wanted:
             return Path(os.environ[DATA])
         if self.data is None or len(self.data) != 1:
             raise FlowkitError(
-                f"--protocol {self.protocol} wants one folder with all sets below it: --data, or {DATA}"
+                f"--protocol {self.protocol} needs one folder with all sets below it: --data, or {DATA}"
             )
         return Path(self.data[0])
 
@@ -185,7 +185,7 @@ def _round(
         folders = wanted.head_data
         if folders is None:
             if fold is None or root is None:
-                raise FlowkitError("--head wants --head-data: pages to fit its temperature on")
+                raise FlowkitError("--head needs --head-data: pages on which its temperature is fitted")
             folders = [str(root / name) for name in fold.train]
         _add_head(made, wanted, head, folders)
     return made

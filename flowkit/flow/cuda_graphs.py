@@ -70,7 +70,7 @@ class Graph:
             ):
                 self.results = call(*self.inputs)
         except RuntimeError:
-            own.graphsafe_set_state(before)  # it would wait for the end of the recording for ever
+            own.graphsafe_set_state(before)  # it would wait for the end of the recording indefinitely
             raise
 
     def __call__(self, *inputs: Tensor) -> Any:

@@ -97,9 +97,10 @@ class ConditionalDistribution:
     ) -> Tensor:
         """Draw as `sample`, with gradients by the image and by the weights: v of shape (n, B, C, H, W).
 
-        Of targets of real values v is y. Of discretised ones v is the value before rounding, whose gradients
-        are not 0: for a binary target its sign is the pixel, for 8-bit levels it is (level + u) / 256 with u
-        in [0, 1). `model.target.restore(v)` is what `sample` would have given. Arguments and errors are those
+        For targets of real values, v is y. For discretised targets, v is the value before rounding, whose
+        gradients are not 0: for a binary target its sign is the pixel, for 8-bit levels it is (level + u) /
+            256 with u
+        in [0, 1). `model.target.restore(v)` is the result of `sample`. Arguments and errors are those
         of `sample`.
         """
         shape = check_sample_shape(n)

@@ -78,10 +78,9 @@ def mend_order(image: Image.Image) -> None:
 def full_range(values: NDArray[Any], depth: Depth, name: str) -> tuple[NDArray[Any], tuple[str, ...]]:
     """Bring integers (H, W, C) to the full range of uint8 (up to 8 bits) or uint16, black being 0; and notes.
 
-    Of what a sample could hold, a page may use a part: 12 bits of 16. Where the file does not say so and
+    A page may use fewer bits than a sample holds, such as 12 of 16. If the file does not state this, and
     nothing on the page is brighter than a quarter of the range, the page is scaled by the bits that it uses,
-    with a note. Where small samples are light, a page without great ones may be blank: it stays as it is,
-    with a note.
+    with a note. If 0 is white, a page without large samples may be blank: it stays as it is, with a note.
 
     Args:
         values: samples as they are stored.

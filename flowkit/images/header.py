@@ -23,8 +23,8 @@ class Header(NamedTuple):
     """Size and memory of a page, as its file gives them before it is decoded.
 
     Attributes:
-        width: in pixels, when it has been turned upright.
-        height: likewise.
+        width: in pixels, after the page was turned upright.
+        height: in pixels, after the page was turned upright.
         nbytes: of the page when it has been read.
         decoding: bytes at the moment of reading it when most are in use, estimated from above.
     """

@@ -57,7 +57,7 @@ def keep_frame(out: Path, source: Path, password: str | None = None) -> tuple[st
 
 
 def replace_page(document: Path, page: int, part: Path) -> None:
-    """Write a document of `bind` anew with a page in the place of one, all else as it is.
+    """Write a document of `bind` again with one page replaced, and everything else unchanged.
 
     Args:
         document: the file.

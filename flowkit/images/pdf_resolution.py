@@ -136,8 +136,8 @@ def content_of(
 def keep_in_pixels(content: Content, across: float, down: float) -> None:
     """Make the images on a page smaller by a hundredth of a pixel on each side.
 
-    pdfium rounds their places outwards. Where an image has the page's own pixels, rounding of numbers would
-    make it a pixel larger, and all of its pixels would be made anew.
+    pdfium rounds their places outwards. Where an image has the page's own pixels, rounding errors would
+    make it a pixel larger, and all of its pixels would be resampled.
     """
     for image in content.placed:
         a, b, c, d, e, f = image.own

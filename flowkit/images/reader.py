@@ -186,7 +186,7 @@ def _check_file(path: Path) -> None:
         if path.is_dir():
             raise ImageError(f"{path}: is a folder, expected an image")
         if not path.is_file():
-            # a pipe or a device could keep the reader waiting for ever
+            # a pipe or a device could keep the reader waiting indefinitely
             raise ImageError(f"{path}: is not a regular file, expected an image")
         if path.stat().st_size == 0:
             raise ImageError(f"{path}: the file is empty")

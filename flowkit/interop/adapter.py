@@ -41,9 +41,9 @@ def adapt(
         module: the name of the module that the adapter becomes part of.
         name: as recipes write it: `library/name`.
         about: its docstring.
-        host: the class, or a function that makes an instance. Of its parameters, those in `CHANNELS` and
-            `CONTEXT_CHANNELS` are given these numbers, `shape` and `context` the shapes, and the options are
-            given by name. An adapter whose host takes anything of the context reads features.
+        host: the class, or a function that makes an instance. Its parameters in `CHANNELS` and
+            `CONTEXT_CHANNELS` receive these numbers, `shape` and `context` the shapes, and the options are
+            passed by name. An adapter whose host takes any of the context's reads features.
         options: the options of recipes, with their defaults; `Typed` where a default does not say the type.
         attributes: of the adapter's class.
     """

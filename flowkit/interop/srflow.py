@@ -39,9 +39,9 @@ def from_srflow(
     last) and adds no noise, `p.decode(latents)` clips nothing, and -`p.log_prob(y)` / (ln 2 * H * W) is what
     SRFlow calls nll, in bits per pixel. The model carries a recipe, so `flowkit.save` takes it.
 
-    Left out, because SRFlow computes nothing with them: `flowUpsamplerNet.f.0`, and of the encoder the image
-    head (`HRconv`, `conv_last`) and the upsampling to strides that no level reads. Of the 39,541,811
-    parameters of the released 4x network that leaves 39,189,648.
+    `flowUpsamplerNet.f.0`, and the encoder's image head (`HRconv`, `conv_last`) and upsampling to strides
+    that no level reads, are left out, because SRFlow computes nothing with them. This leaves 39,189,648 of
+    the 39,541,811 parameters of the released 4x network.
 
     For scale 1, which SRFlow does not have, the encoder runs at the image's resolution, and the first level
     reads its features at one half of it.

@@ -151,8 +151,8 @@ class RiskCoverage:
     """The share of errors among the surest pixels (El-Yaniv and Wiener, JMLR 2010).
 
     A pixel is taken for ink if p >= 1/2, its confidence is max(p, 1 - p), and the risk at coverage c is the
-    share of wrong pixels among the share c of all pixels that has the highest confidence. Of pixels of equal
-    confidence any part is taken to hold its share of their errors: the mean over all orders of them.
+    share of wrong pixels among the share c of all pixels that has the highest confidence. Any part of
+    pixels of equal confidence is taken to hold its share of their errors, which is the mean over all orders.
 
     Attributes:
         coverage: rising, 1 at last: where one level of confidence ends.

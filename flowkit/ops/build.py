@@ -23,7 +23,7 @@ from flowkit.ops import build_cache, build_tools, sources
 KINDS = ("cpu", "cuda")
 
 # In a process of its own: cpp_extension loads what it built, writes to the terminal, and reads its settings
-# from the environment; and a compiler that crashes takes nobody with it.
+# from the environment; and a compiler that crashes does not end this process.
 COMPILE = """
 import json, sys
 from torch.utils.cpp_extension import load

@@ -3,7 +3,7 @@
 The environment variable FLOWKIT_KERNELS decides:
 
 - `auto` (or not set): on CUDA they are built at the first use; on the CPU they are used if they have been
-  built (`flowkit build-kernels`), so that nobody waits for a compiler who did not ask for one.
+  built (`flowkit build-kernels`), so that a user who did not ask for it never waits for a compiler.
 - `off`: the pure-PyTorch path.
 - `require`: built where they have to be; an error where they cannot.
 """
@@ -124,7 +124,7 @@ def _resolve(kind: str) -> Kernels:
         if found.library is None and kind in KINDS and chosen == "require":
             raise KernelError(f"FLOWKIT_KERNELS=require, but compiled kernels are unavailable ({found.why})")
         _resolved[kind] = found
-    if found.why and build.has_sources(kind):  # otherwise nobody could have expected any
+    if found.why and build.has_sources(kind):  # otherwise none could be expected
         _warn(found.why)
     return found
 

@@ -1,7 +1,7 @@
-"""Files that nobody but the user can have written, and folders where nobody else can put any.
+"""Files that only the user can have written, in folders that only the user can write to.
 
-A library runs code as soon as it is loaded, before anything in it can be compared with anything. So it must
-be the user's own file in the user's own folder; what is checked is what was opened, not what a path led to.
+A library runs code as soon as it is loaded, before its results can be checked. So it must be the user's own
+file in the user's own folder. The open file is checked, not the file to which a path leads.
 """
 
 from __future__ import annotations

@@ -55,7 +55,7 @@ class PageFeatures(Protocol):
     def begin(self, most: int) -> Step | None:
         """Return work for the features of rows further down that can begin now, if there is any.
 
-        It is done by `do`. Of rows that have begun but are not ready there are `most` bands.
+        `do` does the work. At most `most` bands of rows have begun and are not ready yet.
         """
         ...
 
@@ -107,7 +107,7 @@ class StreamedFeatures:
     """Features of a page that is streamed through the encoder once, from top to bottom, ahead of the tiles.
 
     Tiles are asked for row by row; one above the last asked for starts the page again. A stage of the stream
-    takes the same rows in the same order, whoever calls it: the features do not depend on the threads.
+    takes the same rows in the same order for any caller, so that features do not depend on the threads.
 
     Args:
         encoder: with a stream.

@@ -1,6 +1,6 @@
 """The paper of a page: its colour at every place, as smooth as it can be and still follow stains and light.
 
-Means of what is left without ink, in squares of a few pixels. Where a square has little paper, its value
+Means of the pixels without ink, in squares of a few pixels. Where a square has little paper, its value
 leans on that of the squares around it, from fine to coarse (pull-push; Gortler et al., The Lumigraph,
 SIGGRAPH 1996).
 """

@@ -40,7 +40,7 @@ class Region(NamedTuple):
     Attributes:
         scale: page pixels per pixel of a view.
         rows: of the page, with context.
-        cols: likewise.
+        cols: of the page, with context.
         mask: (rows, cols) bool, the pixels whose scale it is; None for all.
         views: of this part of the page.
     """

@@ -18,7 +18,7 @@ def counted(progress: Progress | None, total: int) -> Callable[[], None]:
     >>> step()
     1 of 2
     """
-    done, lock = itertools.count(), threading.Lock()  # whoever draws the progress need not know of threads
+    done, lock = itertools.count(), threading.Lock()  # code that draws the progress need not be thread-safe
 
     def step() -> None:
         if progress is not None:

@@ -73,7 +73,7 @@ class Results:
         return Results(_fours(self.binary) >= 2, votes, kept)
 
     def take(self, other: Results, rows: slice, cols: slice, mask: NDArray[np.bool_] | bool) -> None:
-        """Take over another's pixels, where `mask` (rows, cols) says so."""
+        """Take over another's pixels where `mask` (rows, cols) is true."""
         here = self.every(rows, cols)
         for mine, theirs in zip(here._arrays(), other._arrays(), strict=True):
             np.copyto(mine, theirs, where=mask)

@@ -70,8 +70,8 @@ def tiles(
     """Cut a page of `height` x `width` pixels, row by row.
 
     Args:
-        height: of the page, a multiple of what the model takes.
-        width: likewise.
+        height: of the page, a multiple of `model.multiple`.
+        width: of the page, a multiple of `model.multiple`.
         core: largest side of a core (though never below `step`); by default as few and as large tiles as
             keep windows below `window`.
         margin: how far a window must reach beyond its core.

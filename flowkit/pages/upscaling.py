@@ -45,7 +45,7 @@ class UpscaledPage:
 
     Attributes:
         image: (H, W) grey or (H, W, 3) RGB, as the page was: uint16 if the page was of 16 bits, otherwise
-            uint8. Of several samples it is their mean, which is sure, but blurred where they differ.
+            uint8. With several samples it is their mean, which is blurred where they differ.
         samples: (N, H, W) or (N, H, W, 3) of the same type, if they were kept.
         dpi: dots per inch across and down, those of the page times the model's scale; None where the image
             did not say.
@@ -97,7 +97,7 @@ def upscale(
         progress: called with the steps done and the steps in all.
         keep_samples: keep the samples themselves.
         focus: a model of ink, such as `binarize`: what is far from ink is enlarged by bicubic interpolation
-            (see `flowkit.pages.focus`). Paper gets no texture that nobody has seen, and costs little.
+            (see `flowkit.pages.focus`). Paper gets no invented texture, and costs little.
         precision: of the encoders, see `binarize`.
 
     Raises:

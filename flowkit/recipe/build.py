@@ -96,7 +96,7 @@ def _layer(recipe: Recipe, part: Part, shape: Shape, encoder: Encoder) -> FlowLa
 
 
 def _provided(encoder: Encoder, stride: int) -> Shape:
-    """Let the encoder promise features; whoever wrote it may have returned anything."""
+    """Let the encoder promise features; an encoder of a user's may return anything."""
     found: object = encoder.provide(stride)
     if not isinstance(found, Shape):
         raise ShapeError(f"{type(encoder).__name__}.provide({stride}) returned {found!r}, expected a Shape")

@@ -57,7 +57,7 @@ def read_part(
         kind: one of `registry.KINDS`.
         value: what was written.
         path: where.
-        report: is told what is wrong, and where; every problem, not only the first.
+        report: called with every problem and its place.
         default: its type, where none is written.
         beside: keys of the mapping that are no options, and the caller's to read.
 
@@ -112,7 +112,7 @@ def read_options(
         owner: what it is called in messages.
         given: the options as they were written.
         path: where.
-        report: is told what is wrong, and where.
+        report: called with every problem and its place.
         beside: other keys that would have been right there, for suggestions.
 
     Returns:
@@ -141,7 +141,7 @@ def make_part(part: Part, report: Report, *given: Any) -> Any | None:
 
     Args:
         part: what to make.
-        report: is told, at the place of the part, what its class refuses.
+        report: called with the place of the part and what its class refuses.
         given: the positional arguments.
 
     Returns:

@@ -183,7 +183,7 @@ def test_pages_of_a_document_that_shrank_are_named(again: Again) -> None:
     made, said = again()
     assert made == ["book-001.png", "book-002.png", "book-003.png"]
     assert said[0] == (
-        "flowkit: scans/book.tif: has 3 pages now; from an earlier run, and not made anew: "
+        "flowkit: scans/book.tif: has 3 pages now; remaining results of an earlier run: "
         "book-004.png, book-005.png"
     )
     assert Path("out/book-004.png").exists()
@@ -194,11 +194,11 @@ def test_pages_of_a_document_that_shrank_are_named(again: Again) -> None:
     document(Path("scans/book.tif"), 1)
     made, said = again()
     assert made == ["book.png"]
-    assert said[0].endswith("not made anew: book-001.png, book-002.png, book-003.png")
+    assert said[0].endswith("an earlier run: book-001.png, book-002.png, book-003.png")
     document(Path("scans/book.tif"), 2)
     made, said = again()
     assert made == ["book-001.png", "book-002.png"]
-    assert said[0].endswith("book.tif: has 2 pages now; from an earlier run, and not made anew: book.png")
+    assert said[0].endswith("book.tif: has 2 pages now; remaining results of an earlier run: book.png")
 
 
 def test_pages_that_shrank_are_not_bound(again: Again) -> None:
@@ -208,7 +208,7 @@ def test_pages_that_shrank_are_not_bound(again: Again) -> None:
     made, said = again("--format", "tif")
     assert made == ["book.tif"] * 3
     assert said[0] == (
-        "flowkit: scans/book.tif: has 3 pages now; from an earlier run, and not made anew: "
+        "flowkit: scans/book.tif: has 3 pages now; remaining results of an earlier run: "
         "page 4, page 5, page 6, page 7, page 8 and 1 more"
     )
     again("--overwrite")

@@ -96,7 +96,7 @@ def test_kernels_of_low_resolution(tmp_path, pixels, write):
     path = str(tmp_path)
     [sheet] = find(X4, "super_resolution", path=path, kernels=["hamming", "box"])
     assert sheet.read().kernels == ("hamming", "box")
-    assert "wants one at least" in wrong(X4, "super_resolution", path=path, kernels=[])
+    assert "needs at least one" in wrong(X4, "super_resolution", path=path, kernels=[])
     assert "not given" in wrong(X4, "super_resolution", path=path, low=path, kernels=["box"])
     with pytest.raises(DataError, match="kernels.*cubic"):
         training_set(

@@ -153,7 +153,7 @@ def test_a_cross_entropy_head_stands_beside(
     assert main([*command[:3], str(drawn), *command[4:], "--head-data", str(drawn)]) == 2
     assert "1.png: " in capsys.readouterr().err
     assert main(command) == 2
-    assert "--head wants --head-data" in capsys.readouterr().err
+    assert "--head needs --head-data" in capsys.readouterr().err
     assert main([*command[:-1], str(model), "--head-data", str(drawn)]) == 2
     assert "does not say which pages it was trained on" in capsys.readouterr().err
     wider = {**binary_recipe, "encoder": {"type": "unet", "widths": [4, 8]}}
@@ -225,7 +225,7 @@ def test_data_have_no_default_without_a_protocol(capsys, monkeypatch):
     assert main(["evaluate", "otsu"]) == 2
     assert "--data is missing" in capsys.readouterr().err
     assert main(["evaluate", "otsu", "--protocol", "fix"]) == 2
-    assert "--protocol fix wants one folder with all sets below it" in capsys.readouterr().err
+    assert "--protocol fix needs one folder with all sets below it" in capsys.readouterr().err
 
 
 @pytest.mark.slow

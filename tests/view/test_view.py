@@ -190,7 +190,7 @@ def test_a_page_of_a_document_that_is_not_written(scans: Path, task: Binarize) -
     pages.accept(second, accepted=True)
     with run(BatchJob([scans / "two.tif"], f"{out}/", task, format="tif")) as records:
         assert list(records) == []
-    with pytest.raises(FlowkitError, match="would be written anew"):
+    with pytest.raises(FlowkitError, match="would be written again"):
         pages.accept(second, accepted=False)
 
 

@@ -61,7 +61,7 @@ class Mirror:
 
 @contextmanager
 def named_by(named: Callable[[str], str]) -> Iterator[None]:
-    """Raise an error of the block anew, with the names that files have for their user."""
+    """Raise an error of the block again, with the names that files have for their user."""
     try:
         yield
     except FlowkitError as error:

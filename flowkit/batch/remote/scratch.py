@@ -29,7 +29,7 @@ def scratch() -> tuple[Path, Callable[[], None]]:
     folder = Path(tempfile.mkdtemp(prefix=_PREFIX)).resolve()
     lock, draft = tempfile.mkstemp(dir=folder)
     if fcntl is not None:
-        with suppress(OSError):  # some file systems have no locks, and then nobody removes it
+        with suppress(OSError):  # some file systems have no locks, and then it is never removed
             fcntl.flock(lock, fcntl.LOCK_EX)
             Path(draft).rename(folder / _LOCK)  # only now: what has this name is locked, or left
 

@@ -41,7 +41,7 @@ class SuperResolution(Source):
         self.folders = [base / p for p in ([path] if isinstance(path, str) else path)]
         self.low = None if low is None else base / low
         if kernels is not None and (low is not None or not kernels):
-            why = 'are for low resolution that is made, not given as "low"' if low else "wants one at least"
+            why = 'are for low resolution that is made, not given as "low"' if low else "needs at least one"
             raise DataError(f'source "super_resolution": "kernels" {why}')
         self.kernels: tuple[Kernel, ...] = tuple(kernels or ("bicubic",))
 

@@ -68,8 +68,8 @@ def as_normflows(layer: FlowLayer) -> normflows.flows.Flow:
     """Wrap a layer as a flow for `NormalizingFlow`, `ConditionalNormalizingFlow` and `MultiscaleFlow`.
 
     A layer that reads features needs `ConditionalNormalizingFlow`: the others pass no context, and the layer
-    says so. A layer that lets latents leave, such as `split`, becomes what `MultiscaleFlow` calls a merge:
-    it takes and gives a list [what goes on, the latent]. The weights are shared.
+    raises an error. A layer that lets latents leave, such as `split`, becomes what `MultiscaleFlow` calls a
+    merge: it takes and gives a list [what goes on, the latent]. The weights are shared.
 
     >>> from flowkit import Shape
     >>> from flowkit.layers import Squeeze
