@@ -67,7 +67,7 @@ def _unpaper(picture: Picture) -> object:
     with tempfile.TemporaryDirectory() as folder:
         page, ink = Path(folder, "page.pgm"), Path(folder, "ink.pbm")
         Image.fromarray(_grey(picture)).save(page)
-        subprocess.run([*_UNPAPER, str(page), str(ink)], check=True, stdout=subprocess.DEVNULL)
+        subprocess.run([*_UNPAPER, str(page), str(ink)], check=True, capture_output=True)
         return ink.stat()
 
 

@@ -12,7 +12,7 @@ from flowkit.bench import rivals
 
 @pytest.fixture
 def page():
-    levels = np.full((30, 47, 3), 220, np.uint8)
+    levels = np.full((130, 147, 3), 220, np.uint8)  # larger than doxapy's windows
     levels[10:14, 5:40] = 30
     return levels
 
@@ -36,7 +36,7 @@ def test_doxapy_finds_the_ink(page):
     assert work is not None
     ink = work(page)
     assert ink[12, 20] == 0
-    assert ink[25, 20] == 255
+    assert ink[115, 130] == 255
 
 
 def test_unpaper_is_run_on_a_grey_page(page, monkeypatch):
@@ -46,13 +46,13 @@ def test_unpaper_is_run_on_a_grey_page(page, monkeypatch):
         assert options["check"]
         with Image.open(command[-2]) as image:
             seen.append((command[0], image.mode, image.size, image.getpixel((20, 12))))
-        Image.new("1", (47, 30)).save(command[-1])
+        Image.new("1", (147, 130)).save(command[-1])
 
     monkeypatch.setattr(rivals.subprocess, "run", run)
     work = rivals.action(rivals.UNPAPER)
     assert work is not None
     work(page)
-    assert seen == [("unpaper", "L", (47, 30), 30)]
+    assert seen == [("unpaper", "L", (147, 130), 30)]
 
 
 def test_kraken_is_given_the_page(page, monkeypatch):
@@ -62,7 +62,7 @@ def test_kraken_is_given_the_page(page, monkeypatch):
     monkeypatch.setitem(sys.modules, "kraken.binarization", kraken)
     work = rivals.action(rivals.NLBIN)
     assert work is not None
-    assert work(page) == ((47, 30), (30, 30, 30))
+    assert work(page) == ((147, 130), (30, 30, 30))
 
 
 def test_other_names_are_not_theirs():
