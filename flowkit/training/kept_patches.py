@@ -11,7 +11,7 @@ from torch.utils.data import Dataset
 
 from flowkit.errors import FlowkitError
 from flowkit.flow import ConditionalFlow
-from flowkit.layers.features import Features, PartlyCoarse
+from flowkit.layers.features import Features, PartlyCoarse, dense
 from flowkit.recipe import TrainOptions
 
 MOST_BYTES = 8_000_000_000  # of the kept features, of one process
@@ -63,7 +63,11 @@ class KeptPatches(Dataset[tuple[Tensor, Tensor]]):
         Raises:
             FlowkitError: the features of all patches would take more than `MOST_BYTES`.
         """
-        return joined([self._of(self.number(i), images[k : k + 1]) for k, i in enumerate(indices)])
+        found = joined([self._of(self.number(i), images[k : k + 1]) for k, i in enumerate(indices)])
+        if not self.low or images.device.type != "cpu":
+            return found
+        # In bfloat16, what convolutions on the coarse grid save is less than folding their weights costs.
+        return {stride: dense(maps) for stride, maps in found.items()}
 
     def _of(self, number: int, image: Tensor) -> Mapping[int, Features]:
         if number not in self._features:

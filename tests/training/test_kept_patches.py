@@ -85,6 +85,18 @@ def test_features_are_kept_to_half_precision(run, deep):
     assert {part.dtype for part in parts} == {torch.float16}
 
 
+def test_features_in_bfloat16_are_dense_with_channels_last(run, deep):
+    deep["encoder"]["scale"] = 4
+    kept: KeptPatches = run({**KEPT, "train.precision": "bfloat16"}).job.kept
+    images = torch.stack([kept[i][0] for i in range(2)]).contiguous(memory_format=torch.channels_last)
+    found = kept.features(range(2), images)
+    assert isinstance(kept._features[kept.number(0)][2], PartlyCoarse)  # which takes less memory
+    for stride, exact in kept.model.encoder(images).items():
+        assert found[stride].dtype == torch.bfloat16
+        assert found[stride].is_contiguous(memory_format=torch.channels_last)
+        torch.testing.assert_close(found[stride].float(), exact, rtol=0.05, atol=0.02)
+
+
 def test_features_that_float16_cannot_hold_are_kept_as_they_are(run, deep):
     kept = run(KEPT).job.kept
     kept.model.encoder.last.bias.data.fill_(1e6)
