@@ -34,6 +34,12 @@ torch.set_num_threads(1)  # tests are small: threads would only wait for one ano
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # in the processes that tests start, too
 
 
+@pytest.fixture(autouse=True)
+def _same_on_every_processor(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let `precision: auto` be float32, so that pages can be compared with the model's own numbers."""
+    monkeypatch.setattr("flowkit.pages.precision.QUICK", ())
+
+
 NO_GPU, NO_DATA = "no GPU: ", "no data: "
 """Reasons of skips that `--no-skips` allows; the latter where FLOWKIT_DATA is not set."""
 

@@ -24,7 +24,7 @@ from flowkit.pages.layout import read_layout
 from flowkit.pages.options import SamplingOptions
 from flowkit.pages.page import Page
 from flowkit.pages.polarity import Invert, check_invert
-from flowkit.pages.precision import check_precision
+from flowkit.pages.precision import resolved
 from flowkit.pages.readings import read_words
 from flowkit.pages.working_scale import Scale, check_scale
 
@@ -108,10 +108,10 @@ class Task(SamplingOptions, ABC):
         return {name: getattr(self, name) for name in names}
 
     def _shared_settings(self) -> dict[str, Any]:
-        check_precision(self.precision, usable(self.device).type)
+        precision = resolved(self.precision, usable(self.device).type)
         if self.pdf_dpi is not None and not LEAST <= self.pdf_dpi <= MOST:
             raise ValueError(f"pdf_dpi must be from {LEAST:g} to {MOST:,.0f}, got {self.pdf_dpi:g}")
-        return {"precision": self.precision, "pdf_dpi": self.pdf_dpi}
+        return {"precision": precision, "pdf_dpi": self.pdf_dpi}
 
     @staticmethod
     def _check_fits(flow: ConditionalFlow, picture: Picture, sheet: Sheet) -> None:

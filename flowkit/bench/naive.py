@@ -14,7 +14,7 @@ from flowkit.flow import ConditionalFlow
 from flowkit.flow.passes import from_latents, to_latents
 from flowkit.layers import Conv1x1, FlowLayer
 from flowkit.layers.features import Features, dense
-from flowkit.layers.network import ConditionalNetwork
+from flowkit.layers.network import ConditionalNetwork, Low
 from flowkit.layers.saved_hidden import Noted
 
 
@@ -68,7 +68,7 @@ class _Concatenating(ConditionalNetwork):
         return dense(features)
 
     def forward(
-        self, features: Tensor | Noted, latent: Tensor | None = None, *, initialise: bool = True
+        self, features: Tensor | Noted | Low, latent: Tensor | None = None, *, initialise: bool = True
     ) -> Tensor:
         """Compute what `ConditionalNetwork.forward` does, from the features."""
         assert isinstance(features, Tensor)  # notes are for recomputation, of which there is none here

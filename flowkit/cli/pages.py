@@ -72,9 +72,10 @@ def add_run(parser: argparse.ArgumentParser) -> None:
         "env:NAME (an environment variable)",
     )  # fmt: skip
     parser.add_argument(
-        "--precision", choices=get_args(Precision), default="float32",
-        help="precision of the encoder; bfloat16 is faster on processors that support it, with nearly the "
-        "same result (default: float32)",
+        "--precision", choices=get_args(Precision), default="auto",
+        help="precision of the encoder and of the networks that read its features; auto: bfloat16 on "
+        "processors that have instructions for it, which is faster, with nearly the same result; float32 "
+        "elsewhere (default: auto)",
     )  # fmt: skip
     parser.add_argument(
         "--jobs", type=_jobs, default=1, metavar="N",

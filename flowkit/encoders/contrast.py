@@ -45,10 +45,7 @@ class LocalContrast(nn.Module):
         moments = self.moments(cells)
         return self.joined(
             cells,
-            [
-                F.avg_pool2d(across(moments, side), (side, 1), 1, (side // 2, 0), count_include_pad=False)
-                for side in self.windows
-            ],
+            [averaged(averaged(moments, side, 3), side, 2) for side in self.windows],
         )
 
     def grey(self, cells: Tensor) -> Tensor:
@@ -86,11 +83,11 @@ class ContrastRows:
         self.cells.put(rows)
         moments = self.contrast.moments(rows)
         for side, window, done in zip(self.contrast.windows, self.windows, self.moments, strict=True):
-            pooled = across(moments, side) if rows.shape[2] else moments
+            pooled = averaged(moments, side, 3) if rows.shape[2] else moments
             # Beyond the page there are zeros, which do not count.
             seen = window.push(F.pad(pooled, (0, 0, 0, 0, 0, 1), value=1.0), last=last)
             if seen is not None:
-                sums = F.avg_pool2d(seen, (side, 1), 1)
+                sums = summed(seen, side, 2)
                 done.put(sums[:, :2] / sums[:, 2:])
         count = min((len(done) for done in self.moments), default=len(self.cells))
         if count == 0:
@@ -98,6 +95,33 @@ class ContrastRows:
         return self.contrast.joined(self.cells.take(count), [done.take(count) for done in self.moments])
 
 
-def across(maps: Tensor, side: int) -> Tensor:
-    """Average `side` neighbours in each row (B, C, h, w), fewer at its ends."""
-    return F.avg_pool2d(maps, (1, side), 1, (0, side // 2), count_include_pad=False)
+def averaged(maps: Tensor, side: int, dim: int) -> Tensor:
+    """Average `side` neighbours along a dimension of (B, C, h, w), fewer at its ends."""
+    around, length = side // 2, maps.shape[dim]
+    padding = (around, around) if dim == 3 else (0, 0, around, around)
+    place = torch.arange(length, device=maps.device)
+    counts = 1 + place.clamp(max=around) + (length - 1 - place).clamp(max=around)
+    shape = [1, -1] if dim == 3 else [-1, 1]
+    return summed(F.pad(maps, padding), side, dim) / counts.reshape(shape).to(maps.dtype)
+
+
+def summed(maps: Tensor, side: int, dim: int) -> Tensor:
+    """Sum `side` neighbours along a dimension, of which side - 1 fewer come out.
+
+    Sums of 1, 2, 4, 8, ... neighbours, each made of two of the one before, are put together: 33 neighbours
+    need six additions.
+    """
+    length = maps.shape[dim] - side + 1
+    power, width, begin = maps, 1, 0
+    total: Tensor | None = None
+    while True:
+        if side & width:
+            part = power.narrow(dim, begin, length)
+            total = part if total is None else total + part
+            begin += width
+        if 2 * width > side:
+            assert total is not None
+            return total
+        left = power.shape[dim] - width
+        power = power.narrow(dim, 0, left) + power.narrow(dim, width, left)
+        width *= 2

@@ -28,7 +28,7 @@ def draw(
     They are the samples of `PageSampler`; at temperature 0 there is only the image of z = 0.
     """
     binary = isinstance(flow.target, Binary)
-    sampler = PageSampler(flow, picture, seed=seed)
+    sampler = PageSampler(flow, picture, seed=seed, precision="auto")
     shape = (flow.target.channels, *sampler.size)
     drawn: dict[float, NDArray[Any]] = {
         t: np.empty((n, *shape), np.bool_ if binary else np.float32) for t, n in counts.items()

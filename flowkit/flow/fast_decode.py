@@ -66,7 +66,8 @@ class Decoder:
         """Decode the core of every sample's y, (B, C, h, w).
 
         Args:
-            features: of the window, by stride.
+            features: of the window, by stride. If they are of a lower precision than the parameters, so are
+                the hidden values of networks that read them; what is done to latents is not.
             latents: of each sample, in the window, in the order of `ConditionalDistribution.decode`.
             margins: of the window; all features and latents that can change the core must be inside. They
                 are multiples of the model's `path_grid`, or end where the image does.
@@ -78,13 +79,21 @@ class Decoder:
         left = [[torch.cat(zs) for zs in zip(*group, strict=True)] for group in groups]
         values = [zs.pop() for zs in left]
         kept = margins
+        seen: dict[int, Features] = {}  # by stride: of the window as it is now
         for layer, needed in zip(self.steps, self.needed, strict=True):
-            before, kept = kept, Margins(*(min(side, needed) for side in kept))
+            before, kept = kept, self._kept(margins, needed)
+            if kept != before:
+                seen.clear()
             outer = layer.out_shape.stride
             if layer.context is None:
                 context = None
+            elif contexts:
+                context = contexts[layer]
             else:
-                context = contexts[layer] if contexts else self._context(layer, features, margins, kept)
+                stride = layer.context.stride
+                if stride not in seen:
+                    seen[stride] = _cut_features(features[stride], margins, kept, stride)
+                context = condition(layer, seen[stride])
             values = [_cut(v, before, kept, outer) for v in values]
             if layer.latent_channels:
                 joining = (_cut(zs.pop(), margins, kept, outer) for zs in left)
@@ -98,15 +107,31 @@ class Decoder:
         stride = self.steps[0].out_shape.stride
         return at_once(z.shape[2] * stride, z.shape[3] * stride, z.device)
 
-    @staticmethod
-    def _context(layer: FlowLayer, features: Mapping[int, Features], margins: Margins, kept: Margins) -> Any:
-        assert layer.context is not None
-        stride = layer.context.stride
-        found = features[stride]
-        if isinstance(found, PartlyCoarse):
-            fine, coarse = (_cut(part, margins, kept, n * stride) for n, part in enumerate(found, start=1))
-            return condition(layer, PartlyCoarse(fine, coarse))
-        return condition(layer, _cut(found, margins, kept, stride))
+    def _kept(self, margins: Margins, needed: int) -> Margins:
+        """Return the margins that are left when so much is needed on every side.
+
+        Windows that were of one size stay so: one that lies at the image's edge, and has its margin on one
+        side, loses as much there as another loses on two.
+        """
+        spare = 2 * (self.needed[0] - needed)
+        first, last = margins[0::2], margins[1::2]
+        kept = []
+        for before, after in zip(first, last, strict=True):
+            least = min(before, needed) + min(after, needed)
+            together = max(least, before + after - spare)
+            end = min(after, together - min(before, needed))
+            kept += [together - end, end]
+        return Margins(*kept)
+
+
+def _cut_features(features: Features, before: Margins, after: Margins, stride: int) -> Features:
+    if isinstance(features, PartlyCoarse):
+        parts = (_cut(part, before, after, n * stride) for n, part in enumerate(features, start=1))
+        return PartlyCoarse(*parts)
+    found = _cut(features, before, after, stride)
+    if features.device.type == "cpu" and features.is_contiguous(memory_format=torch.channels_last):
+        return found.contiguous(memory_format=torch.channels_last)  # several layers read it
+    return found
 
 
 def _inverse(layer: FlowLayer, values: Sequence[Tensor], context: Any, images: int) -> list[Tensor]:

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from flowkit.layers.base import Shape, no_log_det
 from flowkit.layers.masks import Mask, Partition
-from flowkit.layers.network import ConditionalNetwork, Conditioned, Network
+from flowkit.layers.network import ConditionalNetwork, Conditioned, Low, Network
 from flowkit.layers.saved_hidden import Noted
 from flowkit.ops import affine, affine_packed, log_scale
 from flowkit.ops.scale import Scale, check_eps
@@ -62,9 +62,9 @@ class Coupling(Conditioned):
         )
         self.reach = self.network.reach
 
-    def complete(self, projected: Tensor | Noted) -> tuple[Tensor | Noted]:
+    def complete(self, projected: Tensor | Noted) -> tuple[Tensor | Noted | Low]:
         """Return the image's part of the network's first convolution (B, hidden, h, w), unchanged."""
-        return (projected,)
+        return (self.network.for_latents(projected),)
 
     def forward(self, inputs: Tensor, context: Any = None) -> tuple[Tensor, Tensor]:
         """Map the moved part."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, Literal
 
 import torch
@@ -14,12 +15,26 @@ from flowkit.layers.actnorm import ActNorm
 from flowkit.layers.base import FlowLayer, Shape
 from flowkit.layers.features import Features, convolve, dense
 from flowkit.layers.saved_hidden import Noted, known
+from flowkit.ops.convolution import convolve_relu
 
 Network = Literal["plain", "srflow"]
 
 GAIN = 3.0  # per unit of a learned log-gain, as in Glow and SRFlow
 MOST_NARROW = 8  # channels whose convolution is better cut into rows
 SRFLOW_STD = 0.05  # of SRFlow's hidden weights at the start
+
+
+@dataclass(frozen=True)
+class Low:
+    """A u in a lower precision than the parameters', in which the network computes its hidden values, too.
+
+    Of a layer's context, tensors are brought to the precision of its input; this is not.
+
+    Attributes:
+        projected: A u (B, hidden, h, w).
+    """
+
+    projected: Tensor
 
 
 class ConditionalNetwork(nn.Module):
@@ -86,20 +101,34 @@ class ConditionalNetwork(nn.Module):
         self.reach = kernel // 2 + max(context_kernel // 2, kernel // 2 if latent else 0)
 
     def condition(self, features: Features) -> Tensor:
-        """Compute A u (B, hidden, h, w)."""
+        """Compute A u (B, hidden, h, w); without gradients on a CPU, in the dtype of the features."""
         if not self._infers():
             return convolve(self.on_context, features)
         if isinstance(features, Tensor):
             return _channels_last(features, self.on_context.weight, self.on_context.bias)
-        return convolve(self.on_context, features).contiguous(memory_format=torch.channels_last)
+        dtype = features.fine.dtype
+        with torch.autocast("cpu", dtype, enabled=dtype == torch.bfloat16):
+            return convolve(self.on_context, features).contiguous(memory_format=torch.channels_last)
+
+    def for_latents(self, projected: Tensor | Noted) -> Tensor | Noted | Low:
+        """Return A u as the context of a layer whose latents go through the network.
+
+        It stays low if the features are. Under autocast they are not, and latents go through in full.
+        """
+        if isinstance(projected, Noted) or torch.is_autocast_enabled(projected.device.type):
+            return projected
+        lower = projected.dtype.itemsize < self.mix.weight.dtype.itemsize
+        return Low(projected) if lower else projected
 
     def forward(
-        self, conditioned: Tensor | Noted, latent: Tensor | None = None, *, initialise: bool = True
+        self, conditioned: Tensor | Noted | Low, latent: Tensor | None = None, *, initialise: bool = True
     ) -> Tensor:
         """Compute the parameters (B, out, h, w) from A u and z1.
 
         `initialise` says that z1 comes from data: only then may the first training pass set the actnorms.
         """
+        if isinstance(conditioned, Low):
+            return self._infer(conditioned.projected, latent)
         if isinstance(conditioned, Noted):
             hidden = self._noted(conditioned, latent, initialise)
         elif self._infers():
@@ -133,25 +162,30 @@ class ConditionalNetwork(nn.Module):
     def _infer(self, conditioned: Tensor, latent: Tensor | None) -> Tensor:
         """Compute `forward` without gradients, in an order for a CPU's caches; the result is contiguous.
 
-        Norms and gain are folded into weights and biases, which are fewer than the hidden values.
+        Hidden values have the dtype of `conditioned`, which may be lower than the parameters'. Norms and gain
+        are folded into weights and biases, which are fewer than the hidden values.
         """
+        dtype = conditioned.dtype
         scale, bias = self._norm(0)
+        if scale is not None:
+            conditioned = conditioned * _planes(scale.to(dtype))
         if self.on_latent is not None and latent is not None:
             # Hidden values are quickest with channels last, the flow's few channels plane by plane.
-            hidden = _channels_last(latent, *_scaled(self.on_latent, scale, bias))
-            hidden = (
-                hidden.add_(conditioned) if scale is None else hidden.addcmul_(conditioned, _planes(scale))
+            around = self.on_latent.kernel_size[0] // 2
+            hidden = convolve_relu(
+                latent.to(dtype),
+                *_scaled(self.on_latent, scale, bias),
+                padding=(around, around),
+                plus=conditioned,
             )
-        elif scale is None or bias is None:
-            hidden = conditioned.clone()
         else:
-            hidden = torch.addcmul(_planes(bias), conditioned, _planes(scale))
-        hidden = _channels_last(hidden.relu_(), *_scaled(self.mix, *self._norm(1))).relu_()
+            hidden = torch.relu(conditioned if bias is None else conditioned + _planes(bias.to(dtype)))
+        hidden = convolve_relu(hidden, *_scaled(self.mix, *self._norm(1)))
         gain = None if self.gain is None else torch.exp(GAIN * self.gain).flatten()
         weight, bias = _scaled(self.out, gain, None)
-        if self.out.kernel_size == (3, 3) and self.out.out_channels <= MOST_NARROW:
+        if self.out.kernel_size == (3, 3) and self.out.out_channels <= MOST_NARROW and dtype == weight.dtype:
             return _narrow(hidden, weight, bias)
-        return _channels_last(hidden, weight, bias).contiguous()
+        return _planar(_channels_last(hidden, weight, bias), weight.dtype)
 
     def _norm(self, index: int) -> tuple[Tensor | None, Tensor | None]:
         """Return an actnorm as h * scale + bias, (C,) each; None without one."""
@@ -206,10 +240,13 @@ class HiddenNorm(ActNorm):
 
 
 def condition(layer: FlowLayer, features: Features) -> Any:
-    """Condition a layer on features, which are first made dense if it cannot read partly coarse ones."""
+    """Condition a layer on features, which are first made as dense and as precise as it needs them."""
     if isinstance(layer, Conditioned):
         return layer.condition(features)
-    return layer.condition(dense(features))
+    whole, own = dense(features), next(layer.parameters(), None)
+    if own is not None and not torch.is_autocast_enabled(whole.device.type):
+        whole = whole.to(torch.promote_types(whole.dtype, own.dtype))
+    return layer.condition(whole)
 
 
 def condition_all(layers: Sequence[FlowLayer], features: Mapping[int, Features]) -> list[Any]:
@@ -263,7 +300,8 @@ def _planes(values: Tensor) -> Tensor:
 
 
 def _channels_last(inputs: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
-    """Convolve; the weight's memory format makes the result channels-last."""
+    """Convolve in the dtype of the inputs; the weight's memory format makes the result channels-last."""
+    weight, bias = weight.to(inputs.dtype), None if bias is None else bias.to(inputs.dtype)
     if weight.shape[2:] == (1, 1):
         return F.linear(inputs.permute(0, 2, 3, 1), weight[:, :, 0, 0], bias).permute(0, 3, 1, 2)
     weight = weight.contiguous(memory_format=torch.channels_last)
@@ -271,18 +309,23 @@ def _channels_last(inputs: Tensor, weight: Tensor, bias: Tensor | None) -> Tenso
 
 
 def _narrow(inputs: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
-    """Compute a 3x3 convolution to few channels, in half the time.
+    """Compute a 3x3 convolution to few channels, in half the time; in bfloat16 it would not be quicker.
 
     Processors compute 16 channels as fast as 4, so the kernel's three rows become channels of one 1x3
     convolution, whose planes are then added up, each shifted by its row.
     """
-    weight = torch.cat(weight.unbind(2)).unsqueeze(2)
-    rows = F.conv2d(inputs, weight.contiguous(memory_format=torch.channels_last), padding=(0, 1))
-    above, out, below = rows.contiguous().chunk(3, dim=1)
+    rows = torch.cat(weight.unbind(2)).unsqueeze(2).to(inputs.dtype)
+    planes = F.conv2d(inputs, rows.contiguous(memory_format=torch.channels_last), padding=(0, 1))
+    above, out, below = _planar(planes, weight.dtype).chunk(3, dim=1)
     out = out.clone() if bias is None else out + _planes(bias)
     out[:, :, 1:] += above[:, :, :-1]
     out[:, :, :-1] += below[:, :, 1:]
     return out
+
+
+def _planar(values: Tensor, dtype: torch.dtype) -> Tensor:
+    """Lay values out plane by plane, in this dtype."""
+    return values.to(dtype, memory_format=torch.contiguous_format).contiguous()
 
 
 def _bias(convolution: nn.Conv2d) -> Tensor:

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from flowkit.errors import ShapeError
 from flowkit.layers.base import FlowLayer, Shape, no_log_det
-from flowkit.layers.network import ConditionalNetwork, Conditioned, apply_gain
+from flowkit.layers.network import ConditionalNetwork, Conditioned, Low, apply_gain
 from flowkit.layers.saved_hidden import Noted
 from flowkit.ops import affine_packed
 from flowkit.ops.scale import Scale
@@ -156,9 +156,9 @@ class ConditionalSplit(_Split, Conditioned):
         )
         self.reach = self.network.reach
 
-    def complete(self, projected: Tensor | Noted) -> tuple[Tensor | Noted]:
+    def complete(self, projected: Tensor | Noted) -> tuple[Tensor | Noted | Low]:
         """Return the image's part of the first convolution (`both`), or [shift | raw scale] (`features`)."""
-        return (projected if self.reads_kept else self.network(projected),)
+        return (self.network.for_latents(projected) if self.reads_kept else self.network(projected),)
 
     def _prior(self, kept: Tensor, context: Any) -> Tensor | None:
         (conditioned,) = context

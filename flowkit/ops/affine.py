@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import torch
 from torch import Tensor
 
@@ -12,7 +10,7 @@ from flowkit.ops import kernels
 from flowkit.ops.compiled import affine_compiled
 from flowkit.ops.formula import affine_formula, split_parameters
 from flowkit.ops.scale import SCALES, Scale
-from flowkit.ops.tracing import assume_constant
+from flowkit.ops.tracing import transformed
 
 DTYPES = (torch.float32, torch.float64, torch.bfloat16, torch.float16)
 
@@ -101,14 +99,4 @@ def _served(*tensors: Tensor) -> bool:
         return False
     if not all(type(t) in (Tensor, torch.nn.Parameter) and t.device == z.device for t in tensors):
         return False
-    return not _transformed() and kernels.available(z.device)
-
-
-@assume_constant
-def _transformed() -> bool:
-    """Return true inside a transform of `torch.func`, forward-mode differentiation, or `torch.export`."""
-    if torch.compiler.is_exporting():
-        return True  # who reads an exported program knows torch's own ops alone
-    functorch: Any = torch._C._functorch
-    forward: Any = torch.autograd.forward_ad
-    return functorch.peek_interpreter_stack() is not None or forward._current_level >= 0
+    return not transformed() and kernels.available(z.device)

@@ -89,7 +89,7 @@ def clean(
     memory: int = MEMORY,
     max_pixels: int = MAX_PIXELS,
     progress: Progress | None = None,
-    precision: Precision = "float32",
+    precision: Precision = "auto",
     scale: Scale = "auto",
     invert: Invert = "auto",
     pictures: bool = True,
@@ -106,7 +106,7 @@ def clean(
         memory: most bytes that the process may need, the decoded page and all results included.
         max_pixels: files with more pixels are refused before they are decoded.
         progress: called with the steps done and the steps in all.
-        precision: of the encoder, see `flowkit.pages.binarize`.
+        precision: see `flowkit.pages.binarize`.
         scale: page pixels per pixel that the model sees, see `flowkit.pages.binarize`.
         invert: whether the page is turned into its negative first, see `flowkit.pages.binarize`.
         pictures: keep pictures, see `flowkit.pages.pictures`; otherwise, all that is not ink becomes white.

@@ -30,7 +30,7 @@ def ink_mask(
     *,
     seed: int = 0,
     memory: int = MEMORY,
-    precision: Precision = "float32",
+    precision: Precision = "auto",
 ) -> Picture:
     """Return a grey mask of the page's size: 255 at ink, 0 if no ink is within AROUND + FADE pixels.
 
@@ -39,7 +39,7 @@ def ink_mask(
         model: with a binary target, at scale 1; P(ink) is the share of its samples.
         seed: of the samples.
         memory: bytes that the process may need at its highest.
-        precision: of the encoder.
+        precision: see `flowkit.pages.binarize`.
 
     Raises:
         CheckpointError: the model cannot be loaded, has another target, or enlarges.

@@ -48,7 +48,7 @@ def binarize(
     progress: Progress | None = None,
     keep_samples: bool = False,
     likelihood: bool = False,
-    precision: Precision = "float32",
+    precision: Precision = "auto",
     scale: Scale = "auto",
     invert: Invert = "auto",
     layout: Layout | None = None,
@@ -78,7 +78,9 @@ def binarize(
         progress: called with the steps done and the steps in all.
         keep_samples: keep the samples themselves, at a bit per pixel and sample.
         likelihood: also score the result, see `Page.bits_per_dim`; takes about as long as all the rest.
-        precision: of the encoder: `bfloat16` is quicker on devices that compute in it, and nearly the same.
+        precision: of the encoder and, on a CPU, of the networks that read its features; what is done to
+            latents is float32. `auto`: bfloat16 where the processor has instructions for it, float32
+            elsewhere, and for `likelihood`. The results are nearly the same.
         scale: page pixels per pixel that the model sees: 0.5, or 1 to 16. `auto`: from the width of the
             page's strokes, in several parts where they differ much, see `flowkit.pages.working_scale`. The
             result has the page's own pixels. Views of the page at a scale share their latents, so that
@@ -122,20 +124,21 @@ def binarize(
     if min(scales.scales) < 1:  # and they are of the page enlarged
         beside += 3 * picture.pixels.nbytes + 5 * results.nbytes
 
-    def samplers(views: Sequence[View], *, sparse: bool) -> list[PageSampler]:
+    def samplers(views: Sequence[View], *, scoring: bool = False) -> list[PageSampler]:
         return [
             PageSampler(
-                flow, view.picture, seed=seed, memory=memory, results=beside, precision=precision,
-                where=written(view.picture) if sparse else None,
+                flow, view.picture, seed=seed, memory=memory, results=beside,
+                precision="float32" if scoring and precision == "auto" else precision,
+                where=None if scoring else written(view.picture),
             )
             for view in views
         ]  # fmt: skip
 
-    cut = [samplers(part.views, sparse=True) for part in parts]
+    cut = [samplers(part.views) for part in parts]
     scored: Sequence[View] = ()
     if likelihood:
         scored = parts[0].views if len(parts) == 1 else views(seen, scales.scales[0])
-    scorers = samplers(scored, sparse=False)
+    scorers = samplers(scored, scoring=True)
     steps = sum(len(sampler.tiles) for row in cut for sampler in row) * sampling.images
     steps += sum(len(windows(sampler.tiles)) for sampler in scorers)
     step = counted(progress, steps)

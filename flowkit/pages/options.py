@@ -19,7 +19,7 @@ class SamplingOptions:
         seed: of the latents, 0 or more.
         memory: bytes that a process may need at its highest.
         max_pixels: files that hold more are refused before they are decoded.
-        precision: of the encoders.
+        precision: of encoders and networks.
     """
 
     temperature: float | None = None
@@ -27,4 +27,4 @@ class SamplingOptions:
     seed: int = 0
     memory: int = MEMORY
     max_pixels: int = MAX_PIXELS
-    precision: Precision = "float32"
+    precision: Precision = "auto"

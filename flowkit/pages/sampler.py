@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from typing import NamedTuple
@@ -30,8 +30,8 @@ from flowkit.pages.islands import islands, whole
 from flowkit.pages.memory import MEMORY, PROCESS, Cut, needs, weights_of
 from flowkit.pages.page_features import PageFeatures, StreamedFeatures, WindowFeatures, band
 from flowkit.pages.page_latents import PageLatents
-from flowkit.pages.precision import Precision, check_precision
-from flowkit.pages.tiles import STREAMED_WINDOW, WINDOW, Span, Tile, moved, round_up, tiles, widened
+from flowkit.pages.precision import Precision, resolved
+from flowkit.pages.tiles import STREAMED_WINDOW, WINDOW, Span, Tile, evened, moved, round_up, tiles, widened
 
 TOGETHER = 16
 """Number of samples of a tile to decode together, which share the conditions of its image."""
@@ -64,7 +64,8 @@ class PageSampler:
         results: of these, what the caller keeps for itself.
         core: largest side of a tile's core, in image pixels, instead of what memory and caches suggest. A
             model with layers that read the whole image takes the page in one piece all the same.
-        precision: of the encoder; the flow is computed in the model's own.
+        precision: of the encoder and, on a CPU, of the networks that read its features. What is done to
+            latents is computed in the model's own, and densities are, too, but for the encoder.
         where: the cells of SIDE x SIDE pixels that are to be computed, see `flowkit.pages.blank`; None for
             all. Tiles hold these, and some of what is between them.
 
@@ -90,8 +91,7 @@ class PageSampler:
         precision: Precision = "float32",
         where: NDArray[np.bool_] | None = None,
     ) -> None:
-        check_precision(precision, next(model.parameters()).device.type)
-        self.precision = precision
+        self.precision = resolved(precision, next(model.parameters()).device.type)
         self.model = model
         self.picture = picture
         self.size = picture.size[0] * model.scale, picture.size[1] * model.scale
@@ -141,9 +141,13 @@ class PageSampler:
                 core = max(height, width)
             cut = tiles(height, width, core=core, margin=margin, step=step, window=window or WINDOW)
             outer = part if self.streamed else whole(self.padded)
-            for tile in cut:
-                at = moved(tile, part.rows.start, part.cols.start)
-                self._part_of[widened(at, outer, round_up(margin, step))] = index
+            placed = [
+                widened(moved(tile, part.rows.start, part.cols.start), outer, round_up(margin, step))
+                for tile in cut
+            ]
+            if self.streamed:  # without a stream, what a window has more is encoded once more
+                placed = evened(placed, outer, step)
+            self._part_of.update(dict.fromkeys(placed, index))
 
     def _plan(self, memory: int, results: int) -> None:
         """Choose the tiles: the best for the caches, or the first smaller ones that fit into memory."""
@@ -242,7 +246,7 @@ class PageSampler:
         layers = self._layers()
         stride = self.model.scale
         rows, cols = (range(span.first * stride, span.last * stride) for span in part)
-        features = self._seen(part)
+        features = self._exact(self._seen(part))
         with inference(self.model):
             noise = self.latents.dequantisation(y.shape[1], rows, cols)
             uniform = torch.special.ndtr(noise).clamp(0, 1 - 1e-7).to(self._like())
@@ -278,14 +282,18 @@ class PageSampler:
         )
         return piece.to(self._like()).contiguous(memory_format=torch.channels_last)
 
-    def _seen(self, tile: Tile) -> dict[int, Features]:
-        """Return the features of a tile's window."""
+    def _seen(self, tile: Tile) -> Mapping[int, Features]:
+        """Return the features of a tile's window; on a CPU in the precision of the encoder."""
         index = self._part_of.get(tile, 0)  # windows of the likelihood are no tiles, and there is one part
         if self.streamed:
             tile = moved(tile, -self.parts[index].rows.first, -self.parts[index].cols.first)
         with inference(self.model), self._computing():
             found = self._features[index].of(tile)
-            return {stride: _as(self._like(), features) for stride, features in found.items()}
+        return found if self._like().device.type == "cpu" else self._exact(found)
+
+    def _exact(self, features: Mapping[int, Features]) -> dict[int, Features]:
+        """Bring features to the precision of the flow."""
+        return {stride: _as(self._like(), found) for stride, found in features.items()}
 
     @contextmanager
     def _computing(self) -> Iterator[None]:

@@ -7,9 +7,12 @@ as anything can have an influence, so a core comes out as it would from the whol
 
 from __future__ import annotations
 
-import itertools
 import math
+from collections.abc import Sequence
 from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
 
 WINDOW = 2_250_000
 """Most pixels of a window that is encoded separately: larger windows have relatively less margin."""
@@ -55,13 +58,17 @@ def spans(length: int, *, count: int, margin: int, step: int) -> list[Span]:
     [Span(start=0, stop=32, first=0, last=40), Span(start=32, stop=64, first=24, last=72), \
 Span(start=64, stop=100, first=56, last=100)]
     """
-    units = math.ceil(length / step)
-    cuts = [index * units // count * step for index in range(count)] + [length]
-    around = round_up(margin, step)
     return [
-        Span(start, stop, max(0, start - around), min(length, stop + around))
-        for start, stop in itertools.pairwise(cuts)
+        Span(*ends) for ends in zip(*(at.tolist() for at in _ends(length, count, margin, step)), strict=True)
     ]
+
+
+def _ends(length: int, count: int, margin: int, step: int) -> tuple[NDArray[np.int64], ...]:
+    """Return the starts, stops, firsts and lasts of `spans`."""
+    units = math.ceil(length / step)
+    cuts = np.append(np.arange(count) * units // count * step, length)
+    around = round_up(margin, step)
+    return cuts[:-1], cuts[1:], np.maximum(0, cuts[:-1] - around), np.minimum(length, cuts[1:] + around)
 
 
 def tiles(
@@ -106,17 +113,37 @@ def widened(tile: Tile, outer: Tile, around: int) -> Tile:
     )
 
 
+def evened(found: Sequence[Tile], outer: Tile, step: int) -> list[Tile]:
+    """Let all windows be as large as the largest, where `outer` has the room, from multiples of `step` on.
+
+    A processor's library prepares each operation anew for every shape, which can take longer than the work.
+
+    >>> evened([Tile(Span(0, 8, 0, 10), Span(0, 4, 0, 4)), Tile(Span(8, 16, 6, 18), Span(0, 4, 0, 4))],
+    ...        Tile(Span(0, 16, 0, 18), Span(0, 4, 0, 4)), 2)[0].rows
+    Span(start=0, stop=8, first=0, last=12)
+    """
+    longest = [max(span.last - span.first for span in along) for along in zip(*found, strict=True)]
+
+    def even(span: Span, most: Span, length: int) -> Span:
+        first = max(most.first, min(span.first, (most.last - length) // step * step))
+        return Span(span.start, span.stop, first, min(most.last, max(span.last, first + length)))
+
+    return [Tile(*map(even, tile, outer, longest)) for tile in found]
+
+
 def _counts(height: int, width: int, margin: int, step: int, window: int) -> tuple[int, int]:
     """Choose the number of rows and columns of tiles: the least work in windows of `window` pixels."""
     if height * width <= window:  # one tile has no margins
         return 1, 1
     sizes = []
     for side in (height, width):
-        counts = range(1, min(_MOST, math.ceil(side / step)) + 1)
-        cuts = {n: [s.last - s.first for s in spans(side, count=n, margin=margin, step=step)] for n in counts}
-        sizes.append({n: (max(lengths), sum(lengths)) for n, lengths in cuts.items()})
+        windows = []
+        for count in range(1, min(_MOST, math.ceil(side / step)) + 1):
+            *_, first, last = _ends(side, count, margin, step)
+            windows.append(((last - first).max(), (last - first).sum()))
+        sizes.append(np.array(windows))
     down, across = sizes
-    return min(
-        itertools.product(down, across),
-        key=lambda n: (max(window, down[n[0]][0] * across[n[1]][0]), down[n[0]][1] * across[n[1]][1]),
-    )
+    areas = np.maximum(window, np.outer(down[:, 0], across[:, 0]))
+    work = np.where(areas == areas.min(), np.outer(down[:, 1], across[:, 1]), np.inf)
+    best = np.unravel_index(work.argmin(), work.shape)
+    return int(best[0]) + 1, int(best[1]) + 1

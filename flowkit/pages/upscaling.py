@@ -80,7 +80,7 @@ def upscale(
     progress: Progress | None = None,
     keep_samples: bool = False,
     focus: Model | None = None,
-    precision: Precision = "float32",
+    precision: Precision = "auto",
 ) -> UpscaledPage:
     """Enlarge a page of any size by a model's scale (1 for a model that restores).
 
@@ -98,7 +98,7 @@ def upscale(
         keep_samples: keep the samples themselves.
         focus: a model of ink, such as `binarize`: what is far from ink is enlarged by bicubic interpolation
             (see `flowkit.pages.focus`). Paper gets no invented texture, and costs little.
-        precision: of the encoders, see `binarize`.
+        precision: see `flowkit.pages.binarize`.
 
     Raises:
         FlowkitError: the device does not compute in this precision.

@@ -50,6 +50,38 @@ def test_samples_are_those_of_the_distribution(
     assert not torch.allclose(found[0], found[1], atol=0.1)
 
 
+def test_low_features_make_low_networks_and_latents_stay_exact(
+    enlarging: Callable[..., ConditionalFlow],
+) -> None:
+    flow = enlarging([*STEP, {"type": "spline_coupling", "hidden": 5}], 3).float()
+    image = torch.rand(1, 3, 12, 20)
+    latents = [[z.float() for z in drawn(flow, 12, 20, seed)] for seed in range(2)]
+    with torch.no_grad():
+        features = flow.encoder(image)
+        low = {stride: found.bfloat16() for stride, found in features.items()}
+        exact, near = (Decoder(flow)(given, latents) for given in (features, low))
+    for one, other in zip(exact, near, strict=True):
+        assert other.dtype == torch.float32
+        assert 0 < (one - other).abs().mean() < 0.05 * one.std()
+        values = other.flatten()  # of bfloat16, no value would have more than eight bits
+        assert (values.bfloat16().float() != values).float().mean() > 0.9
+
+
+def test_windows_of_one_size_stay_of_one_size(flow: ConditionalFlow) -> None:
+    decoder = Decoder(flow)
+    most = decoder.needed[0]
+    inside, edge = Margins(most, most, most, most), Margins(0, 2 * most, 2 * most, 0)
+    for needed in decoder.needed:
+        one, other = decoder._kept(inside, needed), decoder._kept(edge, needed)
+        assert one.top + one.bottom == other.top + other.bottom == 2 * needed
+        assert (other.top, other.right) == (0, 0)
+        assert min(one) == needed
+        assert decoder._kept(Margins(), needed) == Margins()
+    few = decoder._kept(Margins(most, 4, 0, most), 8)
+    assert (few.bottom, few.left) == (4, 0)
+    assert min(few.top, few.right) >= 8
+
+
 def test_contexts_may_have_been_made_before(flow: ConditionalFlow) -> None:
     features, others = (flow.encoder(torch.rand(1, 3, 12, 20, dtype=torch.float64)) for _ in range(2))
     latents = [drawn(flow, 12, 20, 0)]

@@ -1,4 +1,4 @@
-"""Encoders in bfloat16: nearly the same pages, and a clear answer where they would be emulated."""
+"""Pages in bfloat16: nearly the same results, by default where it is quick, and never emulated."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from flowkit.errors import FlowkitError
 from flowkit.images.reader import read
 from flowkit.layers.features import dense
 from flowkit.pages import binarize, upscale
-from flowkit.pages.precision import check_precision
+from flowkit.pages.precision import resolved
 from flowkit.pages.sampler import PageSampler
 
 
@@ -33,7 +33,9 @@ def page() -> np.ndarray:
 
 @pytest.mark.usefixtures("able")
 @pytest.mark.parametrize("name", ["grey_flow", "colour_flow"])
-def test_only_the_encoder_is_low(name: str, page: np.ndarray, request: pytest.FixtureRequest) -> None:
+def test_encoder_and_networks_are_low_and_results_are_not(
+    name: str, page: np.ndarray, request: pytest.FixtureRequest
+) -> None:
     model: ConditionalFlow = request.getfixturevalue(name)
     exact, low = (
         PageSampler(model, read(page), seed=0, core=64, precision=precision)
@@ -47,7 +49,7 @@ def test_only_the_encoder_is_low(name: str, page: np.ndarray, request: pytest.Fi
         assert piece.y.dtype == torch.float32
     for stride, features in seen[0].items():
         wanted, rounded = dense(features), dense(seen[1][stride])
-        assert rounded.dtype == torch.float32
+        assert (wanted.dtype, rounded.dtype) == (torch.float32, torch.bfloat16)
         assert 0 < float((rounded - wanted).abs().mean() / wanted.abs().mean()) < 0.02
 
 
@@ -74,8 +76,47 @@ def test_where_it_is_emulated_it_is_refused(
     monkeypatch.setattr("torch.cpu.get_capabilities", lambda: {"avx2": True, "avx512_bf16": False})
     with pytest.raises(FlowkitError, match="precision bfloat16: this device .* expected float32"):
         binarize(page, model=grey_flow, precision="bfloat16")
-    with pytest.raises(ValueError, match='float32 or bfloat16, got "half"'):
-        check_precision("half")
+    with pytest.raises(ValueError, match='auto, float32 or bfloat16, got "half"'):
+        resolved("half")
+
+
+@pytest.mark.parametrize(
+    ("capabilities", "wanted"),
+    [
+        ({"avx2": True, "avx512_bf16": False}, "float32"),
+        ({"avx512_bf16": True}, "bfloat16"),
+        ({"amx_bf16": True}, "bfloat16"),
+        ({"bf16": True}, "float32"),  # on ARM nothing was measured
+    ],
+)
+def test_auto_goes_by_the_processor(
+    capabilities: dict[str, bool], wanted: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("flowkit.pages.precision.QUICK", ("amx_bf16", "avx512_bf16"))
+    monkeypatch.setattr("torch.cpu.get_capabilities", lambda: capabilities)
+    assert resolved("auto") == wanted
+    assert resolved("auto", "cuda") == "float32"
+    assert resolved("float32") == "float32"
+
+
+@pytest.mark.usefixtures("able")
+def test_densities_are_exact_unless_asked_otherwise(
+    page: np.ndarray, grey_flow: ConditionalFlow, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made: list[str] = []
+
+    class Watched(PageSampler):
+        def __init__(self, *args: object, **options: object) -> None:
+            super().__init__(*args, **options)
+            made.append(self.precision)
+
+    monkeypatch.setattr("flowkit.pages.precision.QUICK", ("avx512_bf16",))
+    monkeypatch.setattr("flowkit.pages.ink.PageSampler", Watched)
+    binarize(page, model=grey_flow, likelihood=True, scale=1)
+    assert made == ["bfloat16", "float32"]
+    made.clear()
+    binarize(page, model=grey_flow, likelihood=True, scale=1, precision="bfloat16")
+    assert made == ["bfloat16", "bfloat16"]
 
 
 @pytest.mark.usefixtures("able")

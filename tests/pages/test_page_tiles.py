@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from flowkit.pages.noise import PageNoise
-from flowkit.pages.tiles import WINDOW, spans, tiles
+from flowkit.pages.tiles import WINDOW, Span, Tile, evened, spans, tiles
 
 
 @pytest.mark.parametrize("length", [8, 40, 100, 1000])
@@ -47,6 +47,22 @@ def test_tiles_cover_a_page_once() -> None:
     for rows, cols in tiles(50, 70, core=16, margin=3, step=2):
         seen[rows.start : rows.stop, cols.start : cols.stop] += 1
     assert (seen == 1).all()
+
+
+def test_windows_of_one_page_have_one_size() -> None:
+    outer = Tile(Span(0, 500, 0, 500), Span(0, 1300, 0, 1300))
+    cut = tiles(500, 1300, core=200, margin=37, step=4)
+    found = evened(cut, outer, 4)
+    assert len({tuple(span.last - span.first for span in tile) for tile in cut}) > 3
+    assert {tuple(span.last - span.first for span in tile) for tile in found} == {(248, 268)}
+    for before, after in zip(cut, found, strict=True):
+        for one, other, most in zip(before, after, outer, strict=True):
+            assert other[:2] == one[:2]
+            assert most.first <= other.first <= one.first
+            assert one.last <= other.last <= most.last
+            assert other.first % 4 == 0
+    single = [Tile(Span(8, 20, 4, 24), Span(0, 8, 0, 12))]
+    assert evened(single, Tile(Span(8, 20, 4, 24), Span(0, 8, 0, 12)), 4) == single
 
 
 def test_noise_is_the_same_through_every_window() -> None:
