@@ -30,6 +30,9 @@ MEMORY = 2_000_000_000
 PROCESS = 420_000_000 if torch.version.cuda is None else 760_000_000
 """Bytes of Python, PyTorch and its libraries before any work; CUDA's are loaded without a GPU, too."""
 
+LOW = 30_000_000
+"""Bytes of the code and the buffers that oneDNN makes for bfloat16 in a process."""
+
 PROBE = 64  # side of the small window
 
 SLACK = 1.5

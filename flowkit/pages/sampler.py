@@ -27,7 +27,7 @@ from flowkit.pages.blank import SIDE
 from flowkit.pages.crew import AHEAD, Part, share
 from flowkit.pages.inference import inference
 from flowkit.pages.islands import islands, whole
-from flowkit.pages.memory import MEMORY, PROCESS, Cut, needs, weights_of
+from flowkit.pages.memory import LOW, MEMORY, PROCESS, Cut, needs, weights_of
 from flowkit.pages.page_features import PageFeatures, StreamedFeatures, WindowFeatures, band
 from flowkit.pages.page_latents import PageLatents
 from flowkit.pages.precision import Precision, resolved
@@ -156,6 +156,8 @@ class PageSampler:
         with inference(self.model):
             needed = needs(self.model, self.decoder, rows)
         fixed = PROCESS + weights_of(self.model) + self.picture.pixels.nbytes + results
+        if self.precision == "bfloat16":  # the tensors themselves are planned for as if they were float32
+            fixed += LOW
         on_cpu = self._like().device.type == "cpu"
         best = (STREAMED_WINDOW if on_cpu else WINDOW) // self.model.scale**2 if self.streamed else WINDOW
 

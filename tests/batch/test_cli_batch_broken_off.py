@@ -86,10 +86,11 @@ def test_jobs_give_the_same_and_outlive_a_worker(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    assert binarize("scans", "-o", "one", "--samples", "2") == 0
+    options = "--samples", "2", "--precision", "float32"
+    assert binarize("scans", "-o", "one", *options) == 0
     scan(3).save("scans/deadly.png")
     deadly = import_deadly(monkeypatch)
-    assert binarize("scans", "-o", "two", "--samples", "2", *deadly) == 1
+    assert binarize("scans", "-o", "two", *options, *deadly) == 1
     why = "scans/deadly.png: the process that worked on it was killed (SIGKILL, out of memory?)"
     assert capsys.readouterr().err.splitlines()[-2:] == ["flowkit: 1 of 7 pages failed:", f"  {why}"]
     assert tree("two") == tree("one")

@@ -148,8 +148,9 @@ def test_processes_that_die_leave_nothing(
     scan(3).save("scans/deadly.png")
     scans.take("scans")
     Path("scans/deadly.png").unlink()
-    assert binarize("scans", "-o", "whole") == 0
-    assert binarize(scans.url, "-o", out.url, *import_deadly(monkeypatch)) == 1
+    options = "--precision", "float32"
+    assert binarize("scans", "-o", "whole", *options) == 0
+    assert binarize(scans.url, "-o", out.url, *options, *import_deadly(monkeypatch)) == 1
     assert out.tree() == tree("whole")
     [failed] = [r for r in out.report() if r["status"] == "failed"]
     assert failed["error"].startswith(f"{scans.url}/deadly.png: the process that worked on it was killed")
