@@ -54,7 +54,7 @@ class Method(NamedTuple):
     """Number of samples; 0 for the image at temperature 0, or for no model."""
     pages: int = 1
     jobs: str | None = None
-    """Of a batch, as the command line has them."""
+    """Number of processes for a batch of pages, as the command line has it; None for a single page."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

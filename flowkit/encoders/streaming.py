@@ -112,7 +112,7 @@ class ConvolutionRows:
 
 
 class _Folding(NamedTuple):
-    """What was folded, and what it gave."""
+    """The tensors that were folded, and the weight and bias that came out."""
 
     sources: tuple[Tensor, ...]
     constants: tuple[Tensor, Tensor]

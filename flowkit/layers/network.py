@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from flowkit.errors import ShapeError
@@ -15,12 +14,11 @@ from flowkit.layers.actnorm import ActNorm
 from flowkit.layers.base import FlowLayer, Shape
 from flowkit.layers.features import Features, convolve, dense
 from flowkit.layers.saved_hidden import Noted, known
-from flowkit.ops.convolution import convolve_relu
+from flowkit.ops.convolution import MOST_NARROW, convolve_cells, convolve_narrow, convolve_relu, planar
 
 Network = Literal["plain", "srflow"]
 
 GAIN = 3.0  # per unit of a learned log-gain, as in Glow and SRFlow
-MOST_NARROW = 8  # channels whose convolution is better cut into rows
 SRFLOW_STD = 0.05  # of SRFlow's hidden weights at the start
 
 
@@ -28,7 +26,7 @@ SRFLOW_STD = 0.05  # of SRFlow's hidden weights at the start
 class Low:
     """A u in a lower precision than the parameters', in which the network computes its hidden values, too.
 
-    Of a layer's context, tensors are brought to the precision of its input; this is not.
+    The tensors in a layer's context are brought to the precision of its input; this one is not.
 
     Attributes:
         projected: A u (B, hidden, h, w).
@@ -105,7 +103,7 @@ class ConditionalNetwork(nn.Module):
         if not self._infers():
             return convolve(self.on_context, features)
         if isinstance(features, Tensor):
-            return _channels_last(features, self.on_context.weight, self.on_context.bias)
+            return convolve_cells(features, self.on_context.weight, self.on_context.bias)
         dtype = features.fine.dtype
         with torch.autocast("cpu", dtype, enabled=dtype == torch.bfloat16):
             return convolve(self.on_context, features).contiguous(memory_format=torch.channels_last)
@@ -184,8 +182,8 @@ class ConditionalNetwork(nn.Module):
         gain = None if self.gain is None else torch.exp(GAIN * self.gain).flatten()
         weight, bias = _scaled(self.out, gain, None)
         if self.out.kernel_size == (3, 3) and self.out.out_channels <= MOST_NARROW and dtype == weight.dtype:
-            return _narrow(hidden, weight, bias)
-        return _planar(_channels_last(hidden, weight, bias), weight.dtype)
+            return convolve_narrow(hidden, weight, bias)
+        return planar(convolve_cells(hidden, weight, bias), weight.dtype)
 
     def _norm(self, index: int) -> tuple[Tensor | None, Tensor | None]:
         """Return an actnorm as h * scale + bias, (C,) each; None without one."""
@@ -297,35 +295,6 @@ def _scaled(
 
 def _planes(values: Tensor) -> Tensor:
     return values[:, None, None]
-
-
-def _channels_last(inputs: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
-    """Convolve in the dtype of the inputs; the weight's memory format makes the result channels-last."""
-    weight, bias = weight.to(inputs.dtype), None if bias is None else bias.to(inputs.dtype)
-    if weight.shape[2:] == (1, 1):
-        return F.linear(inputs.permute(0, 2, 3, 1), weight[:, :, 0, 0], bias).permute(0, 3, 1, 2)
-    weight = weight.contiguous(memory_format=torch.channels_last)
-    return F.conv2d(inputs, weight, bias, padding=weight.shape[2] // 2)
-
-
-def _narrow(inputs: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
-    """Compute a 3x3 convolution to few channels, in half the time; in bfloat16 it would not be quicker.
-
-    Processors compute 16 channels as fast as 4, so the kernel's three rows become channels of one 1x3
-    convolution, whose planes are then added up, each shifted by its row.
-    """
-    rows = torch.cat(weight.unbind(2)).unsqueeze(2).to(inputs.dtype)
-    planes = F.conv2d(inputs, rows.contiguous(memory_format=torch.channels_last), padding=(0, 1))
-    above, out, below = _planar(planes, weight.dtype).chunk(3, dim=1)
-    out = out.clone() if bias is None else out + _planes(bias)
-    out[:, :, 1:] += above[:, :, :-1]
-    out[:, :, :-1] += below[:, :, 1:]
-    return out
-
-
-def _planar(values: Tensor, dtype: torch.dtype) -> Tensor:
-    """Lay values out plane by plane, in this dtype."""
-    return values.to(dtype, memory_format=torch.contiguous_format).contiguous()
 
 
 def _bias(convolution: nn.Conv2d) -> Tensor:

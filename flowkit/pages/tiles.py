@@ -116,7 +116,7 @@ def widened(tile: Tile, outer: Tile, around: int) -> Tile:
 def evened(found: Sequence[Tile], outer: Tile, step: int) -> list[Tile]:
     """Let all windows be as large as the largest, where `outer` has the room, from multiples of `step` on.
 
-    A processor's library prepares each operation anew for every shape, which can take longer than the work.
+    oneDNN compiles code for each new shape of an operation, which can take longer than the operation.
 
     >>> evened([Tile(Span(0, 8, 0, 10), Span(0, 4, 0, 4)), Tile(Span(8, 16, 6, 18), Span(0, 4, 0, 4))],
     ...        Tile(Span(0, 16, 0, 18), Span(0, 4, 0, 4)), 2)[0].rows
