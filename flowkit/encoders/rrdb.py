@@ -10,47 +10,13 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from flowkit.encoders.base import Encoder, check_image_options
+from flowkit.encoders.dense_block import SLOPE, ResidualBlock, in_rows
 from flowkit.errors import ShapeError
 from flowkit.layers import Shape
 from flowkit.layers.features import Features, PartlyCoarse, dense
 from flowkit.registry import register
 
 LongSkip = Literal["first", "trunk"]
-
-SLOPE = 0.2  # of every leaky ReLU
-RESIDUAL = 0.2  # share of a block's output that is added to its input
-
-
-class DenseBlock(nn.Module):
-    """Five 3x3 convolutions, each reading all before it; a fifth of the last is added to the input."""
-
-    def __init__(self, features: int, growth: int) -> None:
-        super().__init__()
-        outs = [growth] * 4 + [features]
-        self.convs = nn.ModuleList(
-            nn.Conv2d(features + i * growth, out, 3, padding=1) for i, out in enumerate(outs)
-        )
-
-    def forward(self, inputs: Tensor) -> Tensor:
-        """Map (B, C, h, w) to (B, C, h, w)."""
-        seen = inputs
-        for convolution in self.convs[:4]:
-            seen = torch.cat([seen, F.leaky_relu(convolution(seen), SLOPE)], dim=1)
-        last: Tensor = self.convs[4](seen)
-        return inputs + RESIDUAL * last
-
-
-class ResidualBlock(nn.Module):
-    """Residual in residual: three dense blocks and a skip around them (an RRDB)."""
-
-    def __init__(self, features: int, growth: int) -> None:
-        super().__init__()
-        self.dense = nn.Sequential(*(DenseBlock(features, growth) for _ in range(3)))
-
-    def forward(self, inputs: Tensor) -> Tensor:
-        """Map (B, C, h, w) to (B, C, h, w)."""
-        change: Tensor = self.dense(inputs)
-        return inputs + RESIDUAL * change
 
 
 @register("rrdb")
@@ -152,11 +118,15 @@ class RRDB(Encoder):
         """Compute the features, partly coarse; see `Encoder.features`."""
         x = F.pixel_unshuffle(image, self.unshuffle) if self.unshuffle > 1 else image
         first = self.first(x)
-        hidden, stacked = first, []
-        for i, block in enumerate(self.trunk):
-            hidden = block(hidden)
-            if i in self.stack:
-                stacked.append(hidden)
+        if torch.is_grad_enabled() or torch.compiler.is_compiling() or first.device.type != "cpu":
+            hidden, stacked = first, []
+            for i, block in enumerate(self.trunk):
+                hidden = block(hidden)
+                if i in self.stack:
+                    stacked.append(hidden)
+        else:
+            first = first.contiguous(memory_format=torch.channels_last)
+            *stacked, hidden = in_rows(self.trunk, first, [*sorted(set(self.stack)), len(self.trunk) - 1])
         start = first if self.long_skip == "first" else hidden
         own = {self.stride: start + self.last(hidden)}
         for octave in sorted((int(key) for key in self.up), reverse=True):

@@ -169,6 +169,13 @@ class Queue:
             count -= block.shape[2]
         return taken[0] if len(taken) == 1 else torch.cat(taken, dim=2)
 
+    def shrink(self) -> None:
+        """Copy what is left of blocks, so that nothing else is kept in memory."""
+        self.blocks = deque(
+            block.clone() if block.nbytes < block.untyped_storage().nbytes() else block
+            for block in self.blocks
+        )
+
 
 class ResidualRows:
     """relu(x + second(first(x))) for two convolutions of stride 1."""
