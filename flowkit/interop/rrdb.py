@@ -12,7 +12,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from flowkit.checkpoint import check_numbers
-from flowkit.encoders.rrdb import RRDB, SLOPE, LongSkip
+from flowkit.encoders.dense_block import SLOPE
+from flowkit.encoders.rrdb import RRDB, LongSkip
 from flowkit.errors import CheckpointError, ShapeError
 from flowkit.interop.rrdb_names import HEAD, Scheme, recognise
 from flowkit.interop.state_dict import read_state, refuse_unknown
