@@ -81,7 +81,7 @@ class DenseRows:
 
     def __init__(self, block: nn.Module, dtype: torch.dtype) -> None:
         assert isinstance(block, DenseBlock)
-        self.convolutions = [_cast(*both, dtype) for both in _weights(block, dtype)]
+        self.convolutions = [(weight.to(dtype), bias.to(dtype)) for weight, bias in _weights(block, dtype)]
         self.held: list[Tensor | None] = [None] * len(self.convolutions)  # above each one's next rows
         self.inputs = Queue()
 
@@ -151,6 +151,8 @@ def _weights(block: DenseBlock, dtype: torch.dtype) -> list[tuple[Tensor, Tensor
     found = [_parameters(convolution) for convolution in block.convs]
     growth, features = len(found[0][0]), len(found[-1][0])
     more = -growth % LANES if dtype == torch.bfloat16 and growth > LANES // 2 else 0
+    if not more:  # no copies, so that a page's memory is measured without them
+        return found
     padded = []
     for index, (weight, bias) in enumerate(found):
         of_inputs, of_grown = weight[:, :features], weight[:, features:]
@@ -165,8 +167,4 @@ def _weights(block: DenseBlock, dtype: torch.dtype) -> list[tuple[Tensor, Tensor
 def _parameters(convolution: nn.Module) -> tuple[Tensor, Tensor]:
     assert isinstance(convolution, nn.Conv2d)
     assert convolution.bias is not None
-    return convolution.weight.detach(), convolution.bias.detach()
-
-
-def _cast(weight: Tensor, bias: Tensor, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
-    return weight.to(dtype).contiguous(memory_format=torch.channels_last), bias.to(dtype)
+    return convolution.weight, convolution.bias
