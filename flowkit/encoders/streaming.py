@@ -17,6 +17,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_weights
 
+from flowkit.ops.convolution import convolve_relu
+
 PIECE = 32
 """Most rows of a grid to decode at a time, since many rows become ready together at the end of a page."""
 
@@ -78,14 +80,14 @@ class Window:
 
 
 class ConvolutionRows:
-    """A 3x3 convolution padded by one, of stride 1 or 2, and what is applied to each of its values.
+    """A relu of a 3x3 convolution padded by one, of stride 1 or 2.
 
     Args:
-        block: the convolution, its normalisation by constants, which goes into the weights, and maybe relu.
+        block: the convolution, and its normalisation by constants, which goes into the weights.
     """
 
     def __init__(self, block: nn.Sequential) -> None:
-        convolution, norm, *self.relu = block
+        convolution, norm, *_ = block
         assert isinstance(convolution, nn.Conv2d)
         assert convolution.kernel_size == (3, 3)
         assert convolution.padding == (1, 1)
@@ -101,14 +103,20 @@ class ConvolutionRows:
         """Weight and bias, with the normalisation in them."""
         return _folded(self.convolution, self.norm)
 
-    def push(self, rows: Tensor, *, last: bool) -> Tensor:
-        """Take the next rows (B, C, r, W); return those that are ready, (B, C', r', W / stride)."""
+    def push(self, rows: Tensor, *, last: bool, beside: Queue | None = None) -> Tensor:
+        """Take the next rows (B, C, r, W); return those that are ready, (B, C', r', W / stride).
+
+        The next rows of `beside` are added before the relu.
+        """
+        kind = rows.device.type
+        if torch.is_autocast_enabled(kind):
+            rows = rows.to(torch.get_autocast_dtype(kind))
         seen = self.window.push(rows, last=last)
         if seen is None:
             width = (rows.shape[3] - 1) // self.step + 1
             return rows.new_empty(rows.shape[0], self.convolution.out_channels, 0, width)
-        out = F.conv2d(seen, *self.constants, stride=self.step, padding=(0, 1))
-        return out.relu_() if self.relu else out
+        plus = None if beside is None else beside.take((seen.shape[2] - 3) // self.step + 1)
+        return convolve_relu(seen, *self.constants, stride=self.step, padding=(0, 1), plus=plus)
 
 
 class _Folding(NamedTuple):
@@ -188,8 +196,7 @@ class ResidualRows:
     def push(self, rows: Tensor, *, last: bool) -> Tensor:
         """Take the next rows (B, C, r, W); return those that are ready, (B, C, r', W)."""
         self.inputs.put(rows)
-        out = self.second.push(self.first.push(rows, last=last), last=last)
-        return out.add_(self.inputs.take(out.shape[2])).relu_() if out.shape[2] else out
+        return self.second.push(self.first.push(rows, last=last), last=last, beside=self.inputs)
 
 
 class SumRows:

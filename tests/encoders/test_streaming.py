@@ -77,7 +77,8 @@ def test_pages_do_not_see_each_other(net):
 @pytest.mark.parametrize("changed", ["0.weight", "1.weight", "1.bias", "1.running_mean", "1.running_var"])
 def test_weights_that_changed_are_folded_anew(net, changed):
     """Also by `.data`, of which no counter of versions knows."""
-    convolution = copy.deepcopy(net.stem[0][:2])  # relu might hide the change
+    convolution = copy.deepcopy(net.stem[0])
+    convolution[1].bias.data.fill_(9.0)  # otherwise relu might hide the change
     tensor = convolution.state_dict(keep_vars=True)[changed]
     with torch.no_grad():
         rows = torch.rand(1, convolution[0].in_channels, 6, 9, dtype=torch.float64)
