@@ -242,8 +242,8 @@ def condition(layer: FlowLayer, features: Features) -> Any:
     if isinstance(layer, Conditioned):
         return layer.condition(features)
     whole, own = dense(features), next(layer.parameters(), None)
-    if own is not None and not torch.is_autocast_enabled(whole.device.type):
-        whole = whole.to(torch.promote_types(whole.dtype, own.dtype))
+    if not torch.is_autocast_enabled(whole.device.type):
+        whole = whole.to(torch.promote_types(whole.dtype, torch.float32 if own is None else own.dtype))
     return layer.condition(whole)
 
 

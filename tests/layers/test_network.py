@@ -13,6 +13,7 @@ from flowkit.layers import AffineCoupling, AffineInjector, Shape, Split
 from flowkit.layers import network as networks
 from flowkit.layers.base import make_example
 from flowkit.layers.features import PartlyCoarse, convolve
+from flowkit.registry import get
 from flowkit.testing import check_layer
 
 SRFLOW = {"hidden": 4, "scale": "sigmoid", "eps": 1e-4, "network": "srflow"}
@@ -177,3 +178,31 @@ def test_convolutions_of_the_same_features_can_be_one(differentiable, monkeypatc
     assert sorted(map(len, joined)) == [2, 2, 2, 2, 2, 2]
     for one, other in zip(together, apart, strict=True):
         torch.testing.assert_close(one, other, rtol=1e-10, atol=1e-10)
+
+
+@pytest.mark.parametrize("options", [{"hidden": 6}, SRFLOW])
+def test_low_features_make_hidden_values_low_and_nothing_else(options):
+    layer, x, u = example(AffineCoupling, **options)
+    layer, x, u = layer.float().eval(), x.float(), u.float()
+    with torch.no_grad():
+        exact, _ = layer.inverse(x, layer.condition(u))
+        context = layer.condition(u.bfloat16())
+        assert isinstance(context[0], networks.Low)
+        low, log_det = layer.inverse(x, context)
+        assert low.dtype == log_det.dtype == torch.float32
+        assert torch.equal(low[:, :2], x[:, :2])  # what a coupling keeps, it keeps to the last bit
+        assert 0 < (low - exact).abs().max() < 0.1 * exact.abs().max()
+        with torch.autocast("cpu", dtype=torch.bfloat16):
+            assert isinstance(layer.condition(u)[0], torch.Tensor)  # what latents go through stays exact
+
+
+@pytest.mark.parametrize("name", ["subtract", "conditional_conv1x1"])
+def test_layers_without_a_network_get_features_in_full(name):
+    layer = get("layer", name)(Shape(3, 1), Shape(3, 1))
+    seen = []
+    layer.condition = seen.append
+    u = torch.randn(1, 3, 4, 5)
+    networks.condition(layer, u.bfloat16())
+    networks.condition(layer, u.double())
+    assert [features.dtype for features in seen] == [torch.float32, torch.float64]
+    torch.testing.assert_close(seen[0], u, rtol=0.01, atol=0)
