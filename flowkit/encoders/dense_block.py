@@ -16,7 +16,6 @@ RESIDUAL = 0.2  # share of a block's output that is added to its input
 LANES = 32
 """Channels that processors multiply together in bfloat16: they convolve 32 in less time than 24."""
 
-
 AT_ONCE = 64
 """Rows of a band: more do not fit into the caches, fewer cost more calls."""
 
@@ -59,7 +58,7 @@ def in_rows(blocks: Iterable[nn.Module], inputs: Tensor, wanted: Sequence[int]) 
     For CPUs: bands of rows go through all blocks, in the inputs' type and with their channels last, which
     processors convolve quickest. Nothing is computed twice, and few rows are in memory.
     """
-    parts = [ResidualRows(block, inputs.dtype) for block in blocks]
+    parts = [ResidualBlockRows(block, inputs.dtype) for block in blocks]
     pieces: list[list[Tensor]] = [[] for _ in parts]
     for top in range(0, inputs.shape[2], AT_ONCE):
         rows = inputs[:, :, top : top + AT_ONCE]
@@ -71,7 +70,7 @@ def in_rows(blocks: Iterable[nn.Module], inputs: Tensor, wanted: Sequence[int]) 
     return [torch.cat(pieces[index], dim=2) for index in wanted]
 
 
-class DenseRows:
+class DenseBlockRows:
     """A `DenseBlock` that takes its rows one after the other; what it has computed is copied once.
 
     Args:
@@ -118,7 +117,7 @@ class DenseRows:
         return window
 
 
-class ResidualRows:
+class ResidualBlockRows:
     """A `ResidualBlock` that takes its rows one after the other.
 
     Args:
@@ -128,7 +127,7 @@ class ResidualRows:
 
     def __init__(self, block: nn.Module, dtype: torch.dtype) -> None:
         assert isinstance(block, ResidualBlock)
-        self.dense = [DenseRows(dense, dtype) for dense in block.dense]
+        self.dense = [DenseBlockRows(dense, dtype) for dense in block.dense]
         self.inputs = Queue()
 
     def push(self, rows: Tensor, *, last: bool) -> Tensor:

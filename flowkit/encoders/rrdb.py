@@ -14,6 +14,7 @@ from flowkit.encoders.dense_block import SLOPE, ResidualBlock, in_rows
 from flowkit.errors import ShapeError
 from flowkit.layers import Shape
 from flowkit.layers.features import Features, PartlyCoarse, dense
+from flowkit.ops.tracing import transformed
 from flowkit.registry import register
 
 LongSkip = Literal["first", "trunk"]
@@ -118,7 +119,8 @@ class RRDB(Encoder):
         """Compute the features, partly coarse; see `Encoder.features`."""
         x = F.pixel_unshuffle(image, self.unshuffle) if self.unshuffle > 1 else image
         first = self.first(x)
-        if torch.is_grad_enabled() or torch.compiler.is_compiling() or first.device.type != "cpu":
+        traced = torch.compiler.is_compiling() or transformed()
+        if torch.is_grad_enabled() or traced or first.device.type != "cpu":
             hidden, stacked = first, []
             for i, block in enumerate(self.trunk):
                 hidden = block(hidden)

@@ -136,7 +136,7 @@ def _cut_features(features: Features, before: Margins, after: Margins, stride: i
 
 def _inverse(layer: FlowLayer, values: Sequence[Tensor], context: Any, images: int) -> list[Tensor]:
     """Invert values that hold one sample or several each, of so many images."""
-    if not layer.pointwise:
+    if not layer.pointwise or len(values) == 1:
         return [invert(layer, v, context, v.shape[0] // images)[0] for v in values]
     # What the image makes of 0 and of 1 says all: one pass for each sample.
     zero = torch.zeros_like(values[0][:images])
