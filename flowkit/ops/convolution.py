@@ -40,8 +40,10 @@ def convolve_relu(
         plus: (B, O, H', W'), or (1, O, H', W') for all; it stays as it is.
     """
     weight, bias = weight.to(inputs.dtype), None if bias is None else bias.to(inputs.dtype)
-    fused = _fused(inputs, plus)
-    if weight.shape[2:] == (1, 1) and stride == 1 and padding == (0, 0):
+    if inputs.shape[1] == 1:  # torch could not tell channels last from planes, and oneDNN would refuse `plus`
+        inputs, weight = (F.pad(tensor, (0, 0, 0, 0, 0, 1)) for tensor in (inputs, weight))
+    fused, pointwise = _fused(inputs, plus), weight.shape[2:] == (1, 1)
+    if pointwise and stride == 1 and padding == (0, 0):
         cells, matrix = inputs.permute(0, 2, 3, 1), weight[:, :, 0, 0]
         if fused and plus is None:
             out: Tensor = _ops()._linear_pointwise(cells, matrix, bias, "relu", [], "")
@@ -50,9 +52,10 @@ def convolve_relu(
             out = (out if plus is None else out.add_(plus.permute(0, 2, 3, 1))).relu_()
         return out.permute(0, 3, 1, 2)
     weight = weight.contiguous(memory_format=torch.channels_last)
-    if not fused:
+    if not fused or pointwise:  # oneDNN refuses some sums of kernel 1
         out = F.conv2d(inputs, weight, bias, stride=stride, padding=padding)
-        return (out if plus is None else out.add_(plus)).relu_()
+        out = (out if plus is None else out.add_(plus)).relu_()
+        return out.permute(0, 2, 3, 1).contiguous().permute(0, 3, 1, 2)  # as `torch.func` knows it
     options = padding, (stride, stride), (1, 1), 1
     if plus is None:
         out = _ops()._convolution_pointwise(inputs, weight, bias, *options, "relu", [], "")

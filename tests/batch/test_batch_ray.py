@@ -57,7 +57,7 @@ def scans(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 @pytest.mark.slow
 def test_the_same_as_without_it_though_workers_die(scans: Path, ink_checkpoint: Path) -> None:
     pytest.importorskip("ray.data", reason="ray is not installed")
-    options = ["--model", str(ink_checkpoint), "--format", "tif", "--samples", "2"]
+    options = ["--model", str(ink_checkpoint), "--format", "tif", "--samples", "2", "--precision", "float32"]
     assert main(["binarize", "scans", "-o", "local", *options]) == 0
     Image.new("L", (9, 9)).save("scans/always.png")
     Path("deadly.py").write_text(DEADLY)

@@ -54,7 +54,7 @@ def test_the_same_as_with_folders(
 def test_a_store_that_speaks_s3(
     s3: str, place: Places, binarize: Callable[..., int], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    options = ["--format", "tif", "--samples", "2", "--html"]
+    options = ["--format", "tif", "--samples", "2", "--precision", "float32", "--html"]
     assert binarize("scans", "-o", "out", *options) == 0
     scans, out = place(s3, "scans"), place(s3, "a b/é+%")
     scans.take("scans")
@@ -173,7 +173,7 @@ def test_on_ray(place: Places, binarize: Callable[..., int], ink_checkpoint: Pat
     pytest.importorskip("ray.data", reason="ray is not installed")
     scans, out = place("file://", "scans"), place("file://", "out")
     scans.take("scans")
-    options = ["--format", "tif", "--samples", "2"]
+    options = ["--format", "tif", "--samples", "2", "--precision", "float32"]
     assert binarize("scans", "-o", "whole", *options) == 0
     verb = [sys.executable, "-m", "flowkit", "binarize", scans.url, "-o", out.url, *options]
     done = subprocess.run(
