@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import numpy as np
@@ -12,10 +13,11 @@ from PIL import Image
 
 from flowkit import ConditionalFlow
 from flowkit.cli import main
-from flowkit.errors import FlowkitError
+from flowkit.errors import FlowkitError, MemoryLimitError
 from flowkit.images.reader import read
 from flowkit.layers.features import dense
 from flowkit.pages import binarize, upscale
+from flowkit.pages.memory import LOW
 from flowkit.pages.precision import resolved
 from flowkit.pages.sampler import PageSampler
 
@@ -130,3 +132,22 @@ def test_pages_of_another_precision_are_not_done(
     lines = (tmp_path / "out" / "report.jsonl").read_text().splitlines()
     assert [json.loads(line)["settings"].get("precision") for line in lines] == ["float32", "bfloat16"]
     assert "1 of 1 pages are done already" in capsys.readouterr().err
+
+
+@pytest.mark.usefixtures("able")
+def test_memory_is_planned_for_what_low_precision_needs_more(
+    page: np.ndarray, grey_flow: ConditionalFlow
+) -> None:
+    needed = []
+    for precision in ("float32", "bfloat16"):
+        with pytest.raises(MemoryLimitError) as refused:
+            PageSampler(grey_flow, read(page), seed=0, memory=1, precision=precision)
+        needed.append(int(re.search(r"needs ([\d,]+) MB", str(refused.value))[1].replace(",", "")))
+    assert needed[1] - needed[0] == pytest.approx(LOW / 1e6, abs=1)
+
+
+def test_windows_of_a_streamed_page_have_one_size(grey_flow: ConditionalFlow) -> None:
+    sampler = PageSampler(grey_flow, read(np.zeros((1400, 1100), np.uint8)), seed=0)
+    assert sampler.streamed
+    assert len(sampler.tiles) > 3
+    assert len({tuple(span.last - span.first for span in tile) for tile in sampler.tiles}) == 1
