@@ -7,7 +7,8 @@ one operation at a time, and every operation is the same as with one thread, so 
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import NamedTuple
 
 import torch
@@ -50,21 +51,31 @@ def share(parts: Sequence[Part], workers: int) -> None:
                 part.work(tile)
         return
     crew = _Crew(parts, workers)
-    before = torch.get_num_threads()
     threads = [threading.Thread(target=crew.run, name=f"page-{n}") for n in range(workers)]
-    try:
-        for thread in threads:
-            thread.start()
-        for thread in threads:
-            thread.join()
-    finally:
-        crew.stop()
-        for thread in threads:
-            if thread.ident is not None:
+    with one_thread_each():
+        try:
+            for thread in threads:
+                thread.start()
+            for thread in threads:
                 thread.join()
-        torch.set_num_threads(before)
+        finally:
+            crew.stop()
+            for thread in threads:
+                if thread.ident is not None:
+                    thread.join()
     if crew.failure is not None:
         raise crew.failure
+
+
+@contextmanager
+def one_thread_each() -> Iterator[None]:
+    """Compute every operation with one thread: several may add in another order."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 class _Progress:

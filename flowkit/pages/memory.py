@@ -33,6 +33,9 @@ PROCESS = 420_000_000 if torch.version.cuda is None else 760_000_000
 LOW = 30_000_000
 """Bytes of the code and the buffers that oneDNN makes for bfloat16 in a process."""
 
+WEIGHTS = 3
+"""Bytes for each byte of a model's weights: itself, with the normalisation folded in, and a copy to compare."""
+
 PROBE = 64  # side of the small window
 
 SLACK = 1.5
@@ -54,7 +57,7 @@ def check_header(header: Header, model: ConditionalFlow, *, results: float, memo
         MemoryLimitError: it does not fit.
     """
     kept = header.nbytes + results * header.width * header.height
-    least = PROCESS + weights_of(model) + max(header.decoding, kept)
+    least = PROCESS + WEIGHTS * weights_of(model) + max(header.decoding, kept)
     if least > memory:
         raise MemoryLimitError(
             f"a page of {header.width} x {header.height} pixels needs at least {least / 1e6:,.0f} MB with "
@@ -133,11 +136,16 @@ def _measured(model: ConditionalFlow, decoder: Decoder, band: int) -> Needs:
 
     stream = model.encoder.stream()
     if stream is None:
+        through(1)  # what is folded on first use is counted with the weights
         one, two = through(1), through(2)
         return Needs(one / side**2, (two - one) / side**2, 0.0, 0.0)
     features = model.encoder(image)
+    decoder(features, latents(1))
     one, two = peak(lambda: decoder(features, latents(1))), peak(lambda: decoder(features, latents(2)))
     rows = image.new_zeros(1, model.in_channels, band, side)
+    stream.push(rows, last=True)
+    stream = model.encoder.stream()
+    assert stream is not None
     count = math.ceil(model.encoder.reach / band) + 2  # until all that it holds back is full
 
     def through_stream() -> None:

@@ -6,7 +6,7 @@ import itertools
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from typing import NamedTuple
 
 import numpy as np
@@ -24,10 +24,10 @@ from flowkit.layers.common_factor import Sums
 from flowkit.layers.features import Features, PartlyCoarse
 from flowkit.layers.network import condition
 from flowkit.pages.blank import SIDE
-from flowkit.pages.crew import AHEAD, Part, share
+from flowkit.pages.crew import AHEAD, Part, one_thread_each, share
 from flowkit.pages.inference import inference
 from flowkit.pages.islands import islands, whole
-from flowkit.pages.memory import LOW, MEMORY, PROCESS, Cut, needs, weights_of
+from flowkit.pages.memory import LOW, MEMORY, PROCESS, WEIGHTS, Cut, needs, weights_of
 from flowkit.pages.page_features import PageFeatures, StreamedFeatures, WindowFeatures, band
 from flowkit.pages.page_latents import PageLatents
 from flowkit.pages.precision import Precision, resolved
@@ -155,31 +155,35 @@ class PageSampler:
         rows = band(width, self.model.encoder.multiple)
         with inference(self.model):
             needed = needs(self.model, self.decoder, rows)
-        fixed = PROCESS + weights_of(self.model) + self.picture.pixels.nbytes + results
+        fixed = PROCESS + WEIGHTS * weights_of(self.model) + self.picture.pixels.nbytes + results
         if self.precision == "bfloat16":  # the tensors themselves are planned for as if they were float32
             fixed += LOW
         on_cpu = self._like().device.type == "cpu"
         best = (STREAMED_WINDOW if on_cpu else WINDOW) // self.model.scale**2 if self.streamed else WINDOW
+        most = torch.get_num_threads() if on_cpu else 1
 
-        def least(workers: int) -> int:
-            cut = Cut(window, highest, width, rows, self.together, min(AHEAD, len(self.parts)))
+        def least(halvings: int, workers: int, together: int) -> int:
+            self._cut(None, best >> halvings)
+            sides = [[span.last - span.first for span in tile] for tile in self._part_of]
+            window, highest = max(map(math.prod, sides)), max(height for height, _ in sides)
+            cut = Cut(window, highest, width, rows, together, min(AHEAD, len(self.parts)))
             return fixed + needed.of(cut, workers)
 
-        for halvings, self.together in itertools.product(range(HALVINGS), (TOGETHER, 4, 1)):
-            if self.together == TOGETHER:
-                self._cut(None, best >> halvings)
-                sides = [[span.last - span.first for span in tile] for tile in self._part_of]
-                window, highest = max(map(math.prod, sides)), max(height for height, _ in sides)
-            if least(1) <= memory:
-                # the cut does not depend on the threads, nor does the result
-                most = torch.get_num_threads() if on_cpu else 1
-                self.workers = next(n for n in range(most, 0, -1) if n == 1 or least(n) <= memory)
-                return
-        raise MemoryLimitError(
-            f"a page of {self.picture.size[1]} x {self.picture.size[0]} pixels needs {least(1) / 1e6:,.0f} "
-            f"MB with this model, more than the limit of {memory / 1e6:,.0f} MB "
-            "(raise it with --memory or memory=)"
+        fitting = (halvings for halvings in range(HALVINGS) if least(halvings, 1, 1) <= memory)
+        if (halvings := next(fitting, None)) is None:
+            raise MemoryLimitError(
+                f"a page of {self.picture.size[1]} x {self.picture.size[0]} pixels needs "
+                f"{least(HALVINGS - 1, 1, 1) / 1e6:,.0f} MB with this model, more than the limit of "
+                f"{memory / 1e6:,.0f} MB (raise it with --memory or memory=)"
+            )
+        # The cut leaves room for a second thread, whether there is one or not: the result depends on it.
+        if on_cpu and least(halvings, 2, 1) > memory >= least(halvings + 1, 2, 1):
+            halvings += 1
+        choices = itertools.product(range(most, 0, -1), (TOGETHER, 4, 1))
+        self.workers, self.together = next(
+            choice for choice in choices if choice == (1, 1) or least(halvings, *choice) <= memory
         )
+        self._cut(None, best >> halvings)
 
     def share(self, work: Callable[[Tile], None], among: Sequence[Tile] | None = None) -> None:
         """Do this work on every tile, or on some windows of the page, by several threads where there are.
@@ -189,7 +193,9 @@ class PageSampler:
         found: list[list[Tile]] = [[] for _ in self.parts]
         for tile in self._part_of if among is None else among:
             found[self._part_of.get(tile, 0)].append(tile)
-        with inference(self.model):  # for all of them: its modes are the model's, not a thread's
+        alone = self.workers == 1 and not self.model.whole_image and self._like().device.type == "cpu"
+        # The modes are the model's, not a thread's, and one thread has to compute what several would.
+        with inference(self.model), one_thread_each() if alone else nullcontext():
             share(
                 [
                     Part(features, part.rows.first if self.streamed else 0, some, work)

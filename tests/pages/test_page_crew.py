@@ -116,3 +116,18 @@ def test_threads_need_memory(grey_flow: ConditionalFlow) -> None:
     finally:
         torch.set_num_threads(before)
     assert cut[0].workers < cut[1].workers == 4
+
+
+def test_a_page_for_one_thread_is_computed_by_one(grey_flow: ConditionalFlow, picture: Picture) -> None:
+    """Several threads of one operation may add in another order, so that memory would change the result."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(3)
+    found = []
+    try:
+        sampler = PageSampler(grey_flow, picture, seed=5, core=48)
+        for sampler.workers in (1, 2):
+            sampler.share(lambda _: found.append(torch.get_num_threads()))
+        assert torch.get_num_threads() == 3
+    finally:
+        torch.set_num_threads(before)
+    assert set(found) == {1}

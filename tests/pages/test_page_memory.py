@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+import copy
 import subprocess
 import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
-from flowkit import ConditionalFlow
+from flowkit import ConditionalFlow, load
 from flowkit.errors import ImageError, MemoryLimitError
 from flowkit.pages import binarize, read, upscale
-from flowkit.pages.memory import PROCESS, SLACK, Cut, Needs, needs
+from flowkit.pages.memory import PROCESS, SLACK, Cut, Needs, _known, needs
 from flowkit.pages.page_features import band
 from flowkit.pages.sampler import PageSampler
 
@@ -129,7 +131,31 @@ def test_the_rows_that_a_stream_keeps_are_planned_for(
     assert sampler.streamed
     tallest = max(tile.rows.last - tile.rows.first for tile in sampler.tiles)
     rows = band(1400, grey_flow.encoder.multiple)
-    assert planned == [(tallest, rows, 1400, 1)]
+    assert {(*sizes,) for *sizes, _ in planned} == {(tallest, rows, 1400)}
     one, two = (Recorded(0, 0, 1, 0).of(Cut(0, tallest, 1400, rows, 1, 1), n) for n in (1, 2))
     assert one == SLACK * 1400 * (tallest + 2 * rows)
     assert two == SLACK * 1400 * (2 * tallest + 5 * rows)  # a row of tiles ahead, and three bands begun
+
+
+def test_memory_is_planned_alike_before_and_after_a_page(grey_flow: ConditionalFlow) -> None:
+    """What is folded on first use counts with the weights, not with the pixels of the first window."""
+    fresh, used = copy.deepcopy(grey_flow), copy.deepcopy(grey_flow)
+    binarize(np.zeros((64, 64), np.uint8), model=used)
+    picture = read(np.zeros((64, 64), np.uint8))
+    plans = []
+    for model in (fresh, used):
+        _known.pop(model, None)
+        plans.append(needs(model, PageSampler(model, picture, seed=0).decoder, 16))
+    assert plans[0] == plans[1]
+
+
+def test_two_threads_have_room_for_an_a4_page_in_the_default_memory() -> None:
+    """At 300 dpi, and at 600 dpi, which needs four times the rows."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
+    try:
+        for scale in (1, 2):
+            picture = read(np.zeros((3508 * scale, 2480 * scale), np.uint8))
+            assert PageSampler(load("binarize"), picture, seed=0).workers == 2
+    finally:
+        torch.set_num_threads(before)
