@@ -34,7 +34,7 @@ LOW = 30_000_000
 """Bytes of the code and the buffers that oneDNN makes for bfloat16 in a process."""
 
 WEIGHTS = 3
-"""Bytes for each byte of a model's weights: itself, with the normalisation folded in, and a copy to compare."""
+"""Bytes for each byte of a model's weights: they, the folded ones, and a copy to compare with."""
 
 PROBE = 64  # side of the small window
 
