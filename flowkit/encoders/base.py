@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 from torch import Tensor, nn
 
@@ -27,6 +27,7 @@ class Encoder(nn.Module, ABC):
         multiple: the image's height and width must be multiples of it.
         grid: shifting the image by multiples of it shifts the features, and changes nothing else.
         reach: the distance, in image pixels, from which a pixel can change a feature.
+        tail: the part of it that is due to `complete`.
     """
 
     kind = "encoder"
@@ -35,6 +36,7 @@ class Encoder(nn.Module, ABC):
     multiple: int = 1
     grid: int = 1
     reach: int = 0
+    tail: int = 0
 
     @abstractmethod
     def provide(self, stride: int) -> Shape:
@@ -56,12 +58,23 @@ class Encoder(nn.Module, ABC):
         return features
 
     def stream(self) -> RowStream | None:
-        """Start to encode a page row by row, with the same features as `forward` in eval mode.
+        """Start to encode a page row by row, with the same features as `features` in eval mode.
 
         This saves work if `reach` is large. If None is returned, as by default, pages are encoded in
         overlapping tiles.
         """
         return None
+
+    def complete(self, streamed: dict[int, Tensor], image: Callable[[], Tensor]) -> Mapping[int, Features]:
+        """Return the features of a window, from what `stream` has put out there: by default these are they.
+
+        Features that need much memory and little work, such as upsampled ones, can be left to this function.
+
+        Args:
+            streamed: the window of every map of the stream, by stride.
+            image: returns the window of the image, (B, C, h, w).
+        """
+        return streamed
 
     def _refuse(self, stride: int, possible: list[int]) -> ShapeError:
         strides = ", ".join(map(str, sorted(possible)))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Literal
 
 import torch
@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from flowkit.encoders.base import Encoder, check_image_options
 from flowkit.encoders.dense_block import SLOPE, ResidualBlock, in_rows
+from flowkit.encoders.rrdb_rows import RRDBRows
 from flowkit.errors import ShapeError
 from flowkit.layers import Shape
 from flowkit.layers.features import Features, PartlyCoarse, dense
@@ -18,6 +19,8 @@ from flowkit.ops.tracing import transformed
 from flowkit.registry import register
 
 LongSkip = Literal["first", "trunk"]
+
+CUBIC = 2  # pixels from which bicubic interpolation sees
 
 
 @register("rrdb")
@@ -100,6 +103,7 @@ class RRDB(Encoder):
             raise self._refuse(stride, [finest << octave for octave in range(4)])
         self.strides.add(stride)
         if self._is_image(stride):
+            self.tail = max(self.tail, CUBIC)
             return Shape(self.in_channels, stride)
         octave = self.stride // 2
         while octave >= stride:
@@ -107,6 +111,7 @@ class RRDB(Encoder):
                 self.up[str(octave)] = nn.Conv2d(self.width, self.width, 3, padding=1)
                 self.reach += self.unshuffle
             octave //= 2
+        self.tail = max(self.tail, len(self.up) * self.unshuffle)
         coarsest = max(self.strides) // self.scale
         self.multiple = self.grid = max(self.unshuffle, coarsest)
         return Shape(self.width * (1 + len(self.stack)), stride)
@@ -130,15 +135,43 @@ class RRDB(Encoder):
             first = first.contiguous(memory_format=torch.channels_last)
             *stacked, hidden = in_rows(self.trunk, first, [*sorted(set(self.stack)), len(self.trunk) - 1])
         start = first if self.long_skip == "first" else hidden
-        own = {self.stride: start + self.last(hidden)}
+        stack = torch.cat(stacked, dim=1) if stacked else None
+        return self._at_all(start + self.last(hidden), stack, lambda: image)
+
+    def stream(self) -> RRDBRows | None:
+        """Start to encode a page row by row, on a CPU; see `Encoder.stream`."""
+        if self.first.weight.device.type != "cpu":
+            return None
+        return RRDBRows(
+            self.first,
+            list(self.trunk),
+            self.last,
+            stack=self.stack,
+            skip_trunk=self.long_skip == "trunk",
+            unshuffle=self.unshuffle,
+            stride=self.stride,
+        )
+
+    def complete(self, streamed: dict[int, Tensor], image: Callable[[], Tensor]) -> Mapping[int, Features]:
+        """Bring the trunk's features to every promised stride; see `Encoder.complete`."""
+        trunk = streamed[self.stride]
+        own, stack = (trunk[:, : self.width], trunk[:, self.width :]) if self.stack else (trunk, None)
+        return self._at_all(own, stack, image)
+
+    def _at_all(
+        self, trunk: Tensor, stack: Tensor | None, image: Callable[[], Tensor]
+    ) -> dict[int, Features]:
+        """Return the features at every promised stride from those at the trunk's."""
+        own = {self.stride: trunk}
         for octave in sorted((int(key) for key in self.up), reverse=True):
             finer = F.interpolate(own[2 * octave], scale_factor=2, mode="nearest")
             # The activation comes last, as in SRFlow: the flow is conditioned on the values that ESRGAN goes
             # on with.
-            own[octave] = F.leaky_relu(self.up[str(octave)](finer), SLOPE)
-        stack = torch.cat(stacked, dim=1) if stacked else None
+            own[octave] = F.leaky_relu(
+                self.up[str(octave)](finer), SLOPE, inplace=not torch.is_grad_enabled()
+            )
         return {
-            stride: self._enlarge(image) if self._is_image(stride) else self._at(stride, own, stack)
+            stride: self._enlarge(image()) if self._is_image(stride) else self._at(stride, own, stack)
             for stride in sorted(self.strides)
         }
 

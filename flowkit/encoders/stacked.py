@@ -106,9 +106,13 @@ class Stacked(Encoder):
 
     def stream(self) -> RowStream | None:
         """Start to encode a page row by row, if both encoders can; see `Encoder.stream`."""
-        streams = [None if part is None else part.stream() for part in (self.first, self.second)]
-        first, second = streams
+        first, second = map(_whole_stream, (self.first, self.second))
         return None if first is None or second is None else StackedRows(self, first, second)
+
+
+def _whole_stream(part: Encoder | None) -> RowStream | None:
+    """Return the stream of an encoder whose `complete` has nothing to do."""
+    return None if part is None or type(part).complete is not Encoder.complete else part.stream()
 
 
 def verdict(seen: Tensor) -> Tensor:

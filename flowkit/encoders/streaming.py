@@ -7,6 +7,7 @@ of full-width rows, every layer keeps only the few rows that its next ones need.
 from __future__ import annotations
 
 import functools
+import math
 import weakref
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
@@ -18,6 +19,11 @@ from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_weights
 
 from flowkit.ops.convolution import convolve_relu
+
+BAND = 128
+"""Most image rows to stream at a time: enough work for every layer, and little enough for the caches."""
+
+_WIDE = 3600  # image columns; wider pages are streamed in fewer rows
 
 PIECE = 32
 """Most rows of a grid to decode at a time, since many rows become ready together at the end of a page."""
@@ -33,6 +39,14 @@ class RowStream:
     """
 
     stages: Sequence[Callable[[Any], Any]]
+
+    def band(self, width: int) -> int:
+        """Return how many rows of so many image columns are best streamed at a time, up to `multiple`.
+
+        >>> [RowStream().band(width) for width in (2480, 4960, 9000)]
+        [128, 64, 32]
+        """
+        return BAND >> max(0, min(2, math.ceil(math.log2(width / _WIDE))))
 
     def push(self, rows: Tensor, *, last: bool) -> dict[int, list[Tensor]]:
         """Take the next rows (B, C, r, W); return, for each stride, pieces (B, C', r', W') that are ready.

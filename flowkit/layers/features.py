@@ -40,6 +40,13 @@ def dense(features: Features) -> Tensor:
     return features if isinstance(features, Tensor) else features.dense()
 
 
+def in_type_of(like: Tensor, features: Features) -> Features:
+    """Return features in another tensor's type and on its device."""
+    if isinstance(features, PartlyCoarse):
+        return PartlyCoarse(*(part.to(like) for part in features))
+    return features.to(like)
+
+
 def convolve(convolutions: nn.Conv2d | Sequence[nn.Conv2d], features: Features) -> Tensor:
     """Compute `convolution(dense(features))`: odd square kernel, stride 1, padding that keeps the size.
 

@@ -10,7 +10,7 @@ import itertools
 import math
 import weakref
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 import torch
@@ -18,10 +18,12 @@ from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_iter
 
+from flowkit.encoders import Encoder
 from flowkit.errors import MemoryLimitError
 from flowkit.flow import ConditionalFlow
 from flowkit.flow.fast_decode import Decoder
 from flowkit.images.header import Header
+from flowkit.layers.features import Features
 from flowkit.pages.tiles import round_up
 
 MEMORY = 2_000_000_000
@@ -35,6 +37,11 @@ LOW = 30_000_000
 
 WEIGHTS = 3
 """Bytes for each byte of a model's weights: they, the folded ones, and a copy to compare with."""
+
+TOGETHER = 16
+"""Most samples of a tile to decode together, which share the conditions of its image."""
+
+HALVINGS = 10  # of the tiles' area, before a page is given up
 
 PROBE = 64  # side of the small window
 
@@ -94,28 +101,69 @@ class Needs(NamedTuple):
     """For one sample in the flow (and the encoder, if it has no stream), per pixel of a window."""
     sample: float
     """For each further sample, per pixel of a window."""
-    features: float
+    features: float = 0.0
     """For the features of a stream, per pixel of the image."""
-    stream: float
-    """For the stream itself, per column of the image."""
+    held: float = 0.0
+    """For the rows that a stream holds back, per column of the image."""
+    working: float = 0.0
+    """For one step of a stream, and the rows on their way through it, per column of the image."""
+    ending: float = 0.0
+    """For the last step, with all rows that were held back, per column of the image."""
 
     def of(self, cut: Cut, workers: int) -> int:
         """Return the bytes for a page that is cut so, of which threads work on so many tiles at a time."""
         tile = cut.window * (self.window + self.features + (cut.together - 1) * self.sample)
-        parts, kept = 1, cut.highest + 2 * cut.band  # a part of a band above the tiles, and one below
+        parts, steps = 1, 1
+        kept = cut.highest + 2 * cut.band  # a part of a band above the tiles, and one below
         if workers > 1:  # the encoder is a row of tiles ahead, and has several bands at different stages
-            parts, kept = cut.parts, 2 * cut.highest + (workers + 3) * cut.band
-        stream = parts * cut.width * (workers * self.stream + kept * self.features)
+            parts, steps = cut.parts, workers + 1
+            kept = 2 * cut.highest + (workers + 3) * cut.band
+        stepping = max(steps * self.working, self.ending)
+        stream = parts * cut.width * (self.held + stepping + kept * self.features)
         return math.ceil(SLACK * (workers * tile + stream))
 
 
-_known: weakref.WeakKeyDictionary[ConditionalFlow, dict[tuple[int, torch.dtype], Needs]] = (
+class Choice(NamedTuple):
+    """How a page is cut and worked on: attributes are the arguments of `choose`'s `least`."""
+
+    halvings: int
+    workers: int
+    together: int
+
+
+def choose(least: Callable[[int, int, int], int], memory: int, most: int, *, roomy: bool) -> Choice | None:
+    """Choose what fits into the memory; return None if nothing does.
+
+    Args:
+        least: returns the bytes for tiles whose area was halved so often, a number of threads, and a number
+            of samples that are decoded together.
+        memory: the limit, in bytes.
+        most: the number of threads, if there is room for all.
+        roomy: whether tiles are to be halved once more where this makes room for a second thread. The number
+            of threads has no influence on the tiles, since the result depends on these.
+    """
+    fitting = (halvings for halvings in range(HALVINGS) if least(halvings, 1, 1) <= memory)
+    if (halvings := next(fitting, None)) is None:
+        return None
+    if roomy and least(halvings, 2, 1) > memory >= least(halvings + 1, 2, 1):
+        halvings += 1
+    choices = (Choice(halvings, *rest) for rest in itertools.product(range(most, 0, -1), (TOGETHER, 4, 1)))
+    return next((choice for choice in choices if least(*choice) <= memory), Choice(halvings, 1, 1))
+
+
+_known: weakref.WeakKeyDictionary[ConditionalFlow, dict[tuple[int | None, torch.dtype], Needs]] = (
     weakref.WeakKeyDictionary()
 )
 
 
-def needs(model: ConditionalFlow, decoder: Decoder, band: int) -> Needs:
-    """Measure the memory of a model in eval mode, and remember it; its stream takes `band` rows at a time."""
+def needs(model: ConditionalFlow, decoder: Decoder, band: int | None) -> Needs:
+    """Measure the memory of a model in eval mode, and remember it.
+
+    Args:
+        model: the model.
+        decoder: of it.
+        band: the rows that its stream takes at a time, or None where it encodes windows.
+    """
     known, key = _known.setdefault(model, {}), (band, next(model.parameters()).dtype)
     if key not in known:
         known[key] = _measured(model, decoder, band)
@@ -123,38 +171,44 @@ def needs(model: ConditionalFlow, decoder: Decoder, band: int) -> Needs:
 
 
 @torch.no_grad()
-def _measured(model: ConditionalFlow, decoder: Decoder, band: int) -> Needs:
+def _measured(model: ConditionalFlow, decoder: Decoder, band: int | None) -> Needs:
     side = round_up(PROBE, model.grid)
     image = next(model.parameters()).new_zeros(1, model.in_channels, side, side)
 
-    def latents(samples: int) -> list[list[Tensor]]:
-        return [[image.new_zeros(1, *shape) for shape in model.latent_shapes(side, side)]] * samples
+    def encoded() -> Mapping[int, Features]:
+        return model.encoder.features(image) if band is None else model.encoder.complete(maps, lambda: image)
 
     def through(samples: int) -> int:
         # the features live as long as the decoder works
-        return peak(lambda: decoder(model.encoder.features(image), latents(samples)))
+        latents = [[image.new_zeros(1, *shape) for shape in model.latent_shapes(side, side)]] * samples
+        return peak(lambda: decoder(encoded(), latents))
 
-    stream = model.encoder.stream()
-    if stream is None:
-        through(1)  # what is folded on first use is counted with the weights
-        one, two = through(1), through(2)
-        return Needs(one / side**2, (two - one) / side**2, 0.0, 0.0)
-    features = model.encoder(image)
-    decoder(features, latents(1))
-    one, two = peak(lambda: decoder(features, latents(1))), peak(lambda: decoder(features, latents(2)))
-    rows = image.new_zeros(1, model.in_channels, band, side)
-    stream.push(rows, last=True)
-    stream = model.encoder.stream()
+    maps: dict[int, Tensor] = {}
+    if band is not None:
+        stream = model.encoder.stream()
+        assert stream is not None
+        maps = {s: torch.cat(pieces, dim=2) for s, pieces in stream.push(image, last=True).items()}
+    through(1)  # what is folded on first use is counted with the weights
+    one, two = through(1), through(2)
+    window, sample = one / side**2, (two - one) / side**2
+    if band is None:
+        return Needs(window, sample)
+    stream_needs = _streaming(model.encoder, image.new_zeros(1, model.in_channels, band, side))
+    features = sum(map_.nbytes for map_ in maps.values()) / side**2
+    return Needs(window, sample, features, *(need / side for need in stream_needs))
+
+
+def _streaming(encoder: Encoder, rows: Tensor) -> tuple[int, int, int]:
+    """Return bytes: the most that a stream holds between such bands; what a band needs more, and the last."""
+    stream = encoder.stream()
     assert stream is not None
-    count = math.ceil(model.encoder.reach / band) + 2  # until all that it holds back is full
-
-    def through_stream() -> None:
-        for left in range(count, 0, -1):
-            stream.push(rows, last=left == 1)  # when all that was held back comes at once
-
-    streaming = peak(through_stream)
-    kept = sum(maps.nbytes for maps in features.values())
-    return Needs(one / side**2, (two - one) / side**2, kept / side**2, streaming / side)
+    held = most = 0
+    with _Watch() as watch:
+        for _ in range(math.ceil(encoder.reach / rows.shape[2]) + 1):  # until all that it holds back is full
+            stream.push(rows, last=False)
+            held, most = max(held, watch.now), watch.most
+        stream.push(rows, last=True)
+    return held, most - held, watch.most - held
 
 
 def peak(run: Callable[[], object]) -> int:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import threading
 from collections import deque
 from collections.abc import Callable, Mapping
@@ -17,22 +16,8 @@ from flowkit.layers.features import Features
 from flowkit.malloc import give_back
 from flowkit.pages.tiles import Span, Tile, round_up
 
-BAND = 128
-"""Most image rows to stream at a time: enough work for every layer, and little enough for the caches."""
-
-_WIDE = 3600  # image columns; wider pages are streamed in fewer rows
-
 Window = Callable[[Span, Span], Tensor]
 """A function from [first, last) of rows and columns of the padded page to (1, C, h, w)."""
-
-
-def band(width: int, multiple: int) -> int:
-    """Return the image rows to stream at a time, a multiple of what the encoder takes.
-
-    >>> band(2480, 2), band(4960, 2), band(9000, 2)
-    (128, 64, 32)
-    """
-    return round_up(BAND >> max(0, min(2, math.ceil(math.log2(width / _WIDE)))), multiple)
 
 
 class PageFeatures(Protocol):
@@ -134,7 +119,7 @@ class StreamedFeatures:
 
     read: int  # image rows that the stream has taken
 
-    def of(self, tile: Tile) -> dict[int, Tensor]:
+    def of(self, tile: Tile) -> Mapping[int, Features]:
         """Return the features of a tile's window; see `PageFeatures.of`."""
         with self.lock:
             if any(tile.rows.first < first for first in self.first.values()):
@@ -143,7 +128,8 @@ class StreamedFeatures:
                 self.forget(tile.rows.first)  # before more comes, or two rows of tiles would be in memory
                 self._advance()
             kept = {stride: (self.first[stride], list(blocks)) for stride, blocks in self.blocks.items()}
-        return {stride: self._cut(tile, stride, *found) for stride, found in kept.items()}
+        streamed = {stride: self._cut(tile, stride, *found) for stride, found in kept.items()}
+        return self.encoder.complete(streamed, lambda: self.window(*tile))
 
     def reached(self, last: int) -> bool:
         """See `PageFeatures.reached`."""
@@ -158,10 +144,10 @@ class StreamedFeatures:
             if self.waiting[stage] and not self.busy[stage]:
                 self.busy[stage] = True
                 return Step(stage, self.waiting[stage].popleft())
-        (height, width), top = self.size, self.read
+        height, top = self.size[0], self.read
         if self.busy[0] or top == height or self.passing >= most:
             return None
-        self.read = min(height, top + band(width, self.encoder.multiple))
+        self.read = min(height, top + self.band)
         self.busy[0] = True
         self.passing += 1
         return Step(0, Span(top, self.read, top, self.read))
@@ -208,6 +194,7 @@ class StreamedFeatures:
         stream = self.encoder.stream()
         assert stream is not None
         self.stages = stream.stages
+        self.band = round_up(stream.band(self.size[1]), self.encoder.multiple)
         self.waiting: list[deque[Any]] = [deque() for _ in self.stages]
         self.busy = [False for _ in self.stages]
         self.passing = 0  # bands that have begun and are not ready

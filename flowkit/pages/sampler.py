@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -21,22 +20,33 @@ from flowkit.flow.passes import to_latents
 from flowkit.images.picture import Picture
 from flowkit.layers import FlowLayer
 from flowkit.layers.common_factor import Sums
-from flowkit.layers.features import Features, PartlyCoarse
+from flowkit.layers.features import Features, in_type_of
 from flowkit.layers.network import condition
-from flowkit.pages.blank import SIDE
 from flowkit.pages.crew import AHEAD, Part, one_thread_each, share
+from flowkit.pages.cutting import best_window, cut_parts, divided
 from flowkit.pages.inference import inference
-from flowkit.pages.islands import islands, whole
-from flowkit.pages.memory import LOW, MEMORY, PROCESS, WEIGHTS, Cut, needs, weights_of
-from flowkit.pages.page_features import PageFeatures, StreamedFeatures, WindowFeatures, band
+from flowkit.pages.memory import (
+    HALVINGS,
+    LOW,
+    MEMORY,
+    PROCESS,
+    TOGETHER,
+    WEIGHTS,
+    Cut,
+    choose,
+    needs,
+    weights_of,
+)
+from flowkit.pages.page_features import PageFeatures, StreamedFeatures, WindowFeatures
 from flowkit.pages.page_latents import PageLatents
 from flowkit.pages.precision import Precision, resolved
-from flowkit.pages.tiles import STREAMED_WINDOW, WINDOW, Span, Tile, evened, moved, round_up, tiles, widened
-
-TOGETHER = 16
-"""Number of samples of a tile to decode together, which share the conditions of its image."""
-
-HALVINGS = 10  # of the tiles' area, before a page is given up
+from flowkit.pages.tiles import (
+    WINDOW,
+    Span,
+    Tile,
+    moved,
+    round_up,
+)
 
 
 class Piece(NamedTuple):
@@ -99,18 +109,26 @@ class PageSampler:
         with inference(model):
             self.decoder = Decoder(model, self._layers())
         self.padded = round_up(picture.size[0], model.multiple), round_up(picture.size[1], model.multiple)
-        self.streamed = model.encoder.stream() is not None
         self.together, self.workers = TOGETHER, 1
-        self.parts = [whole(self.padded)]
         self._part_of: dict[Tile, int] = {}  # of each tile; none of a blank page
-        if where is not None and not model.whole_image:
-            context = {} if self.streamed else {"context": model.reach}
-            self.parts = islands(where, SIDE, self.padded, step=model.grid, **context)
-        self._features = [self._features_of(part) for part in self.parts]
+        self._divide(where, streamed=model.encoder.stream() is not None)
         if core is not None or model.whole_image:
-            self._cut(core or max(self.padded), None)
-        if core is None and self.parts:
+            self._cut(core or max(self.padded), WINDOW)
+        if core is not None or not self.parts:
+            return
+        try:
             self._plan(memory, results)
+        except MemoryLimitError:
+            if not self.streamed:
+                raise
+            self._divide(where, streamed=False)  # windows need no rows of the whole width
+            self._plan(memory, results)
+
+    def _divide(self, where: NDArray[np.bool_] | None, *, streamed: bool) -> None:
+        """Divide the page into parts, whose features come from a stream or from windows."""
+        self.streamed = streamed
+        self.parts = divided(self.model, self.padded, where, streamed=streamed)
+        self._features = [self._features_of(part) for part in self.parts]
 
     @property
     def tiles(self) -> list[Tile]:
@@ -129,38 +147,23 @@ class PageSampler:
         sides = part.rows.last - top, part.cols.last - left
         return StreamedFeatures(self.model.encoder, *sides, window, self._computing)
 
-    def _cut(self, core: int | None, window: int | None) -> None:
+    def _cut(self, core: int | None, window: int) -> None:
         """Cut every part into tiles."""
-        margin, step = self.model.reach, self.model.grid
-        if self.streamed:
-            margin, step = self.model.path_reach, self.model.path_grid
-        self._part_of = {}
-        for index, part in enumerate(self.parts):
-            height, width = (span.stop - span.start for span in part)
-            if self.model.whole_image:
-                core = max(height, width)
-            cut = tiles(height, width, core=core, margin=margin, step=step, window=window or WINDOW)
-            outer = part if self.streamed else whole(self.padded)
-            placed = [
-                widened(moved(tile, part.rows.start, part.cols.start), outer, round_up(margin, step))
-                for tile in cut
-            ]
-            if self.streamed:  # without a stream, what a window has more is encoded once more
-                placed = evened(placed, outer, step)
-            self._part_of.update(dict.fromkeys(placed, index))
+        self._part_of = cut_parts(
+            self.model, self.padded, self.parts, streamed=self.streamed, core=core, window=window
+        )
 
     def _plan(self, memory: int, results: int) -> None:
         """Choose the tiles: the best for the caches, or the first smaller ones that fit into memory."""
         width = max(part.cols.last - part.cols.first for part in self.parts)
-        rows = band(width, self.model.encoder.multiple)
+        stream = self.model.encoder.stream() if self.streamed else None
+        rows = 0 if stream is None else round_up(stream.band(width), self.model.encoder.multiple)
         with inference(self.model):
-            needed = needs(self.model, self.decoder, rows)
+            needed = needs(self.model, self.decoder, rows or None)
         fixed = PROCESS + WEIGHTS * weights_of(self.model) + self.picture.pixels.nbytes + results
         if self.precision == "bfloat16":  # the tensors themselves are planned for as if they were float32
             fixed += LOW
-        on_cpu = self._like().device.type == "cpu"
-        best = (STREAMED_WINDOW if on_cpu else WINDOW) // self.model.scale**2 if self.streamed else WINDOW
-        most = torch.get_num_threads() if on_cpu else 1
+        best = best_window(self.model, streamed=self.streamed, on_cpu=self._on_cpu)
 
         def least(halvings: int, workers: int, together: int) -> int:
             self._cut(None, best >> halvings)
@@ -169,31 +172,22 @@ class PageSampler:
             cut = Cut(window, highest, width, rows, together, min(AHEAD, len(self.parts)))
             return fixed + needed.of(cut, workers)
 
-        fitting = (halvings for halvings in range(HALVINGS) if least(halvings, 1, 1) <= memory)
-        if (halvings := next(fitting, None)) is None:
+        chosen = choose(least, memory, torch.get_num_threads() if self._on_cpu else 1, roomy=self._on_cpu)
+        if chosen is None:
             raise MemoryLimitError(
                 f"a page of {self.picture.size[1]} x {self.picture.size[0]} pixels needs "
                 f"{least(HALVINGS - 1, 1, 1) / 1e6:,.0f} MB with this model, more than the limit of "
                 f"{memory / 1e6:,.0f} MB (raise it with --memory or memory=)"
             )
-        # The cut leaves room for a second thread, whether there is one or not: the result depends on it.
-        if on_cpu and least(halvings, 2, 1) > memory >= least(halvings + 1, 2, 1):
-            halvings += 1
-        choices = itertools.product(range(most, 0, -1), (TOGETHER, 4, 1))
-        self.workers, self.together = next(
-            choice for choice in choices if choice == (1, 1) or least(halvings, *choice) <= memory
-        )
-        self._cut(None, best >> halvings)
+        self.workers, self.together = chosen.workers, chosen.together
+        self._cut(None, best >> chosen.halvings)
 
     def share(self, work: Callable[[Tile], None], among: Sequence[Tile] | None = None) -> None:
-        """Do this work on every tile, or on some windows of the page, by several threads where there are.
-
-        See `flowkit.pages.crew.share`; they begin in the order of `tiles`.
-        """
+        """Do this work on every tile, or on some windows of the page; see `flowkit.pages.crew.share`."""
         found: list[list[Tile]] = [[] for _ in self.parts]
         for tile in self._part_of if among is None else among:
             found[self._part_of.get(tile, 0)].append(tile)
-        alone = self.workers == 1 and not self.model.whole_image and self._like().device.type == "cpu"
+        alone = self.workers == 1 and not self.model.whole_image and self._on_cpu
         # The modes are the model's, not a thread's, and one thread has to compute what several would.
         with inference(self.model), one_thread_each() if alone else nullcontext():
             share(
@@ -297,11 +291,11 @@ class PageSampler:
             tile = moved(tile, -self.parts[index].rows.first, -self.parts[index].cols.first)
         with inference(self.model), self._computing():
             found = self._features[index].of(tile)
-        return found if self._like().device.type == "cpu" else self._exact(found)
+        return found if self._on_cpu else self._exact(found)
 
     def _exact(self, features: Mapping[int, Features]) -> dict[int, Features]:
         """Bring features to the precision of the flow."""
-        return {stride: _as(self._like(), found) for stride, found in features.items()}
+        return {stride: in_type_of(self._like(), found) for stride, found in features.items()}
 
     @contextmanager
     def _computing(self) -> Iterator[None]:
@@ -313,11 +307,9 @@ class PageSampler:
         """Return the layers that a tile goes through: all but the common factor, which a page has once."""
         return [layer for layer in self.model.flow_layers() if layer is not self.model.factor]
 
+    @property
+    def _on_cpu(self) -> bool:
+        return self._like().device.type == "cpu"
+
     def _like(self) -> Tensor:
         return next(self.model.parameters())
-
-
-def _as(like: Tensor, features: Features) -> Features:
-    if isinstance(features, PartlyCoarse):
-        return PartlyCoarse(*(part.to(like) for part in features))
-    return features.to(like)

@@ -45,7 +45,7 @@ def test_threads_change_nothing(
     request: pytest.FixtureRequest,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("flowkit.pages.page_features.BAND", 16)
+    monkeypatch.setattr("flowkit.encoders.streaming.BAND", 16)
     apart(monkeypatch)
     model: ConditionalFlow = request.getfixturevalue(name)
     sampling, threads, found = check_sampling("mode", 1.0, 3, 5), torch.get_num_threads(), []

@@ -44,7 +44,7 @@ def test_windows_are_cut_from_the_whole_page(kind, net, page):
 
 
 def test_a_stream_keeps_no_more_rows_than_are_planned_for(net, page, monkeypatch):
-    monkeypatch.setattr("flowkit.pages.page_features.BAND", 8)
+    monkeypatch.setattr("flowkit.encoders.streaming.BAND", 8)
 
     def window(rows: Span, cols: Span) -> torch.Tensor:
         return page[:, :, rows.first : rows.last, cols.first : cols.last]
