@@ -124,7 +124,7 @@ class Needs(NamedTuple):
 
 
 class Choice(NamedTuple):
-    """How a page is cut and worked on: attributes are the arguments of `choose`'s `least`."""
+    """The cut of a page, and the work on it: the arguments of `least` in `choose`."""
 
     halvings: int
     workers: int
