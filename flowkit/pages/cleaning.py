@@ -4,9 +4,10 @@
 
 I is the page, and the paper is a smooth estimate from the pixels without ink (`flowkit.pages.paper`). M is
 the matte: P(ink | page), made a little wider, because the blurred edges of strokes lie beside the ink; and 1
-where writing as dark as the ink is lost (`flowkit.pages.lost_writing`). g stretches the difference from the
-paper, so that paper becomes white and most ink black, and keeps the hue. Pictures are I / paper as they are
-(`flowkit.pages.pictures`).
+where writing is lost (`flowkit.pages.lost_writing`). g divides the difference from the paper by the darkness
+of the ink at this place, so that most ink becomes black, faded ink too, and keeps the hue. Pictures are
+I / paper as they are (`flowkit.pages.pictures`). So is a page on which the model lost much of the writing:
+there is no telling what else it lost.
 """
 
 from __future__ import annotations
@@ -30,11 +31,11 @@ from flowkit.pages import safety_net
 from flowkit.pages.decision import Sampling, check_sampling
 from flowkit.pages.ink import binarize, load_binary
 from flowkit.pages.layout import Layout, within
-from flowkit.pages.lost_writing import lost_writing
+from flowkit.pages.lost_writing import fading, faint_parts, lost_writing, measure_darkness
 from flowkit.pages.memory import MEMORY, check_header
 from flowkit.pages.models import Model
 from flowkit.pages.page import Page
-from flowkit.pages.paper import Floats, Mask, Paper, bands, find_paper, floats, luma_of
+from flowkit.pages.paper import Floats, Mask, Squares, bands, find_paper, floats, luma_of
 from flowkit.pages.pictures import find_pictures
 from flowkit.pages.polarity import Invert, check_invert, dark_on_light
 from flowkit.pages.precision import Precision
@@ -43,13 +44,16 @@ from flowkit.pages.strokes import strokes
 from flowkit.pages.working_scale import Scale
 
 REGAINED = "of the writing, as dark as the rest, is kept though the model left it out"
+DIVIDED = (
+    "of the writing was left out by the model: nothing is made white, and the page is divided by its paper"
+)
 
 _EDGE = 1.0  # pixels that the blurred edge of a stroke lies beside its ink, at scale 1
 _SOFT = 0.7  # standard deviation in pixels by which the matte's own edge is blurred
 _SIDE = 3  # of the squares of paper, in pixels
 _DARK = 0.95  # quantile of the ink's darkness that becomes black
-_LOW, _HIGH = 0.1, 0.9  # of that darkness: below it is paper, above it black
 _LEAST = 0.1  # darkness of the faintest ink that becomes black
+_MUCH = 0.1  # of the writing: where the model lost more, it did not understand the page
 
 
 @dataclass(frozen=True)
@@ -160,24 +164,67 @@ def cleaned(
     else:
         found = find_pictures(picture, covered)
     kept = found if pictures else None
-    lost = lost_writing(picture, page.binary, covered if found is None else covered | found)
-    if lost.any():
-        covered |= ndimage.binary_dilation(lost, iterations=reach + 1)
-    paper = find_paper(picture, covered if kept is None else covered | kept, _SIDE * reach)
-    image = _composed(picture, page, lost, paper, reach, kept)
+    elsewhere = found if inside is None else ~inside if found is None else found | ~inside
+    writing = _writing(picture, page, covered, elsewhere, reach)
+    paper = find_paper(picture, writing.covered if kept is None else writing.covered | kept, _SIDE * reach)
+    everything = np.broadcast_to(True, picture.size) if writing.much else kept
+    image = _composed(picture, page, writing, paper, reach, everything)
     if inside is not None:
         image[~inside] = 255
         page = within(page, inside)
         kept = None if kept is None else kept & inside
     notes = [*page.notes]
-    if lost.any():
-        share = 100 * lost.sum() / (lost | ink).sum()
-        notes = [*_said_of(picture, page, lost), f"{share:.0f} % {REGAINED}"]
+    if writing.lost.any():
+        notes = _said_of(picture, page, None if writing.much else page.binary | writing.lost)
+        notes.append(f"{100 * writing.share:.0f} % {DIVIDED if writing.much else REGAINED}")
     if picture.pixels.dtype != np.uint8:
         notes.append("its samples of more than 8 bits are written as 8")
-    if kept is not None:
+    if kept is not None and not writing.much:
         notes.append(f"{100 * kept.mean():.0f} % of the page is kept as a picture")
     return CleanedPage(image[..., 0] if image.shape[2] == 1 else image, page, kept, picture.dpi, tuple(notes))
+
+
+@dataclass(frozen=True)
+class _Writing:
+    """The writing of a page, with what the model left out; masks (H, W).
+
+    Attributes:
+        lost: words that the model left out.
+        faint: faint parts of strokes.
+        covered: what is not paper.
+        faded: how dark the ink is at every place, see `fading`.
+        share: of lost words in all.
+        steps: from ink to its faint parts.
+    """
+
+    lost: Mask
+    faint: Mask
+    covered: Mask
+    faded: Squares
+    share: float = 0.0
+    steps: int = 0
+
+    @property
+    def much(self) -> bool:
+        """Tell whether so much is lost that no part of the page can be taken for bare paper."""
+        return self.share > _MUCH
+
+
+def _writing(picture: Picture, page: Page, covered: Mask, elsewhere: Mask | None, reach: int) -> _Writing:
+    """Find the writing of a page, but not where pictures are; `covered` is its ink with edges."""
+    ink = page.binary
+    if not ink.any():  # nothing tells how dark ink is
+        none = np.zeros_like(ink)
+        return _Writing(none, none, covered, Squares(np.ones((1, 1, 1)), 1))
+    dark = measure_darkness(picture, ink)
+    lost = lost_writing(dark, ink, covered if elsewhere is None else covered | elsewhere)
+    written = ink | lost
+    share = float(lost.sum() / written.sum())
+    faded = fading(dark, written, reach)
+    faint = faint_parts(dark, written, faded)
+    more = dark.maybe_written(ink) if share > _MUCH else written | faint
+    covered = covered | ndimage.binary_dilation(more, iterations=reach + 1)
+    return _Writing(lost, faint, covered, faded, share, dark.steps)
 
 
 def load_cleaning(model: Model) -> ConditionalFlow:
@@ -208,34 +255,34 @@ def _bytes_per_pixel(channels: int) -> int:
     return 2 * channels + 6
 
 
-def _said_of(picture: Picture, page: Page, lost: Mask) -> list[str]:
-    """Return the notes on a page; those on lost strokes name only strokes that are still lost."""
+def _said_of(picture: Picture, page: Page, kept: Mask | None) -> list[str]:
+    """Return the notes on a page; those on lost strokes only of what is not kept; None: all is."""
     found = strokes(picture)
     stale = safety_net.look(found, page.binary).notes
-    left = safety_net.look(found, page.binary | lost).notes
+    left = () if kept is None else safety_net.look(found, kept).notes
     return [*(note for note in page.notes if note not in stale), *left]
 
 
 def _composed(
-    picture: Picture, page: Page, lost: Mask, paper: Paper, reach: int, kept: Mask | None
+    picture: Picture, page: Page, writing: _Writing, paper: Squares, reach: int, kept: Mask | None
 ) -> NDArray[np.uint8]:
     """Lay ink and pictures on white, (H, W, C)."""
-    height = picture.size[0]
-    dark = _darkness(picture, page.binary | lost, paper)
-    margin = reach + 3
+    height, width = picture.size
+    dark = _darkness(picture, page.binary | writing.lost, paper)
+    margin = reach + writing.steps + 3
     image = np.empty(picture.pixels.shape, np.uint8)
     for rows in bands(height):
         depth = _depth(picture, paper, rows)
         around = slice(max(0, rows.start - margin), min(height, rows.stop + margin))
-        matte = _matte(page, lost, around, reach)[rows.start - around.start :][: len(depth)]
-        luma = luma_of(depth)
-        gain = matte * np.clip((luma / dark - _LOW) / (_HIGH - _LOW), 0, 1) / np.maximum(luma, 1e-3)
+        matte = _matte(page, writing, around, reach)[rows.start - around.start :][: len(depth)]
+        black = np.maximum(dark * writing.faded.window(rows, width)[..., 0], luma_of(depth))
+        gain = matte / np.maximum(black, _LEAST)
         depth *= (gain if kept is None else np.where(kept[rows], 1, gain))[..., None]
         image[rows] = np.rint(255 * (1 - np.clip(depth, 0, 1)))
     return image
 
 
-def _darkness(picture: Picture, ink: Mask, paper: Paper) -> float:
+def _darkness(picture: Picture, ink: Mask, paper: Squares) -> float:
     """Return the darkness, relative to the paper, that most ink of the page reaches."""
     counts = np.zeros(256)
     for rows in bands(picture.size[0]):
@@ -246,19 +293,23 @@ def _darkness(picture: Picture, ink: Mask, paper: Paper) -> float:
     return max(_LEAST, float(np.searchsorted(np.cumsum(counts), _DARK * counts.sum())) / 255)
 
 
-def _depth(picture: Picture, paper: Paper, rows: slice) -> Floats:
+def _depth(picture: Picture, paper: Squares, rows: slice) -> Floats:
     """Return 1 - R of rows, (h, W, C)."""
     under = np.maximum(paper.window(rows, picture.size[1]), 1 / 255)
     return np.asarray(1 - np.minimum(floats(picture, rows) / under, 1), np.float32)
 
 
-def _matte(page: Page, lost: Mask, rows: slice, reach: int) -> Floats:
-    """Return P(ink) of rows, or the ink itself, and lost writing, wider by `reach` with a soft edge."""
+def _matte(page: Page, writing: _Writing, rows: slice, reach: int) -> Floats:
+    """Return P(ink) of rows, or the ink itself, with what was left out, and a wider, soft edge."""
     if page.votes is None:
         share = page.binary[rows].astype(np.float32)
     else:
         share = (page.votes[rows] / page.sampling.samples).astype(np.float32)
-    share = np.maximum(share, lost[rows])
+    share = np.maximum(share, writing.lost[rows])
+    beside = ndimage.maximum_filter(
+        share, 2 * writing.steps + 1
+    )  # faint parts are as certain as their stroke
+    share = np.where(writing.faint[rows], beside, share)
     y, x = np.mgrid[-reach - 1 : reach + 2, -reach - 1 : reach + 2]
     wide = ndimage.maximum_filter(share, footprint=x * x + y * y <= (reach + 0.5) ** 2)
     return np.asarray(ndimage.gaussian_filter(wide, _SOFT), np.float32)

@@ -1,21 +1,27 @@
-"""Writing that a binarization lacks: strokes as dark against the paper around them as the ink that it has.
+"""Writing that a binarization lacks: lost words and faint parts of strokes.
 
     d = (P - I) / max(P, W / 2)
 
 P is the paper around each pixel, by a closing a few strokes wide, and W the median of the page, by which
-noise in a dark margin counts little. r is the median of d in the ink that was found. Where at least a tenth
-of what is darker than 0.6 r, in a window as large as a short word, is darker than r, all of that is writing:
-letters that shine through are paler throughout, and stains do not fit into the closing.
+noise in a dark margin counts little.
+
+- Words: r is the median of d in the ink that was found. Where at least a tenth of what is darker than 0.6 r,
+  in a window as large as a short word, is darker than r, all of that is writing: letters that shine through
+  are paler throughout, and stains do not fit into the closing.
+- Faint parts: pixels that reach 0.45 of the darkness of the ink around them, and a stroke's width of steps
+  over such pixels from ink.
 """
 
 from __future__ import annotations
+
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
 from flowkit.images.picture import Picture
-from flowkit.pages.paper import Floats, Mask, bands, sums
+from flowkit.pages.paper import Floats, Mask, Squares, bands, filled, sums
 from flowkit.pages.strokes import CELL, closing, grey_of
 
 _WINDOW = 4  # strokes: the side of the closing
@@ -24,34 +30,94 @@ _PALE, _SURE = 0.6, 1.0  # of the ink's darkness
 _SHARE = 0.1  # of what is dark that must be sure
 _MUCH = 0.02  # of the ink; less is folds and dirt on a page that the model understood
 _LEAST = 12  # squares as wide as a stroke; less is no word
+_SIDE = 8  # pixels at scale 1: the squares in which the darkness of ink is measured, a letter or less
+_LEAN = 0.075  # of a square full of ink: the weight of the squares around it
+_FAINTEST = 0.4  # of the page's ink: writing that is paler does not become black
+_FAINT = 0.45  # of the ink around it
+_ANY = 0.25  # of the ink: what may be writing on a page that the model did not understand
 
 
-def lost_writing(picture: Picture, ink: Mask, covered: Mask) -> Mask:
-    """Find writing beside the ink that was found, (H, W); none where there is no ink to compare it with.
+@dataclass(frozen=True)
+class Darkness:
+    """How dark a page is against the paper around each pixel.
+
+    Attributes:
+        values: (H, W) uint8, d in 255ths.
+        width: of a stroke of the ink that was found, in pixels.
+    """
+
+    values: NDArray[np.uint8]
+    width: float
+
+    @property
+    def steps(self) -> int:
+        """Return the number of steps from ink to its faint parts."""
+        return max(1, int(self.width))
+
+    def maybe_written(self, ink: Mask) -> Mask:
+        """Return what may be writing, (H, W), given some that is: darker than a quarter of its median."""
+        return np.asarray(self.values >= _ANY * np.median(self.values[ink]))
+
+
+def measure_darkness(picture: Picture, ink: Mask) -> Darkness:
+    """Measure a page, dark on light, of which some ink is known."""
+    # a stroke has an edge on each of its sides
+    width = 2 * np.count_nonzero(ink) / np.count_nonzero(ink & ~ndimage.binary_erosion(ink))
+    return Darkness(_darkness(grey_of(picture), round(_WINDOW * width)), width)
+
+
+def lost_writing(dark: Darkness, ink: Mask, covered: Mask) -> Mask:
+    """Find words beside the ink that was found, (H, W).
 
     Args:
-        picture: the page, dark on light.
+        dark: of the page.
         ink: (H, W), what was found.
         covered: (H, W), where nothing is looked for: ink with its edges, and pictures.
     """
     lost = np.zeros(ink.shape, bool)
-    if not ink.any():
+    if not (usual := np.median(dark.values[ink])):
         return lost
-    # a stroke has an edge on each of its sides
-    width = 2 * np.count_nonzero(ink) / np.count_nonzero(ink & ~ndimage.binary_erosion(ink))
-    dark = _darkness(grey_of(picture), round(_WINDOW * width))
-    if not (usual := np.median(dark[ink])):
-        return lost
-    word = _WORD[0] * width, _WORD[1] * width
+    word = _WORD[0] * dark.width, _WORD[1] * dark.width
     margin = round(4 * max(word)) + 1
-    for rows in bands(len(dark)):
+    for rows in bands(len(lost)):
         around = slice(max(0, rows.start - margin), rows.stop + margin)
-        pale = dark[around] >= _PALE * usual
-        sure = dark[around] >= _SURE * usual
+        pale = dark.values[around] >= _PALE * usual
+        sure = dark.values[around] >= _SURE * usual
         found = pale & (_blurred(sure, word) >= _SHARE * _blurred(pale, word))
         lost[rows] = found[rows.start - around.start :][: rows.stop - rows.start] & ~covered[rows]
-    lost = _words(lost, _LEAST * width**2)
+    lost = _words(lost, _LEAST * dark.width**2)
     return lost if lost.sum() >= _MUCH * ink.sum() else np.zeros_like(lost)
+
+
+def fading(dark: Darkness, ink: Mask, scale: int) -> Squares:
+    """Return how dark the ink is at every place, as a share of what is usual on the page, 0.4 to 1.
+
+    Every pixel of ink counts by its own darkness, so that soft edges count little.
+    """
+    side = _SIDE * scale
+    parts, weights = [], []
+    for rows in bands(len(ink), side):
+        values = np.where(ink[rows], dark.values[rows], 0).astype(np.float32)[..., None] / 255
+        parts.append(sums(values * values, side))
+        weights.append(sums(values, side))
+    part, weight = np.concatenate(parts), np.concatenate(weights)
+    usual = max(float(part.sum() / max(weight.sum(), 1e-6)), 1 / 255)
+    found = filled(part, weight, _LEAN * usual * side * side)
+    return Squares(np.clip(found / usual, _FAINTEST, 1), side)
+
+
+def faint_parts(dark: Darkness, ink: Mask, faded: Squares) -> Mask:
+    """Find the faint parts of strokes, (H, W), beside the ink; `faded` is what `fading` returns of it."""
+    found = np.zeros(ink.shape, bool)
+    inside = dark.values[ink].astype(np.float32)
+    least = _FAINT * float((inside * inside).sum() / max(inside.sum(), 1))
+    steps = dark.steps
+    for rows in bands(len(ink)):
+        around = slice(max(0, rows.start - steps), min(len(ink), rows.stop + steps))
+        pale = dark.values[around] >= least * faded.window(around, ink.shape[1])[..., 0]
+        grown = ndimage.binary_dilation(ink[around], np.ones((3, 3), bool), steps, mask=pale)
+        found[rows] = (grown & pale)[rows.start - around.start :][: rows.stop - rows.start] & ~ink[rows]
+    return found
 
 
 def _darkness(grey: NDArray[np.uint8], side: int) -> NDArray[np.uint8]:

@@ -26,11 +26,11 @@ Mask = NDArray[np.bool_]
 
 
 @dataclass(frozen=True)
-class Paper:
-    """The paper of a page, in squares.
+class Squares:
+    """A smooth image, such as the paper of a page, in squares.
 
     Attributes:
-        cells: (rows, columns, C) in [0, 1], its mean in squares of `side` x `side` pixels.
+        cells: (rows, columns, C) in [0, 1], its means in squares of `side` x `side` pixels.
         side: of a square, in pixels.
     """
 
@@ -38,7 +38,7 @@ class Paper:
     side: int
 
     def window(self, rows: slice, width: int) -> Floats:
-        """Return the paper of some rows of a page so wide, (h, width, C), interpolated linearly."""
+        """Return some rows of an image so wide, (h, width, C), interpolated linearly."""
         low, high, share = _between(np.arange(rows.start, rows.stop), self.side, self.cells.shape[0])
         lines = self.cells[low] * (1 - share)[:, None, None] + self.cells[high] * share[:, None, None]
         low, high, share = _between(np.arange(width), self.side, self.cells.shape[1])
@@ -46,7 +46,7 @@ class Paper:
         return found
 
 
-def find_paper(picture: Picture, covered: Mask, side: int) -> Paper:
+def find_paper(picture: Picture, covered: Mask, side: int) -> Squares:
     """Estimate the paper of a page.
 
     Args:
@@ -62,7 +62,7 @@ def find_paper(picture: Picture, covered: Mask, side: int) -> Paper:
         cells = sums(weighed, side)
         parts.append(cells[..., :-1])
         counts.append(cells[..., -1:])
-    return Paper(_filled(np.concatenate(parts), np.concatenate(counts), _LEAN * side * side), side)
+    return Squares(filled(np.concatenate(parts), np.concatenate(counts), _LEAN * side * side), side)
 
 
 def bands(height: int, side: int = 1) -> Iterator[slice]:
@@ -86,12 +86,12 @@ def sums(values: Floats, side: int) -> Floats:
     return np.asarray(np.add.reduceat(rows, np.arange(0, values.shape[1], side), axis=1))
 
 
-def _filled(parts: Floats, counts: Floats, lean: float) -> Floats:
-    """Return means of squares, regularised by those of squares twice as large."""
+def filled(parts: Floats, counts: Floats, lean: float) -> Floats:
+    """Return means of squares, which lean on those of squares twice as large as `lean` pixels would."""
     if parts.shape[:2] == (1, 1):
         return parts / counts if counts.any() else np.ones_like(parts)
-    coarse = _filled(sums(parts, 2), sums(counts, 2), lean)
-    around = Paper(coarse, 2).window(slice(0, parts.shape[0]), parts.shape[1])
+    coarse = filled(sums(parts, 2), sums(counts, 2), lean)
+    around = Squares(coarse, 2).window(slice(0, parts.shape[0]), parts.shape[1])
     return np.asarray((parts + lean * around) / (counts + lean), np.float32)
 
 

@@ -15,7 +15,7 @@ import numpy as np
 from scipy import ndimage
 
 from flowkit.images.picture import Picture
-from flowkit.pages.paper import Floats, Mask, Paper, bands, find_paper, floats, luma_of, sums
+from flowkit.pages.paper import Floats, Mask, Squares, bands, find_paper, floats, luma_of, sums
 
 CELL = 8
 """Side of a square, in pixels."""
@@ -82,7 +82,7 @@ def _light(colours: Floats) -> Floats:
     rows, columns = (n // side for n in whole.shape[:2])
     regions = whole.reshape(rows, side, columns, side, -1).swapaxes(1, 2).reshape(rows, columns, side**2, -1)
     light = ndimage.percentile_filter(np.quantile(regions, 0.9, axis=2), 80, (_WIDE, _WIDE, 1))
-    return Paper(np.asarray(light, np.float32), side).window(slice(0, colours.shape[0]), colours.shape[1])
+    return Squares(np.asarray(light, np.float32), side).window(slice(0, colours.shape[0]), colours.shape[1])
 
 
 def _shapes(cells: Cells) -> Mask:
