@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 import functools
-import io
 import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, get_type_hints
-
-from PIL import Image
 
 from flowkit.batch import BatchJob, Binarize, Record
 from flowkit.batch.again import accept, do_again
@@ -23,11 +20,12 @@ from flowkit.batch.stdin import StandardInput
 from flowkit.batch.storage import Storage
 from flowkit.errors import FlowkitError, ImageError, OutputError, suggest
 from flowkit.flow import ConditionalFlow
-from flowkit.images.reader import read
 from flowkit.images.writer import BOUND
 from flowkit.recipe.values import convert
+from flowkit.view.layers import CleanLayer, Layer, png_of
 
 INPUT = "input"
+CLEAN = "clean"
 MAPS = ("probability", "uncertainty")
 PLACE = ".flowkit-view"
 """The folder, below that of the results, for maps of pages that are done from the viewer."""
@@ -36,7 +34,6 @@ OPTIONS = ("decision", "invert", "samples", "scale", "seed", "temperature")
 """Options of `Binarize` that may be asked for."""
 
 SAMPLES = 16
-_CACHED = 8  # encoded layers that are kept in memory
 
 
 @dataclass(frozen=True)
@@ -107,7 +104,7 @@ class Pages:
         return [self._shown(number, entry) for number, entry in self.entries().items()]
 
     def layer(self, number: int, kind: str) -> bytes:
-        """Return an image of a page as PNG: the input, the result, or a map.
+        """Return an image of a page as PNG: the input, the result, a map, or the clean page by its ink.
 
         Raises:
             ImageError: it cannot be read.
@@ -117,12 +114,13 @@ class Pages:
         layers = self._layers(entry)
         if kind not in layers:
             raise OutputError(f'{entry.sheet.name}: has no "{kind}"; {suggest(kind, layers)}')
-        path, page = layers[kind]
+        layer = layers[kind]
+        paths = [layer.source.path, layer.ink.path] if isinstance(layer, CleanLayer) else [layer.path]
         try:
-            changed = path.stat().st_mtime_ns
+            changed = tuple(path.stat().st_mtime_ns for path in paths)
         except OSError as error:
-            raise ImageError(f"{path}: cannot be read ({error.strerror or error})") from None
-        return _png(path, page, changed)
+            raise ImageError(f"{error.filename}: cannot be read ({error.strerror or error})") from None
+        return png_of(layer, changed)
 
     def accept(self, number: int, *, accepted: bool) -> None:
         """Write down whether a page stays as it is. Raises OutputError, as `flowkit.batch.again.accept`."""
@@ -212,14 +210,20 @@ class Pages:
         tables = {kind: path for kind, path in kept.items() if kind in TABLES}
         return {kind: kept.get(kind, place) for kind, place in places.items()} | tables
 
-    def _layers(self, entry: Entry) -> dict[str, tuple[Path, int | None]]:
+    def _layers(self, entry: Entry) -> dict[str, Layer | CleanLayer]:
         sheet, record = entry.sheet, entry.record
-        layers: dict[str, tuple[Path, int | None]] = {INPUT: (sheet.source, sheet.page)}
+        page = Layer(sheet.source, sheet.page)
+        layers: dict[str, Layer | CleanLayer] = {INPUT: page}
         if record is not None and record.error is None:
-            layers[RESULT] = sheet.result, None if sheet.document is None else sheet.page
+            result = Layer(sheet.result, None if sheet.document is None else sheet.page)
+            layers[RESULT] = result
+            said = record.settings
+            if _is_binarized(record) and "layouts_sha256" not in said:  # nothing tells where the layout is
+                scales, invert = record.scales or (1.0,), said.get("invert", "auto")
+                layers[CLEAN] = CleanLayer(page, result, scales, invert, said.get("pdf_dpi"))
             for kind, file in record.files.items():
                 if kind not in (RESULT, *TABLES):
-                    layers[kind] = self.folder / file.path, None
+                    layers[kind] = Layer(self.folder / file.path)
         return layers
 
     def _shown(self, number: int, entry: Entry) -> dict[str, Any]:
@@ -248,12 +252,3 @@ def _is_written(document: Path | None) -> bool:
 @functools.lru_cache(maxsize=1)
 def _model(name: str, device: str) -> ConditionalFlow:
     return Binarize(model=name, device=device).load()
-
-
-@functools.lru_cache(maxsize=_CACHED)
-def _png(path: Path, page: int | None, changed: int) -> bytes:
-    values = read(path, page=page).eight_bits()
-    data = io.BytesIO()
-    image = Image.fromarray(values[..., 0] if values.shape[2] == 1 else values)
-    image.save(data, "PNG", compress_level=1)
-    return data.getvalue()

@@ -17,6 +17,7 @@ from flowkit.batch import BatchJob, Binarize, run
 from flowkit.batch.report import REPORT, records_of
 from flowkit.cli import main
 from flowkit.errors import FlowkitError
+from flowkit.pages import clean
 from flowkit.view.pages import Pages
 
 
@@ -35,7 +36,7 @@ def test_pages_of_a_run(ink: Path, scans: Path) -> None:
     assert (first["status"], first["layers"]) == ("failed", ["input"])
     assert "not an image" in first["error"]
     assert more[0]["review"] >= more[1]["review"]
-    assert more[0]["layers"] == ["input", "result", "probability"]
+    assert more[0]["layers"] == ["input", "result", "clean", "probability"]
     one = number(pages, "a/1.png")
     with Image.open(scans / "a" / "1.png") as page:
         assert np.array_equal(image(pages.layer(one, "input")), np.asarray(page))
@@ -48,6 +49,21 @@ def test_pages_of_a_run(ink: Path, scans: Path) -> None:
         pages.layer(first["number"], "input")
     with pytest.raises(FlowkitError, match="no page 17"):
         pages.layer(17, "input")
+
+
+def test_the_clean_page_by_the_ink_of_a_run(ink: Path, scans: Path, task: Binarize) -> None:
+    """As `flowkit clean` makes it of the same ink, whatever model or threshold found that."""
+    pages = Pages(ink)
+    one = number(pages, "a/1.png")
+    expected = clean(scans / "a" / "1.png", model=task.model)
+    with run(BatchJob([scans], f"{ink}/", replace(task, samples=1))) as records:
+        assert sorted(record.status for record in records) == ["done", "done", "failed"]
+    assert np.array_equal(image(pages.layer(one, "clean")), expected.image)
+    with Image.open(ink / "a" / "1.png") as result:
+        wrong = result.crop((0, 0, 20, 30))
+    wrong.save(ink / "a" / "1.png")
+    with pytest.raises(FlowkitError, match="page and ink are 83 x 61 and 20 x 30, expected one size"):
+        pages.layer(one, "clean")
 
 
 def test_an_accepted_page_stays_as_it_is(ink: Path, scans: Path, task: Binarize) -> None:
@@ -96,7 +112,7 @@ def test_tables_are_no_images_and_are_made_again_with_the_page(scans: Path, task
     pages = Pages(out)
     one = number(pages, "a/1.png")
     assert next(page["layers"] for page in pages.shown() if page["number"] == one) == [
-        "input", "result", "probability",
+        "input", "result", "clean", "probability",
     ]  # fmt: skip
     before = json.loads((out / "components" / "1.json").read_text())
     record = pages.do(one, {"samples": 6})
