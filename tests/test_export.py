@@ -84,6 +84,17 @@ def test_pt2_samples_of_any_size(tmp_path, perturb):
 
 
 @pytest.mark.slow
+def test_pt2_log_prob_of_any_batch(tmp_path, perturb):
+    model = model_of(LARGER, perturb)
+    export(model, tmp_path / "m.pt2", what="log_prob")
+    log_prob = torch.export.load(tmp_path / "m.pt2").module()
+    for batch in (1, 3):
+        image, y = torch.rand(batch, 1, 10, 6), torch.rand(batch, 1, 20, 12)
+        with torch.no_grad():
+            torch.testing.assert_close(log_prob(image, y), model(image).log_prob(y), rtol=1e-4, atol=1e-2)
+
+
+@pytest.mark.slow
 def test_onnx_mode_by_onnxruntime_at_three_sizes(tmp_path, perturb, capsys):
     model = model_of(LARGER, perturb)
     save(model, tmp_path / "m.safetensors")

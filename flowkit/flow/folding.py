@@ -59,7 +59,7 @@ class Folded(FlowLayer):
 
     def _log_det(self, inputs: Tensor) -> Tensor:
         cells = inputs.shape[2] * inputs.shape[3]
-        return (self.log_det * cells).to(inputs.dtype).expand(inputs.shape[0])
+        return inputs.new_zeros(inputs.shape[0]) + (self.log_det * cells).to(inputs.dtype)
 
 
 def folded(layers: Iterable[FlowLayer], *, least: int = 2) -> list[FlowLayer]:

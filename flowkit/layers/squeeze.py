@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any, ClassVar
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor
 
@@ -48,6 +49,8 @@ class Squeeze(FlowLayer):
             raise ShapeError(
                 f"squeeze: H and W must be multiples of {self.factor}, got {tuple(inputs.shape)}"
             )
+        if torch.compiler.is_exporting():  # of strides that it does not know, torch would refuse a batch of 1
+            inputs = inputs.clone(memory_format=torch.contiguous_format)
         return F.pixel_unshuffle(inputs, self.factor), no_log_det(inputs)
 
     def inverse(self, inputs: Tensor, context: Any = None) -> tuple[Tensor, Tensor]:

@@ -39,7 +39,7 @@ _ANY = 0.25  # of the ink: what may be writing on a page that the model did not 
 
 @dataclass(frozen=True)
 class Darkness:
-    """How dark a page is against the paper around each pixel.
+    """The darkness of a page against the paper around each pixel.
 
     Attributes:
         values: (H, W) uint8, d in 255ths.

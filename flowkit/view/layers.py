@@ -40,7 +40,7 @@ class CleanLayer(NamedTuple):
 
 @functools.lru_cache(maxsize=_CACHED)
 def png_of(layer: Layer | CleanLayer, changed: tuple[int, ...]) -> bytes:
-    """Return a layer as PNG; `changed` is when each of its files was, so that new files are read anew.
+    """Return a layer as PNG; `changed` holds the times of its files, so that new ones are read again.
 
     Raises:
         ImageError: a file cannot be read.
