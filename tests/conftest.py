@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import copy
 import os
 import resource
 import signal
@@ -108,6 +109,13 @@ def enlarging() -> Callable[..., ConditionalFlow]:
         return flow.double().eval()
 
     return make
+
+
+@pytest.fixture
+def registry_restored(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What a test registers is gone after it: the suites of layers run over the registry."""
+    for name in ("_entries", "_aliases", "_refused"):
+        monkeypatch.setattr(registry, name, copy.deepcopy(getattr(registry, name)))
 
 
 @pytest.fixture

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import functools
 import subprocess
 import sys
 from graphlib import CycleError, TopologicalSorter
@@ -55,6 +56,11 @@ MODULES = sorted(p.relative_to(PACKAGE) for p in PACKAGE.rglob("*.py"))
 INSIDE = [m for m in MODULES if m.parts[0] not in ("__init__.py", "__main__.py")]
 
 
+@functools.cache
+def parsed(module: Path) -> ast.Module:
+    return ast.parse((PACKAGE / module).read_text())
+
+
 def floor(module: Path) -> str:
     return module.parts[0].removesuffix(".py")
 
@@ -62,7 +68,7 @@ def floor(module: Path) -> str:
 def imports(module: Path) -> set[str]:
     """Dotted names below `flowkit` that a module imports, inside functions too."""
     found = set()
-    for node in ast.walk(ast.parse((PACKAGE / module).read_text())):
+    for node in ast.walk(parsed(module)):
         if isinstance(node, ast.Import):
             found |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom) and node.module:
@@ -122,7 +128,7 @@ def is_own(node: ast.Attribute) -> bool:
 
 
 def test_modules_keep_out_of_each_others_private_parts():
-    trees = {module: ast.parse((PACKAGE / module).read_text()) for module in MODULES}
+    trees = {module: parsed(module) for module in MODULES}
     own = {module: private_names(tree) for module, tree in trees.items()}
     known = set().union(*own.values())  # names of other libraries are not ours to rename
     found = []
@@ -155,7 +161,7 @@ def unsaid(body: list[ast.stmt], owner: str = "") -> list[str]:
 
 @pytest.mark.parametrize("module", [m for m in INSIDE if floor(m) != "cli"], ids=str)
 def test_public_functions_say_what_they_raise(module):
-    assert unsaid(ast.parse((PACKAGE / module).read_text()).body) == []
+    assert unsaid(parsed(module).body) == []
 
 
 @pytest.mark.parametrize("module", MODULES, ids=str)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import importlib.metadata
 from typing import Any
 
@@ -12,12 +11,7 @@ from flowkit import registry
 from flowkit.errors import RegistryError
 from flowkit.registry import get, names, options, positional, register, summary
 
-
-@pytest.fixture(autouse=True)
-def registry_restored(monkeypatch: pytest.MonkeyPatch) -> None:
-    names("layer")
-    monkeypatch.setattr(registry, "_entries", copy.deepcopy(registry._entries))
-    monkeypatch.setattr(registry, "_aliases", copy.deepcopy(registry._aliases))
+pytestmark = pytest.mark.usefixtures("registry_restored")
 
 
 class Thing:

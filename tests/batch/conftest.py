@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import multiprocessing
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -8,6 +9,7 @@ import pytest
 from places import Place
 from scans import PAGES, document, scan
 
+from flowkit.batch import processes
 from flowkit.cli import main
 
 
@@ -29,6 +31,13 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 @pytest.fixture
 def binarize(ink_checkpoint: Path) -> Callable[..., int]:
     return lambda *arguments: main(["binarize", *map(str, arguments), "--model", str(ink_checkpoint)])
+
+
+@pytest.fixture
+def forked(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Fork the processes of a run: to spawn one takes the seconds in which it imports torch."""
+    fork = multiprocessing.get_context("fork")
+    monkeypatch.setattr(processes.multiprocessing, "get_context", lambda method: fork)
 
 
 @pytest.fixture

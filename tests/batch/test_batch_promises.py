@@ -231,7 +231,7 @@ def test_control_characters_of_names_are_shown_not_sent(again: Again) -> None:
     assert "\\x1b[31mred.png" in html
 
 
-@pytest.mark.slow
+@pytest.mark.usefixtures("forked")
 def test_a_process_that_dies_while_it_starts_costs_a_page_and_not_the_run(tmp_path: Path) -> None:
     sheets = [Sheet(Path(f"{number}.png"), None, Path("out")) for number in range(3)]
     records = list(processes.work_through(sheets, start_badly(tmp_path / "starts", deaths=4), jobs=1))
@@ -243,7 +243,7 @@ def test_a_process_that_dies_while_it_starts_costs_a_page_and_not_the_run(tmp_pa
     assert (tmp_path / "starts").stat().st_size == 5
 
 
-@pytest.mark.slow
+@pytest.mark.usefixtures("forked")
 @pytest.mark.parametrize(
     ("begin", "how"),
     [

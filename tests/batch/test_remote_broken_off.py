@@ -11,10 +11,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from killing import import_deadly
 from places import Places
 from scans import scan, tree
 
+from flowkit.batch import page_work
 from flowkit.batch.plan import Sheet
 from flowkit.batch.remote import report_upload, store
 from flowkit.batch.remote.placeholders import FetchedPages, Mirror
@@ -140,7 +140,7 @@ def test_killed_and_run_again(
     assert {r["status"] for r in out.report()} == {"done"}  # none is taken for somebody else's
 
 
-@pytest.mark.slow
+@pytest.mark.usefixtures("forked")
 def test_processes_that_die_leave_nothing(
     place: Places, binarize: Callable[..., int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -150,7 +150,15 @@ def test_processes_that_die_leave_nothing(
     Path("scans/deadly.png").unlink()
     options = "--precision", "float32"
     assert binarize("scans", "-o", "whole", *options) == 0
-    assert binarize(scans.url, "-o", out.url, *options, *import_deadly(monkeypatch)) == 1
+    read, parent = page_work.read, os.getpid()
+
+    def deadly(path: Path, **reading: Any) -> Any:
+        if path.name == "deadly.png" and os.getpid() != parent:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return read(path, **reading)
+
+    monkeypatch.setattr(page_work, "read", deadly)
+    assert binarize(scans.url, "-o", out.url, *options, "--jobs", "2") == 1
     assert out.tree() == tree("whole")
     [failed] = [r for r in out.report() if r["status"] == "failed"]
     assert failed["error"].startswith(f"{scans.url}/deadly.png: the process that worked on it was killed")

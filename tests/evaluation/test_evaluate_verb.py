@@ -230,10 +230,8 @@ def test_data_have_no_default_without_a_protocol(capsys, monkeypatch):
 
 @pytest.mark.slow
 def test_otsu_has_the_published_scores_through_the_verb(data, tmp_path):
-    published = {"2016": (86.59, 88.67, 17.79, 5.58), "2018": (51.45, 53.05, 9.74, 59.07)}
-    sets = [str(data / "dibco" / year) for year in published]
-    assert main(["evaluate", "otsu", "--data", *sets, "--quiet", "--out", str(tmp_path)]) == 0
-    found = scores_of(tmp_path)
-    for name, figures in zip(sets, published.values(), strict=True):
-        means = found[name, "otsu"]
-        assert tuple(round(means[key], 2) for key in ("f_measure", "fps", "psnr", "drd")) == figures
+    folder = str(data / "dibco" / "2018")
+    assert main(["evaluate", "otsu", "--data", folder, "--quiet", "--out", str(tmp_path)]) == 0
+    means = scores_of(tmp_path)[folder, "otsu"]
+    found = tuple(round(means[key], 2) for key in ("f_measure", "fps", "psnr", "drd"))
+    assert found == (51.45, 53.05, 9.74, 59.07)

@@ -101,9 +101,7 @@ def test_recipes_build_host_layers_and_refuse_with_the_reason():
         build(recipe({"type": "nflows/permutation", "permutation": [0, 0]}))
 
 
-def test_refuse_and_register(monkeypatch):
-    monkeypatch.setattr(registry, "_entries", {kind: dict(e) for kind, e in registry._entries.items()})
-    monkeypatch.setattr(registry, "_refused", {kind: dict(e) for kind, e in registry._refused.items()})
+def test_refuse_and_register(registry_restored):
     with pytest.raises(RegistryError, match=r'^cannot refuse layer "squeeze": it is registered$'):
         registry.refuse("layer", "squeeze", "no reason")
 

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import fcntl
 import os
 import shutil
 import types
@@ -8,7 +9,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from flowkit.ops import build, build_check, build_tools, kernels
+from flowkit.ops import build, build_cache, build_check, build_tools, kernels
 
 
 class Stub:
@@ -72,9 +73,14 @@ def library(tmp_path_factory) -> Path:
     """The op for the processor, built once, into a folder of its own."""
     if why := build_tools.missing("cpu"):
         pytest.skip(f"the op cannot be compiled here: {why}")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("FLOWKIT_CACHE", str(tmp_path_factory.mktemp("kernels")))
-        return build.build(build.plan("cpu"))
+    folder = tmp_path_factory.getbasetemp()
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        folder = folder.parent  # the workers' own: the first builds for all
+    with pytest.MonkeyPatch.context() as patch, (folder / "kernels.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        patch.setenv("FLOWKIT_CACHE", str(folder / "kernels"))
+        plan = build.plan("cpu")
+        return build_cache.find(plan.name) or build.build(plan)
 
 
 @pytest.fixture

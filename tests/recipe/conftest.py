@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import copy
 from pathlib import Path
 from typing import Literal
 
 import pytest
 import torch
 
-from flowkit import registry
 from flowkit.encoders import Encoder
 from flowkit.errors import ShapeError
 from flowkit.layers import FlowLayer, Shape
@@ -17,11 +15,8 @@ from flowkit.registry import register
 
 
 @pytest.fixture(autouse=True)
-def registry_restored(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What a test registers is gone after it: the suites of layers run over the registry."""
-    registry.names("layer")
-    monkeypatch.setattr(registry, "_entries", copy.deepcopy(registry._entries))
-    monkeypatch.setattr(registry, "_aliases", copy.deepcopy(registry._aliases))
+def _restored(registry_restored: None) -> None:
+    """Let every test here register what it likes."""
 
 
 @pytest.fixture
