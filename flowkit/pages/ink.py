@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,8 +12,9 @@ from numpy.typing import NDArray
 from flowkit.flow import ConditionalFlow
 from flowkit.images.dpi import scaled
 from flowkit.images.header import Header, Plan
+from flowkit.images.picture import Picture
 from flowkit.images.reader import MAX_PIXELS, ImageLike, read
-from flowkit.pages import safety_net
+from flowkit.pages import between, safety_net
 from flowkit.pages.blank import written
 from flowkit.pages.contours import settle
 from flowkit.pages.decision import Decision, Sampling, check_sampling
@@ -22,14 +24,14 @@ from flowkit.pages.likelihood import parts as windows
 from flowkit.pages.memory import MEMORY, check_header
 from flowkit.pages.models import Model, flow_for
 from flowkit.pages.page import Page
-from flowkit.pages.phases import View, regions, views
+from flowkit.pages.phases import Region, View, regions, views
 from flowkit.pages.plates import find_plates, turned
 from flowkit.pages.polarity import Invert, check_invert, dark_on_light
 from flowkit.pages.precision import Precision
 from flowkit.pages.progress import Progress, counted
 from flowkit.pages.results import Results
 from flowkit.pages.sampler import PageSampler
-from flowkit.pages.strokes import Strokes, strokes
+from flowkit.pages.strokes import Strokes, grey_of, strokes
 from flowkit.pages.tiles import Tile
 from flowkit.pages.working_scale import Scale, WorkingScales, check_scale, working_scales
 from flowkit.targets import Binary
@@ -137,7 +139,7 @@ def binarize(
     cut = [samplers(part.views) for part in parts]
     scored: Sequence[View] = ()
     if likelihood:
-        scored = parts[0].views if len(parts) == 1 else views(seen, scales.scales[0])
+        scored = views(seen, scales.scales[0])
     scorers = samplers(scored, scoring=True)
     steps = sum(len(sampler.tiles) for row in cut for sampler in row) * sampling.images
     steps += sum(len(windows(sampler.tiles)) for sampler in scorers)
@@ -148,6 +150,7 @@ def binarize(
         for view, sampler in zip(part.views, row, strict=True):
             draw_samples(sampler, sampling, own.every(view.rows, view.cols), step)
         row.clear()  # and the features that its samplers hold
+        between.fill(own, functools.partial(_grey, seen, part), part.step)
         if part.scale < 1:
             own = own.halved()
         if not whole:
@@ -174,6 +177,11 @@ def binarize(
         wrong=second.wrong,
     )
     return page if inside is None else within(page, inside)
+
+
+def _grey(picture: Picture, part: Region, rows: slice) -> NDArray[np.uint8]:
+    """Return the luma of rows of a part of a page."""
+    return grey_of(replace(picture, pixels=picture.pixels[part.rows, part.cols][rows]))
 
 
 def plan_binary(flow: ConditionalFlow, sampling: Sampling, *, memory: int, keep_samples: bool) -> Plan:

@@ -1,9 +1,9 @@
 """Views of a page at a working scale, which together cover every pixel of it.
 
-At a scale of k a page is smoothed by a box of k x k pixels, and each of the k x k pages of every k-th pixel
-is decided by itself. Interleaved again they are a decision for every pixel of the page, with contours as
-sharp as its own: a model that knows strokes of 4 pixels draws those of 12. As many pixels are computed as the
-page has.
+At a scale of k a page is smoothed by a box of k x k pixels, and the k x k pages of every k-th pixel are
+decided each by itself. Interleaved again they are a decision for every pixel of the page, with contours as
+sharp as its own: a model that knows strokes of 4 pixels draws those of 12. Every other one of these pages is
+enough (`flowkit.pages.between`), so that half as many pixels are computed as the page has.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from PIL import Image
 from scipy import ndimage
 
 from flowkit.images.picture import Picture
+from flowkit.pages.between import is_decided
 from flowkit.pages.strokes import CELL
 from flowkit.pages.working_scale import ENLARGED, WorkingScales
 
@@ -42,7 +43,7 @@ class Region(NamedTuple):
         rows: of the page, with context.
         cols: of the page, with context.
         mask: (rows, cols) bool, the pixels whose scale it is; None for all.
-        views: of this part of the page.
+        views: of this part of the page, those that are decided.
     """
 
     scale: float
@@ -50,6 +51,11 @@ class Region(NamedTuple):
     cols: slice
     mask: NDArray[np.bool_] | None
     views: tuple[View, ...]
+
+    @property
+    def step(self) -> int:
+        """Return every how many-th pixel is a view's."""
+        return self.views[0].rows.step or 1
 
     def size(self, scale: int) -> tuple[int, int]:
         """Return height and width of the interleaved results of a model of this scale."""
@@ -67,7 +73,7 @@ def regions(picture: Picture, scales: WorkingScales) -> list[Region]:
     everything = slice(0, height), slice(0, width)
     if scales.labels is None:
         [scale] = scales.scales
-        return [Region(scale, *everything, None, views(picture, scale))]
+        return [Region(scale, *everything, None, _decided(picture, scale))]
     found = []
     for which, scale in enumerate(scales.scales):
         cells = scales.labels == which
@@ -86,7 +92,7 @@ def regions(picture: Picture, scales: WorkingScales) -> list[Region]:
                 cols.start - wide[1].start : cols.stop - wide[1].start,
             ] = mask
             part = replace(picture, pixels=picture.pixels[wide[0], wide[1]])
-            found.append(Region(scale, wide[0], wide[1], own, views(part, scale)))
+            found.append(Region(scale, wide[0], wide[1], own, _decided(part, scale)))
     return found
 
 
@@ -110,6 +116,13 @@ def views(picture: Picture, scale: float) -> tuple[View, ...]:
         for top in range(step)
         for left in range(step)
     )
+
+
+def _decided(picture: Picture, scale: float) -> tuple[View, ...]:
+    """Return the views that are decided."""
+    found = views(picture, scale)
+    step = found[0].rows.step or 1
+    return tuple(view for view in found if is_decided(view.rows.start or 0, view.cols.start or 0, step))
 
 
 def smoothed(pixels: NDArray[Any], side: int) -> NDArray[Any]:

@@ -83,7 +83,8 @@ def test_samples_at_a_scale_share_the_latents_of_their_views(flow: ConditionalFl
     grey = np.asarray(Image.fromarray(page(print_of(40, (60, 44)), 25).pixels[..., 0]).resize((120, 88)))
     result = binarize(grey, model=flow, scale=2, samples=3, keep_samples=True, seed=5)
     assert result.scales == (2,)
-    for view in views(Picture(grey[..., None]), 2):
+    decided = views(Picture(grey[..., None]), 2)[1:3]  # the others are filled in from these
+    for view in decided:
         alone = binarize(view.picture, model=flow, scale=1, samples=3, keep_samples=True, seed=5)
         assert result.samples is not None
         assert alone.samples is not None
