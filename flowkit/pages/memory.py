@@ -187,8 +187,8 @@ def _measured(model: ConditionalFlow, decoder: Decoder, band: int | None) -> Nee
     if band is not None:
         stream = model.encoder.stream()
         assert stream is not None
+        # and what is folded on first use, which is counted with the weights, is folded
         maps = {s: torch.cat(pieces, dim=2) for s, pieces in stream.push(image, last=True).items()}
-    through(1)  # what is folded on first use is counted with the weights
     one, two = through(1), through(2)
     window, sample = one / side**2, (two - one) / side**2
     if band is None:

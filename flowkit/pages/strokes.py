@@ -252,5 +252,6 @@ def _cells(mask: NDArray[np.bool_], level: int, shape: tuple[int, ...]) -> NDArr
     padded = np.zeros((shape[0] * side, shape[1] * side), bool)
     part = mask[: padded.shape[0], : padded.shape[1]]
     padded[: part.shape[0], : part.shape[1]] = part
-    sums = padded.reshape(shape[0], side, shape[1], side).sum((1, 3), dtype=np.uint16)
-    return np.asarray(sums << (2 * level), np.uint8)
+    # over rows first, which are contiguous; CELL * CELL fits into 8 bits
+    sums = padded.reshape(shape[0], side, -1).sum(1, dtype=np.uint8)
+    return sums.reshape(*shape, side).sum(2, dtype=np.uint8) << np.uint8(2 * level)
