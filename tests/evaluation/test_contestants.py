@@ -53,7 +53,8 @@ def test_a_model_draws_what_binarize_draws(checkpoint, page):
 def test_tiles_of_a_page_share_one_draw(checkpoint, page, monkeypatch):
     model = Model("tiny", load(checkpoint()), {0.5: [1], 1.0: [3]}, seed=1)
     whole = list(model.run(page))
-    monkeypatch.setattr("flowkit.pages.sampler.STREAMED_WINDOW", 4000)
+    monkeypatch.setattr("flowkit.pages.cutting.STREAMED_WINDOW", 4000)
+    monkeypatch.setattr("flowkit.pages.cutting.MARGINS", 0)
     assert len(PageSampler(model.flow, read(page.name), seed=1).tiles) > 2
     for one, other in zip(whole, model.run(page), strict=True):
         assert (one.ink != other.ink).mean() < 1e-3  # but for rounding
