@@ -1,9 +1,8 @@
 """Pixels between the views of a page that are decided: each follows its neighbours.
 
-Of the k x k views at a scale of k, every other one is decided, as the white squares of a chessboard. A pixel
-between them is ink if most of its four neighbours are; of two against two, the ink has it where the pixel is
-darker than their mean. Strokes at a working scale are several pixels wide, so that this is half of the work,
-and no less accurate.
+At a scale of k, every other one of the k x k views is decided, as the white squares of a chessboard. A pixel
+between them is ink if most of its four neighbours are; if two are, it is ink where it is darker than their
+mean. Strokes are several pixels wide at the scales at which this happens, so that nothing of them is lost.
 """
 
 from __future__ import annotations
@@ -25,8 +24,8 @@ _AROUND = ((-1, 0), (1, 0), (0, -1), (0, 1))
 def is_decided(row: int, col: int, step: int) -> bool:
     """Tell whether the view of every `step`-th pixel from this row and column on is decided.
 
-    For an even step, the squares of the chessboard are those on the diagonal that leans like writing; for an
-    odd one, those that are one more.
+    For an even step these are the views on the diagonal along which writing slants; for an odd one, those of
+    which there is one more.
 
     >>> [[is_decided(row, col, 2) for col in range(2)] for row in range(2)]
     [[False, True], [True, False]]

@@ -254,4 +254,5 @@ def _cells(mask: NDArray[np.bool_], level: int, shape: tuple[int, ...]) -> NDArr
     padded[: part.shape[0], : part.shape[1]] = part
     # over rows first, which are contiguous; CELL * CELL fits into 8 bits
     sums = padded.reshape(shape[0], side, -1).sum(1, dtype=np.uint8)
-    return sums.reshape(*shape, side).sum(2, dtype=np.uint8) << np.uint8(2 * level)
+    counts = sums.reshape(*shape, side).sum(2, dtype=np.uint8)
+    return np.asarray(counts << np.uint8(2 * level), np.uint8)
