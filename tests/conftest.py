@@ -182,6 +182,15 @@ def pixels() -> Callable[[int, int, int], np.ndarray]:
     return _pixels
 
 
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A working folder with one good scan."""
+    monkeypatch.chdir(tmp_path)
+    pixels = np.random.default_rng(0).integers(0, 256, (53, 37, 3), dtype=np.uint8)
+    Image.fromarray(pixels).save("page.png", dpi=(300, 300))
+    return tmp_path
+
+
 @pytest.fixture(scope="session")
 def linear_profile() -> bytes:
     """A colour profile of sRGB's primaries and linear light; its name says sRGB all the same."""

@@ -18,15 +18,6 @@ def model(ink_checkpoint: Path) -> str:
     return str(ink_checkpoint)
 
 
-@pytest.fixture
-def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A working folder with one good scan."""
-    monkeypatch.chdir(tmp_path)
-    pixels = np.random.default_rng(0).integers(0, 256, (53, 37, 3), dtype=np.uint8)
-    Image.fromarray(pixels).save("page.png", dpi=(300, 300))
-    return tmp_path
-
-
 def names(folder: Path) -> list[str]:
     return sorted(str(p.relative_to(folder)) for p in folder.rglob("*"))
 

@@ -29,15 +29,6 @@ def model(ink_checkpoint: Path) -> list[str]:
 
 
 @pytest.fixture
-def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A working folder with one good scan."""
-    monkeypatch.chdir(tmp_path)
-    pixels = np.random.default_rng(0).integers(0, 256, (53, 37, 3), dtype=np.uint8)
-    Image.fromarray(pixels).save("page.png", dpi=(300, 300))
-    return tmp_path
-
-
-@pytest.fixture
 def pipe(monkeypatch: pytest.MonkeyPatch):
     def pipe(data: bytes) -> None:
         monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(data)))

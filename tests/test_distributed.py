@@ -7,19 +7,19 @@ import os
 import re
 import subprocess
 import sys
-from datetime import timedelta
 from pathlib import Path
 
 import pytest
 import torch
-import torch.distributed as dist
-import torch.multiprocessing as mp
 from PIL import Image
 from torch import nn
 
 from flowkit import build, read_recipe
+from flowkit.cli import main
 from flowkit.training import train
+from flowkit.training.processes import processes
 from flowkit.training.state import checkpoints
+from tests.two_processes import two_processes
 
 RECIPE = {
     "version": 1,
@@ -46,32 +46,18 @@ def batch(size: int):
     return (torch.rand(size, 3, 8, 10, generator=generator, dtype=torch.float64) for _ in range(2))
 
 
-_left: list[object] = []  # groups, kept from being freed: see flowkit.training.processes
-
-
-def half(rank: int, folder: str) -> None:
-    dist.init_process_group(
-        "gloo",
-        init_method=f"file://{folder}/rendezvous",
-        rank=rank,
-        world_size=2,
-        timeout=timedelta(minutes=2),
-    )
-    _left.append(dist.group.WORLD)
-    try:
+def halves(folder: Path) -> None:
+    with processes("cpu") as ours:
         loss = nn.parallel.DistributedDataParallel(Loss())
-        image, y = (t[2 * rank : 2 * rank + 2] for t in batch(4))
+        image, y = (t[2 * ours.rank : 2 * ours.rank + 2] for t in batch(4))
         loss(image, y).backward()
         state = {k: v.clone() for k, v in loss.module.state_dict().items()}
         gradients = {k: v.grad for k, v in loss.module.named_parameters()}
-        torch.save((state, gradients), f"{folder}/{rank}.pt")
-    finally:
-        dist.destroy_process_group()
+        torch.save((state, gradients), folder / f"{ours.rank}.pt")
 
 
-@pytest.mark.slow
 def test_two_processes_are_one_with_twice_the_batch(tmp_path):
-    mp.spawn(half, (str(tmp_path),), nprocs=2)
+    two_processes(tmp_path, halves, tmp_path)
     alone = Loss()
     alone(*batch(4)).backward()
     for rank in range(2):
@@ -106,7 +92,6 @@ def logged(out: Path, name: str = "bits_per_dim") -> list[float]:
     return [line[name] for line in lines if name in line]
 
 
-@pytest.mark.slow
 def test_a_run_of_two_processes_is_one_with_twice_the_batch(drawn, tmp_path):
     pages = tmp_path / "validation"
     for side in ("img", "gt"):
@@ -115,12 +100,11 @@ def test_a_run_of_two_processes_is_one_with_twice_the_batch(drawn, tmp_path):
             image.crop((0, 0, 48, 32)).save(pages / side / "0.png")
     recipe = read_recipe(TRAINED)
     (tmp_path / "recipe.yaml").write_text(recipe.text())
-    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", "-m"]
-    command += ["flowkit", "train", str(tmp_path / "recipe.yaml"), "--data", str(drawn), "--quiet"]
+    command = ["train", str(tmp_path / "recipe.yaml"), "--data", str(drawn), "--quiet"]
     command += ["--validation", str(pages), "--out", str(tmp_path / "two"), "--workers", "1"]
-    done = subprocess.run(command, capture_output=True, text=True, env=os.environ | {"OMP_NUM_THREADS": "1"})
-    assert done.returncode == 0, done.stderr
-    assert done.stdout.count("model.safetensors") == 1  # the first process speaks
+    first, second = two_processes(tmp_path, main, command)
+    assert "model.safetensors" in first
+    assert "model.safetensors" not in second
     for name, changes in {
         "one": {"train.batch": 4},
         "passes": {"train.batch": 1, "train.accumulate": 4},

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import os
 import re
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 import torch
 
 from flowkit import load
+from tests.two_processes import two_processes
 
 PAGES = Path(__file__).parent.parent / "docs" / "guides" / "loops"
 NEEDS = {"accelerate": "accelerate", "lightning": "lightning"}
@@ -30,14 +29,13 @@ def code(page: str) -> str:
 
 def run(script: str, folder: Path) -> list[tuple[dict, float]]:
     """Run a script in two processes; what each of them kept."""
-    (folder / "my_loop.py").write_text(script)
-    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
-    environment = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(PAGES.parents[2])}
-    done = subprocess.run(
-        [*command, "my_loop.py"], cwd=folder, env=environment, capture_output=True, text=True
-    )
-    assert done.returncode == 0, done.stdout + done.stderr
+    two_processes(folder, work, script, folder)
     return [torch.load(folder / f"{rank}.pt", weights_only=True) for rank in range(2)]
+
+
+def work(script: str, folder: Path) -> None:
+    os.chdir(folder)
+    exec(compile(script, "my_loop.py", "exec"), {"__name__": "__main__"})
 
 
 def check_trained(model: torch.nn.Module, name: str) -> None:

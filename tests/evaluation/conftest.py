@@ -83,3 +83,12 @@ def all_sets(drawn, tmp_path) -> Path:
             image[0, 0] = number  # pages must not be the same in two sets
             Image.fromarray(image).save(file)
     return root
+
+
+@pytest.fixture
+def truth() -> np.ndarray:
+    """Return the ink of a page of two strokes."""
+    ink = np.zeros((70, 90), bool)
+    ink[10:20, 10:80] = True
+    ink[40:45, 30:50] = True
+    return ink

@@ -9,14 +9,6 @@ from flowkit.evaluation.sample_scores import Amount, PageSamples, component_rows
 from flowkit.metrics.calibration import share_error
 
 
-@pytest.fixture
-def truth() -> np.ndarray:
-    ink = np.zeros((70, 90), bool)
-    ink[10:20, 10:80] = True
-    ink[40:45, 30:50] = True
-    return ink
-
-
 def without(truth: np.ndarray, count: int, n: int = 8) -> PageSamples:
     """Samples of which so many lack the second stroke."""
     samples = np.stack([truth] * n)

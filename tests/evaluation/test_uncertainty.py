@@ -18,14 +18,6 @@ def outcome(samples: np.ndarray) -> Outcome:
     return Outcome(Entry("m", 1.0, n), 2 * votes >= n, p, samples, nats=0.25 * votes.size)
 
 
-@pytest.fixture
-def truth() -> np.ndarray:
-    ink = np.zeros((70, 90), bool)
-    ink[10:20, 10:80] = True
-    ink[40:45, 30:50] = True
-    return ink
-
-
 def test_samples_that_are_the_truth(truth):
     found = Uncertainty()
     found.add(outcome(np.stack([truth] * 4)), Truth(truth))
