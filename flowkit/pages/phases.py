@@ -24,6 +24,8 @@ from flowkit.pages.working_scale import ENLARGED, WorkingScales
 CONTEXT = 64
 """Pixels at the working scale that a part of a page is given around it: more than a line of text."""
 
+_ROWS = 64  # to smooth at a time: more do not fit into the caches
+
 _WHOLE = 0.5  # of a page; parts that cover more are taken as the whole page
 
 
@@ -131,16 +133,29 @@ def smoothed(pixels: NDArray[Any], side: int) -> NDArray[Any]:
     A box of an even side has no pixel in its middle: it is taken half a pixel to either side, with half
     weights at its ends, so that nothing moves.
     """
-    weights = np.ones(side + 1 - side % 2, np.float32)
-    if side % 2 == 0:
-        weights[[0, -1]] = 0.5
-    weights /= weights.sum()
+    height, _, channels = pixels.shape
+    around, total = side // 2, side**2 * (1 if side % 2 else 4)
+    kind = np.dtype(np.float32)
+    if pixels.dtype.kind == "u":
+        kind = np.min_scalar_type((total + 1) * int(np.iinfo(pixels.dtype).max))
     out = np.empty_like(pixels)
-    for channel in range(pixels.shape[2]):
-        values = ndimage.correlate1d(pixels[..., channel].astype(np.float32), weights, 0, mode="nearest")
-        values = ndimage.correlate1d(values, weights, 1, mode="nearest")
-        out[..., channel] = np.rint(values) if pixels.dtype.kind == "u" else values
+    for top in range(0, height, _ROWS):
+        bottom = min(height, top + _ROWS)
+        rows = np.clip(np.arange(top - around, bottom + around), 0, height - 1)
+        near = np.pad(pixels[rows], ((0, 0), (around, around), (0, 0)), mode="edge").astype(kind)
+        # a pixel's channels lie beside each other, so that rows can be added whole
+        sums = _sums(_sums(near.reshape(len(near), -1).T, side, channels).T, side, 1)
+        mean = (sums + total // 2) // total if pixels.dtype.kind == "u" else sums / total
+        out[top:bottom] = mean.reshape(bottom - top, -1, channels)
     return out
+
+
+def _sums(values: NDArray[Any], side: int, step: int) -> NDArray[Any]:
+    """Sum `side` rows that are `step` apart, from each row on; for an even side, that and the next sum."""
+    for count in (side,) if side % 2 else (side, 2):
+        length = len(values) - (count - 1) * step
+        values = sum((values[n * step : n * step + length] for n in range(1, count)), values[:length])
+    return values
 
 
 def enlarged(pixels: NDArray[Any]) -> NDArray[Any]:

@@ -11,9 +11,11 @@ Serra, J.: Image Analysis and Mathematical Morphology (1982); Matheron's granulo
 from __future__ import annotations
 
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 from PIL import Image
 from scipy import ndimage
@@ -35,7 +37,7 @@ WIDTHS = np.array(SIZES) - 1
 _PAPER = 16, 3  # the square that finds the paper, on a copy that is reduced three times: 128 pixels
 _LEAST = 24  # grey levels; less is the paper's own
 _STRONG = 0.75  # of the ink's depth
-_BAND = 1024  # rows at a time at full resolution, which is most of the memory
+_BAND = 512  # rows at a time at full resolution, which is most of the memory
 _RARE = 0.001  # of the bare paper's pixels: so few do not change what the paper looks like
 
 SPOTLESS = 0.12, 128
@@ -195,7 +197,8 @@ def _filled(
     found = np.zeros(grey.shape, np.uint8)
     rest = np.zeros(grey.shape, bool)
     margin = 2 * max(sides)
-    for top in range(0, grey.shape[0], _BAND):
+
+    def fill(top: int) -> None:
         rows = slice(max(0, top - margin), min(grey.shape[0], top + _BAND + margin))
         own = slice(top - rows.start, min(top + _BAND, grey.shape[0]) - rows.start)
         values = grey[rows]
@@ -211,6 +214,9 @@ def _filled(
             open_ &= ~closes
         found[top : top + _BAND] = which[own]
         rest[top : top + _BAND] = open_[own]
+
+    with ThreadPoolExecutor(torch.get_num_threads()) as threads:
+        list(threads.map(fill, range(0, grey.shape[0], _BAND)))
     return found, rest
 
 
