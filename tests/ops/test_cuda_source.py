@@ -175,23 +175,28 @@ def test_nvcc_compiles_the_kernels_without_a_warning_and_without_spills(nvcc, tm
     assert {name for name, _, bytes_spilled in entries if bytes_spilled != "0"} == set()
 
 
-def ptx(nvcc, folder: Path, architecture: str, kernel: str) -> dict[str, str]:
+@pytest.fixture(scope="module")
+def ptx(nvcc, tmp_path_factory) -> str:
     """Of the binding, against the stable headers of the torch that is here, though it may be without CUDA."""
-    path = folder / "affine.ptx"
+    path = tmp_path_factory.mktemp("ptx") / "affine.ptx"
     told = call(
-        *(nvcc, *STRICT, *COMMON_NVCC_FLAGS, f"-arch=compute_{architecture}", "-ptx"),
+        *(nvcc, *STRICT, *COMMON_NVCC_FLAGS, "-arch=compute_90", "-ptx"),
         *(sources.target_define(torch.__version__), "-isystem", TORCH / "include"),
         *(*sources.cuda_sources(), "-o", path),
     )
     assert told == ""
-    entries = re.finditer(rf"\.entry (\w*{kernel}\w*)\(.*?\n}}\n", path.read_text(), re.DOTALL)
-    return {found[1]: found[0] for found in entries}
+    return path.read_text()
+
+
+def entries(ptx: str, kernel: str) -> dict[str, str]:
+    """Bodies of the kernels of such a name."""
+    return {m[1]: m[0] for m in re.finditer(rf"\.entry (\w*{kernel}\w*)\(.*?\n}}\n", ptx, re.DOTALL)}
 
 
 @pytest.mark.slow
-def test_the_sum_of_log_dets_waits_where_it_may_be_early(nvcc, tmp_path):
+def test_the_sum_of_log_dets_waits_where_it_may_be_early(ptx):
     """Its launch may come early: without the wait it would add up old numbers."""
-    kernels = ptx(nvcc, tmp_path, "90", "sum_kernel")
+    kernels = entries(ptx, "sum_kernel")
     assert len(kernels) == 2  # floats and doubles
     for body in kernels.values():
         before, _, after = body.partition("griddepcontrol.wait")
@@ -200,9 +205,9 @@ def test_the_sum_of_log_dets_waits_where_it_may_be_early(nvcc, tmp_path):
 
 
 @pytest.mark.slow
-def test_nvcc_makes_accesses_of_sixteen_bytes(nvcc, tmp_path):
+def test_nvcc_makes_accesses_of_sixteen_bytes(ptx):
     """Loads and stores of a wide kernel, but for the sums of log s and the gradients by them."""
-    kernels = ptx(nvcc, tmp_path, "80", "affine_kernel")
+    kernels = entries(ptx, "affine_kernel")
     assert len(kernels) == 48  # types, widths, scale maps, passes
     for name, body in kernels.items():
         assert ".local" not in body
