@@ -251,8 +251,8 @@ def plan_cleaning(flow: ConditionalFlow, sampling: Sampling, *, memory: int) -> 
 
 
 def _bytes_per_pixel(channels: int) -> int:
-    """Count the bytes of the result, of the masks and the darkness, and of the inverted page."""
-    return 2 * channels + 6
+    """Count the bytes of the result, of masks and darkness, and of the inverted page."""
+    return 2 * channels + 8
 
 
 def _said_of(picture: Picture, page: Page, kept: Mask | None) -> list[str]:
