@@ -92,15 +92,15 @@ def super_resolution() -> Rows:
 
 def low_resolution() -> Rows:
     """Return the scores at every kind of low resolution, beside bicubic interpolation's."""
-    rows = [["small image", "PSNR: bicubic", "model", "gain", "character errors, %: bicubic", "model"]]
+    head = ["model", "small image", "PSNR: bicubic", "model", "gain", "character errors, %: bicubic", "model"]
+    rows = [head]
     for model in models("text_psnr"):
         for part in found(model)["parts"]:
             if part["title"] == "Kinds of low resolution":
                 for row in part["rows"]:
                     kind, floor, own, gain, *rates = list(row.values())[1:]
-                    rows.append(
-                        [kind, f"{floor:.2f}", f"{own:.2f}", f"{gain:+.2f}", *(f"{r:.2f}" for r in rates)]
-                    )
+                    scores = [f"{floor:.2f}", f"{own:.2f}", f"{gain:+.2f}", *(f"{r:.2f}" for r in rates)]
+                    rows.append([model, kind, *scores])
     return rows
 
 
