@@ -158,11 +158,9 @@ def test_figures_in_prose_are_those_of_the_files(page, sentence):
     assert sentence.format_map(values()) in text(page)
 
 
-@pytest.mark.parametrize(
-    ("model", "temperatures"), [("super-resolve-x2", (0, 0.7)), ("super-resolve-x4", (0,))]
-)
-def test_tables_of_cards_are_those_of_the_files(model, temperatures):
-    rows = [("bicubic", "bicubic"), *((model, f"temperature {t:g}") for t in temperatures)]
+@pytest.mark.parametrize("model", ["super-resolve-x2", "super-resolve-x4"])
+def test_tables_of_cards_are_those_of_the_files(model):
+    rows = [("bicubic", "bicubic"), (model, "temperature 0")]
     for by, shown in rows:
         assert card_row(model, by, shown) in text(f"flowkit/weights/{model}.md")
 
