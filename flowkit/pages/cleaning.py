@@ -306,9 +306,8 @@ def _matte(page: Page, writing: _Writing, rows: slice, reach: int) -> Floats:
     else:
         share = (page.votes[rows] / page.sampling.samples).astype(np.float32)
     share = np.maximum(share, writing.lost[rows])
-    beside = ndimage.maximum_filter(
-        share, 2 * writing.steps + 1
-    )  # faint parts are as certain as their stroke
+    # faint parts are as certain as their stroke
+    beside = ndimage.maximum_filter(share, 2 * writing.steps + 1)
     share = np.where(writing.faint[rows], beside, share)
     y, x = np.mgrid[-reach - 1 : reach + 2, -reach - 1 : reach + 2]
     wide = ndimage.maximum_filter(share, footprint=x * x + y * y <= (reach + 0.5) ** 2)

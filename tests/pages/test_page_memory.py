@@ -10,13 +10,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from numpy.typing import NDArray
 from PIL import Image
 
 from flowkit import ConditionalFlow, load
 from flowkit.errors import ImageError, MemoryLimitError
 from flowkit.pages import binarize, read, upscale
-from flowkit.pages.memory import PROCESS, SLACK, Cut, Needs, _known, needs
+from flowkit.pages.memory import PROCESS, SLACK, Choice, Cut, Needs, _known, choose, needs
 from flowkit.pages.sampler import PageSampler
+from flowkit.pages.tiles import Tile
 
 ROOM = 1_000_000
 
@@ -160,3 +162,43 @@ def test_two_threads_have_room_for_an_a4_page_in_the_default_memory() -> None:
             assert PageSampler(load("binarize"), picture, seed=0).workers == 2
     finally:
         torch.set_num_threads(before)
+
+
+def test_windows_take_over_where_memory_is_too_little_for_a_stream(colour_flow: ConditionalFlow) -> None:
+    rng = np.random.default_rng(0)
+    picture = read(rng.integers(0, 256, (96, 1400, 3), dtype=np.uint8))
+    pages = []
+    for room in (2000, 30):
+        sampler = PageSampler(colour_flow, picture, seed=0, memory=PROCESS + room * ROOM)
+        page = np.zeros(picture.size, np.float32)
+
+        def work(tile: Tile, sampler: PageSampler = sampler, page: NDArray[np.float32] = page) -> None:
+            [piece] = sampler.draw(tile, [0])
+            page[piece.rows, piece.cols] = piece.y[0]
+
+        sampler.share(work)
+        pages.append((sampler.streamed, page))
+    (streamed, whole), (also, windows) = pages
+    assert streamed
+    assert not also
+    assert (np.abs(whole - windows) < 1e-3).mean() > 0.999
+    assert whole.std() > 0.1
+
+
+@pytest.mark.parametrize(
+    ("memory", "roomy", "expected"),
+    [
+        (1000, True, Choice(0, 3, 16)),  # there is room for all
+        (400, True, Choice(0, 3, 4)),
+        (260, True, Choice(0, 2, 4)),  # rather two threads than more samples at a time
+        (230, True, Choice(1, 2, 16)),  # halved once more, for a second thread
+        (230, False, Choice(0, 1, 16)),
+        (110, True, Choice(1, 1, 4)),  # halving again makes no room
+        (5, True, None),
+    ],
+)
+def test_threads_come_before_samples_at_a_time(memory: int, roomy: bool, expected: Choice | None) -> None:
+    def least(halvings: int, workers: int, together: int) -> int:
+        return 20 + workers * (40 + 2 * together + (64 >> halvings))
+
+    assert choose(least, memory, 3, roomy=roomy) == expected

@@ -111,6 +111,22 @@ def test_smoothing_moves_nothing(side: int) -> None:
     assert np.count_nonzero(smooth) == (side + 1 - side % 2) ** 2
 
 
+@pytest.mark.parametrize("side", [2, 3, 5, 8, 16])
+@pytest.mark.parametrize("kind", [np.uint8, np.uint16, np.float32])
+def test_smoothing_is_the_mean_of_a_box(side: int, kind: type, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("flowkit.pages.phases._ROWS", 7)
+    values = np.random.default_rng(side).random((24, 19, 3))
+    pixels = (values * np.iinfo(kind).max if kind != np.float32 else values).astype(kind)
+    weights = np.ones(side + 1 - side % 2)
+    weights[[0, -1]] *= 0.5 if side % 2 == 0 else 1
+    expected = pixels.astype(np.float64)
+    for axis in (0, 1):
+        expected = ndimage.correlate1d(expected, weights / weights.sum(), axis, mode="nearest")
+    found = smoothed(pixels, side)
+    assert found.dtype == kind
+    assert np.abs(found - expected).max() <= (1e-5 if kind == np.float32 else 0.5)
+
+
 def test_the_page_enlarged_is_one_view_twice_as_large() -> None:
     pixels = np.random.default_rng(0).integers(0, 256, (9, 14, 3), np.uint8)
     [view] = views(Picture(pixels), 0.5)
