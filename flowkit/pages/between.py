@@ -2,7 +2,8 @@
 
 At a scale of k, every other one of the k x k views is decided, as the white squares of a chessboard. A pixel
 between them is ink if most of its four neighbours are; if two are, it is ink where it is darker than their
-mean. Strokes are several pixels wide at the scales at which this happens, so that nothing of them is lost.
+mean. Strokes are several pixels wide at these scales. What can be lost is a single pixel, and the last one
+of a line that is a pixel wide.
 """
 
 from __future__ import annotations

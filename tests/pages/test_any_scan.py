@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from PIL import Image
+from PIL import Image, ImageDraw
 
 from flowkit import load
 from flowkit.flow import ConditionalFlow
@@ -103,3 +103,21 @@ def test_the_bits_of_a_page_at_a_scale_are_the_mean_of_its_views(flow: Condition
             for view in views(double, 2)
         ]
     assert result.bits_per_dim == pytest.approx(np.mean(bits), rel=1e-6)
+
+
+@pytest.mark.parametrize("noise", [0, 16])
+def test_hairlines_stay_at_a_scale_where_every_other_view_is_decided(
+    noise: float, flow: ConditionalFlow
+) -> None:
+    """A line a pixel wide that runs through pixels of which none is decided, or all."""
+    image = Image.new("L", (300, 200), 230)
+    draw = ImageDraw.Draw(image)
+    for x in range(10, 280, 45):
+        draw.rectangle((x, 10, x + 9, 60), fill=40)
+    lines = [((20, 80), (120, 180)), ((21, 80), (121, 180)), ((160, 180), (260, 80)), ((161, 180), (261, 80))]
+    for line in lines:
+        draw.line(line, fill=40)
+    ink = np.asarray(image) < 128
+    grey = np.asarray(image) + np.random.default_rng(0).normal(0, noise, ink.shape)
+    found = binarize(np.clip(grey, 0, 255).astype(np.uint8), model=flow, scale=2, seed=0).binary
+    assert found[75:][ink[75:]].mean() > 0.99
