@@ -4,8 +4,10 @@ An editable installation (`pip install -e`) reads them where they are, and adds 
 By default, setuptools would install an import hook instead, which comes too late for a script that lies
 beside the clone: there, Python takes the folder of the clone, `flowkit` by name, for the package.
 
-A plain installation is pure Python, and compiles nothing. With FLOWKIT_BUILD_EXT=1 the compiled affine op is
-part of it, for the CPU, and for CUDA where torch has it; FLOWKIT_BUILD_EXT=cpu leaves CUDA out.
+Where there is a C++ compiler, an installation compiles the coupling for processors; that takes some seconds,
+and no torch. Where there is none, or it fails, flowkit is pure Python. With FLOWKIT_BUILD_EXT=1 the
+compiled affine op is part of the installation, too, for the CPU, and for CUDA where torch has it;
+FLOWKIT_BUILD_EXT=cpu leaves CUDA out, and FLOWKIT_BUILD_EXT=0 compiles nothing.
 
 On a package index, links of the README lead to the address "Source" of [project.urls]; without one they are
 plain text there, and pictures are left out.
@@ -19,7 +21,7 @@ import tomllib
 from pathlib import Path
 from types import ModuleType
 
-from setuptools import find_packages, setup
+from setuptools import Extension, find_packages, setup
 
 DOORS = {"": (), "0": (), "cpu": ("cpu",), "1": ("cpu", "cuda")}
 
@@ -40,6 +42,28 @@ def readme():
     return LINK.sub(moved, Path("README.md").read_text("utf-8"))
 
 
+def without_init(*names):
+    """Let modules of these packages be imported without what their top levels import, such as torch."""
+    sys.path.insert(0, "")
+    for name in names:
+        package = ModuleType(name)
+        package.__path__ = [name.replace(".", "/")]
+        sys.modules[name] = package
+
+
+def coupling(optional):
+    from flowkit.ops import coupling_source
+
+    return Extension(
+        f"flowkit.csrc.{coupling_source.module()}",
+        [os.path.relpath(coupling_source.SOURCE)],
+        language="c++",
+        extra_compile_args=list(coupling_source.FLAGS),
+        optional=optional,
+        py_limited_api=True,
+    )
+
+
 def compiled(kinds, scratch):
     try:
         import torch
@@ -48,17 +72,12 @@ def compiled(kinds, scratch):
             "FLOWKIT_BUILD_EXT needs the torch that flowkit will run with, which an isolated build does not "
             "see; run: FLOWKIT_BUILD_EXT=1 pip install --no-build-isolation ."
         ) from None
-    # flowkit's own top level imports what may not be installed yet
-    package = ModuleType("flowkit")
-    package.__path__ = ["flowkit"]
-    sys.modules["flowkit"] = package
-    sys.path.insert(0, "")
     from flowkit.ops import build, build_tools
 
     os.environ.update(build.environment(kinds[-1], scratch))
     from torch.utils import cpp_extension
 
-    extensions = []
+    extensions = [coupling(optional=False)]
     for kind in kinds:
         if kind == "cuda" and torch.version.cuda is None:
             continue  # never for want of a GPU: an image for one may be built without
@@ -72,16 +91,14 @@ def compiled(kinds, scratch):
             make(f"flowkit.csrc.{plan.module}", sources, extra_compile_args=flags, py_limited_api=True)
         )
     command = cpp_extension.BuildExtension.with_options(no_python_abi_suffix=True)
-    return {
-        "ext_modules": extensions,
-        "cmdclass": {"build_ext": command},
-        "options": {"bdist_wheel": {"py_limited_api": "cp311"}},
-    }
+    return {"ext_modules": extensions, "cmdclass": {"build_ext": command}}
 
 
 door = os.environ.get("FLOWKIT_BUILD_EXT", "")
 if door not in DOORS:
     raise SystemExit(f"FLOWKIT_BUILD_EXT must be 1, cpu or 0; got {door!r}")
+without_init("flowkit", "flowkit.ops")
+compiles = bool(DOORS[door]) or (door != "0" and sys.platform != "win32")
 
 packages = find_packages(include=["flowkit", "flowkit.*"])
 editable = "editable_wheel" in sys.argv
@@ -99,5 +116,10 @@ with tempfile.TemporaryDirectory() as scratch:
             "flowkit.recipes": ["*.yaml"],
             "flowkit.view": ["*.html"],
         },
-        **(compiled(DOORS[door], Path(scratch)) if DOORS[door] else {}),
+        **({"options": {"bdist_wheel": {"py_limited_api": "cp311"}}} if compiles else {}),
+        **(
+            compiled(DOORS[door], Path(scratch))
+            if DOORS[door]
+            else {"ext_modules": [coupling(optional=True)] if compiles else []}
+        ),
     )

@@ -11,7 +11,7 @@ import torch
 
 import flowkit
 from flowkit.checkpoint import shipped_weights
-from flowkit.ops import build_cache, build_tools, kernels
+from flowkit.ops import build_cache, build_tools, coupling_library, kernels
 from flowkit.recipe import shipped
 
 PACKAGES = ("torch", "nflows", "normflows", "einops", "numpy", "pillow", "pyyaml", "safetensors")
@@ -31,6 +31,7 @@ def run(args: argparse.Namespace) -> int:
     facts |= {"cuda devices": ", ".join(devices) or "none", "cpu threads": str(torch.get_num_threads())}
     facts |= {"recipes": ", ".join(shipped()), "weights": ", ".join(shipped_weights()) or "none"}
     facts |= {f"kernels, {kind}": value for kind, value in kernels.status().items()}
+    facts |= {"couplings, cpu": coupling_library.status()}
     facts |= {"kernel cache": str(build_cache.folder())}
     facts |= {"compilers": ", ".join(f"{name} {path or 'not found'}" for name, path in _tools().items())}
     for name, value in facts.items():

@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
+from flowkit.flow.coupling_stages import Stage, stages
 from flowkit.flow.folding import folded
 from flowkit.flow.model import ConditionalFlow
 from flowkit.flow.passes import at_once, invert
@@ -46,12 +47,13 @@ class Decoder:
     @torch.no_grad()
     def __init__(self, flow: ConditionalFlow, layers: Iterable[FlowLayer] | None = None) -> None:
         self.target = flow.target
-        self.steps = folded(flow.flow_layers() if layers is None else layers)[::-1]
+        steps = folded(flow.flow_layers() if layers is None else layers)[::-1]
+        self.stages = list(stages(steps))
         unit = flow.path_grid * flow.scale  # windows may begin at its multiples
         reach = max(shape.stride for shape in flow.latents)
-        self.needed: list[int] = []  # margin before each step: what it and those after it reach
-        for layer in reversed(self.steps):
-            reach += layer.reach * layer.shape.stride
+        self.needed: list[int] = []  # margin before each stage: what it and those after it reach
+        for stage in reversed(self.stages):
+            reach += sum(layer.reach * layer.shape.stride for layer in stage.layers)
             self.needed.insert(0, -(-reach // unit) * unit)
 
     @torch.no_grad()
@@ -76,35 +78,37 @@ class Decoder:
         images = latents[0][0].shape[0]
         most = self._at_once(latents[0][-1]) if images == 1 else 1
         groups = [latents[i : i + most] for i in range(0, len(latents), most)]
-        left = [[torch.cat(zs) for zs in zip(*group, strict=True)] for group in groups]
-        values = [zs.pop() for zs in left]
+        left = [[_joined(zs) for zs in zip(*group, strict=True)] for group in groups]
+        values: Sequence[Tensor] = [zs.pop() for zs in left]
         kept = margins
         seen: dict[int, Features] = {}  # by stride: of the window as it is now
-        for layer, needed in zip(self.steps, self.needed, strict=True):
+
+        def context_of(layer: FlowLayer) -> Any:
+            if layer.context is None:
+                return None
+            if contexts:
+                return contexts[layer]
+            stride = layer.context.stride
+            if stride not in seen:
+                seen[stride] = _cut_features(features[stride], margins, kept, stride)
+            return condition(layer, seen[stride])
+
+        for stage, needed in zip(self.stages, self.needed, strict=True):
             before, kept = kept, self._kept(margins, needed)
             if kept != before:
                 seen.clear()
-            outer = layer.out_shape.stride
-            if layer.context is None:
-                context = None
-            elif contexts:
-                context = contexts[layer]
-            else:
-                stride = layer.context.stride
-                if stride not in seen:
-                    seen[stride] = _cut_features(features[stride], margins, kept, stride)
-                context = condition(layer, seen[stride])
-            values = [_cut(v, before, kept, outer) for v in values]
-            if layer.latent_channels:
-                joining = (_cut(zs.pop(), margins, kept, outer) for zs in left)
+            first = stage.layers[0]
+            values = [_cut(v, before, kept, first.out_shape.stride) for v in values]
+            if first.latent_channels:
+                joining = (_cut(zs.pop(), margins, kept, first.out_shape.stride) for zs in left)
                 values = [torch.cat(pair, dim=1) for pair in zip(values, joining, strict=True)]
-            values = _inverse(layer, values, context, images)
+            values = _inverse(stage, values, [context_of(layer) for layer in stage.layers], images)
         cores = (_cut(self.target.restore(v), kept, NONE, 1) for v in values)
         return [y for core in cores for y in torch.split(core, images)]
 
     def _at_once(self, z: Tensor) -> int:
         """Return the number of samples per batch, if one has this latent last."""
-        stride = self.steps[0].out_shape.stride
+        stride = self.stages[0].layers[0].out_shape.stride
         return at_once(z.shape[2] * stride, z.shape[3] * stride, z.device)
 
     def _kept(self, margins: Margins, needed: int) -> Margins:
@@ -134,15 +138,27 @@ def _cut_features(features: Features, before: Margins, after: Margins, stride: i
     return found
 
 
-def _inverse(layer: FlowLayer, values: Sequence[Tensor], context: Any, images: int) -> list[Tensor]:
+def _joined(zs: Sequence[Tensor]) -> Tensor:
+    return torch.cat(list(zs)) if len(zs) > 1 else zs[0]  # a copy of one would be for nothing
+
+
+def _inverse(
+    stage: Stage, values: Sequence[Tensor], contexts: Sequence[Any], images: int
+) -> Sequence[Tensor]:
     """Invert values that hold one sample or several each, of so many images."""
-    if not layer.pointwise or len(values) == 1:
-        return [invert(layer, v, context, v.shape[0] // images)[0] for v in values]
-    # What the image makes of 0 and of 1 says all: one pass for each sample.
-    zero = torch.zeros_like(values[0][:images])
-    shift, at_one = (layer.inverse(probe, context)[0] for probe in (zero, zero + 1))
-    gain = at_one - shift
-    return [torch.addcmul(shift, v, gain) for v in values]
+    at_once = stage.at_once(values, contexts)
+    if at_once is not None:
+        return at_once
+    for layer, context in zip(stage.layers, contexts, strict=True):
+        if layer.pointwise and len(values) > 1:
+            # What the image makes of 0 and of 1 says all: one pass for each sample.
+            zero = torch.zeros_like(values[0][:images])
+            shift, at_one = (layer.inverse(probe, context)[0] for probe in (zero, zero + 1))
+            gain = at_one - shift
+            values = [torch.addcmul(shift, v, gain) for v in values]
+        else:
+            values = [invert(layer, v, context, v.shape[0] // images)[0] for v in values]
+    return values
 
 
 def _cut(values: Tensor, before: Margins, after: Margins, stride: int) -> Tensor:

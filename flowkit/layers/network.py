@@ -15,6 +15,7 @@ from flowkit.layers.base import FlowLayer, Shape
 from flowkit.layers.features import Features, convolve, dense
 from flowkit.layers.saved_hidden import Noted, known
 from flowkit.ops.convolution import MOST_NARROW, convolve_cells, convolve_narrow, convolve_relu, planar
+from flowkit.ops.coupling_step import Maps
 
 Network = Literal["plain", "srflow"]
 
@@ -184,6 +185,16 @@ class ConditionalNetwork(nn.Module):
         if self.out.kernel_size == (3, 3) and self.out.out_channels <= MOST_NARROW and dtype == weight.dtype:
             return convolve_narrow(hidden, weight, bias)
         return planar(convolve_cells(hidden, weight, bias), weight.dtype)
+
+    def maps(self) -> Maps | None:
+        """Return the weights of the part that reads z1, actnorms and gain folded in; None without one."""
+        if self.on_latent is None:
+            return None
+        gain = None if self.gain is None else torch.exp(GAIN * self.gain).flatten()
+        mix, mix_bias = _scaled(self.mix, *self._norm(1))
+        last, last_bias = _scaled(self.out, gain, None)
+        assert mix_bias is not None and last_bias is not None
+        return Maps(self.on_latent.weight, mix[:, :, 0, 0], mix_bias, last, last_bias, *self._norm(0))
 
     def _norm(self, index: int) -> tuple[Tensor | None, Tensor | None]:
         """Return an actnorm as h * scale + bias, (C,) each; None without one."""

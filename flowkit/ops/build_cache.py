@@ -1,6 +1,6 @@
 """The cache of compiled libraries, with protection from wrong, stale or damaged files.
 
-A file is called `affine_<kind>-<key>-<digest>.so`. The key says what it was made from, so that a changed
+A file is called `<library>-<key>-<digest>.so`. The key says what it was made from, so that a changed
 source, flag or torch asks for another file; the digest is of the file itself, so that what a full disk or a
 killed copy left is never loaded. Folder and file must be the user's own, see `own_files`. Nothing is locked:
 two processes that build at once each put a whole file in place.
@@ -51,7 +51,7 @@ def folder() -> Path:
 
 
 def find(name: str) -> Path | None:
-    """Return the undamaged library of that name (`affine_<kind>-<key>`), if there is one.
+    """Return the undamaged library of that name (`<library>-<key>`), if there is one.
 
     Raises:
         KernelError: there is one that others could have written.
@@ -63,7 +63,7 @@ def find(name: str) -> Path | None:
     return None
 
 
-def load(path: Path) -> None:
+def load(path: Path) -> ctypes.CDLL:
     """Load a library of the cache: the very file that was checked, whatever its path leads to by now.
 
     Raises:
@@ -76,7 +76,7 @@ def load(path: Path) -> None:
         kept = os.dup(opened)
         descriptor = Path(f"/proc/self/fd/{kept}")
         try:
-            ctypes.CDLL(str(descriptor if descriptor.exists() else path))
+            return ctypes.CDLL(str(descriptor if descriptor.exists() else path))
         except OSError:
             os.close(kept)  # else it stays open: the loader would take the next of its number for this one
             raise

@@ -125,11 +125,12 @@ def _resolve(kind: str) -> Kernels:
             raise KernelError(f"FLOWKIT_KERNELS=require, but compiled kernels are unavailable ({found.why})")
         _resolved[kind] = found
     if found.why and build.has_sources(kind):  # otherwise none could be expected
-        _warn(found.why)
+        warn(found.why)
     return found
 
 
-def _warn(why: str) -> None:
+def warn(why: str) -> None:
+    """Warn, once in a process, that compiled kernels are unavailable."""
     global _warned
     if not _warned:
         _warned = True

@@ -1,0 +1,115 @@
+// The coupling on the processor: the best of the versions that this one can run.
+#include <algorithm>
+#include <cmath>
+#include <cstring>
+#include <vector>
+
+#include "affine_math.h"
+#include "coupling_job.h"
+
+#define FLOWKIT_INLINE inline __attribute__((always_inline))
+#define FLOWKIT_APART __attribute__((noinline))  // else its loops would have too few registers
+
+#ifdef __SSE2__
+#include <immintrin.h>
+#endif
+#if defined(__GNUC__) && !defined(__clang__) && defined(__x86_64__) && defined(__linux__)
+#define FLOWKIT_X86 1
+#include <sys/syscall.h>
+#include <unistd.h>
+#endif
+
+namespace flowkit {
+namespace {
+
+constexpr int64_t MOST_HIDDEN = 256;
+
+#define FLOWKIT_INSTRUCTIONS 0
+namespace plain {
+constexpr int64_t LANES = 4, CELLS = 8;
+#include "coupling_rows.h"
+}  // namespace plain
+#undef FLOWKIT_INSTRUCTIONS
+
+#ifdef FLOWKIT_X86
+#pragma GCC push_options
+#pragma GCC target("avx2,fma")
+#define FLOWKIT_INSTRUCTIONS 256
+namespace avx2 {
+constexpr int64_t LANES = 8, CELLS = 12;
+#include "coupling_rows.h"
+}  // namespace avx2
+#undef FLOWKIT_INSTRUCTIONS
+#pragma GCC pop_options
+
+#pragma GCC push_options
+#pragma GCC target("avx2,fma,avx512f,avx512bw,avx512vl,avx512dq,prefer-vector-width=512")
+#define FLOWKIT_INSTRUCTIONS 512
+namespace avx512 {
+constexpr int64_t LANES = 16, CELLS = 12;
+#include "coupling_rows.h"
+}  // namespace avx512
+#undef FLOWKIT_INSTRUCTIONS
+#pragma GCC pop_options
+
+#pragma GCC push_options
+#pragma GCC target("avx2,fma,avx512f,avx512bw,avx512vl,avx512dq,avx512bf16,amx-tile,amx-bf16,prefer-vector-width=512")
+#define FLOWKIT_INSTRUCTIONS 512
+namespace amx {
+constexpr int64_t LANES = 16, CELLS = 12;
+#include "coupling_rows.h"
+#include "coupling_tiles.h"
+}  // namespace amx
+#undef FLOWKIT_INSTRUCTIONS
+#pragma GCC pop_options
+
+// The kernel lends the tiles only to who asks.
+bool has_tiles() {
+  constexpr long ASK = 0x1023, DATA = 18;
+  unsigned a, b, c, d;
+  __asm__("cpuid" : "=a"(a), "=b"(b), "=c"(c), "=d"(d) : "a"(7), "c"(0));
+  const bool there = (d >> 22 & 1) && (d >> 24 & 1);
+  __asm__("cpuid" : "=a"(a), "=b"(b), "=c"(c), "=d"(d) : "a"(7), "c"(1));
+  return there && (a >> 5 & 1) && syscall(SYS_arch_prctl, ASK, DATA) == 0;
+}
+#endif
+
+int find_level() {
+#ifdef FLOWKIT_X86
+  __builtin_cpu_init();
+  const bool wide = __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
+                    __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512dq");
+  if (wide) return has_tiles() ? 3 : 2;
+  if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma")) return 1;
+#endif
+  return 0;
+}
+
+}  // namespace
+}  // namespace flowkit
+
+// 3: matrix tiles for bfloat16, 2: AVX-512, 1: AVX2, 0: what every processor of this kind has.
+extern "C" int flowkit_coupling_level() {
+  static const int level = flowkit::find_level();
+  return level;
+}
+
+// Returns 0, or 1 for a shape that it does not serve.
+extern "C" int flowkit_coupling_inverse(const flowkit::Job* job, int level) {
+  using namespace flowkit;
+  if (job->hidden % 16 || job->hidden > MOST_HIDDEN || job->moved < 1 || job->kept < 1) return 1;
+  level = std::min(level, flowkit_coupling_level());
+#ifdef FLOWKIT_X86
+  if (level == 3 && job->low && job->hidden % 32 == 0) {
+    amx::compute<amx::Tiles, uint16_t>(*job);
+  } else if (level >= 2) {
+    job->low ? avx512::compute<avx512::Floats, uint16_t>(*job) : avx512::compute<avx512::Floats, float>(*job);
+  } else if (level == 1) {
+    job->low ? avx2::compute<avx2::Floats, uint16_t>(*job) : avx2::compute<avx2::Floats, float>(*job);
+  } else
+#endif
+  {
+    job->low ? plain::compute<plain::Floats, uint16_t>(*job) : plain::compute<plain::Floats, float>(*job);
+  }
+  return 0;
+}
