@@ -94,11 +94,17 @@ def compiled(kinds, scratch):
     return {"ext_modules": extensions, "cmdclass": {"build_ext": command}}
 
 
+def extensions(door, scratch):
+    if door == "0" or (not DOORS[door] and sys.platform == "win32"):
+        return {}
+    without_init("flowkit", "flowkit.ops")
+    found = compiled(DOORS[door], scratch) if DOORS[door] else {"ext_modules": [coupling(optional=True)]}
+    return {**found, "options": {"bdist_wheel": {"py_limited_api": "cp311"}}}
+
+
 door = os.environ.get("FLOWKIT_BUILD_EXT", "")
 if door not in DOORS:
     raise SystemExit(f"FLOWKIT_BUILD_EXT must be 1, cpu or 0; got {door!r}")
-without_init("flowkit", "flowkit.ops")
-compiles = bool(DOORS[door]) or (door != "0" and sys.platform != "win32")
 
 packages = find_packages(include=["flowkit", "flowkit.*"])
 editable = "editable_wheel" in sys.argv
@@ -116,10 +122,5 @@ with tempfile.TemporaryDirectory() as scratch:
             "flowkit.recipes": ["*.yaml"],
             "flowkit.view": ["*.html"],
         },
-        **({"options": {"bdist_wheel": {"py_limited_api": "cp311"}}} if compiles else {}),
-        **(
-            compiled(DOORS[door], Path(scratch))
-            if DOORS[door]
-            else {"ext_modules": [coupling(optional=True)] if compiles else []}
-        ),
+        **extensions(door, Path(scratch)),
     )

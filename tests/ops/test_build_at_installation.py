@@ -1,4 +1,4 @@
-"""The ahead-of-time door: an installation that brings its compiled op along."""
+"""Compilation at installation: of the coupling, and if asked for of the affine op."""
 
 from __future__ import annotations
 
@@ -38,12 +38,12 @@ def checkout(tmp_path) -> Path:
     return folder
 
 
-def build(checkout: Path, target: Path, *, door: str) -> subprocess.CompletedProcess[str]:
+def build(checkout: Path, target: Path, *, door: str, **more: str) -> subprocess.CompletedProcess[str]:
     """What `pip install --no-build-isolation` does of an installation before it packs it."""
     return subprocess.run(
         [sys.executable, "setup.py", "-q", "build", "--build-lib", str(target)],
         cwd=checkout,
-        env={**os.environ, "FLOWKIT_BUILD_EXT": door},
+        env={**os.environ, "FLOWKIT_BUILD_EXT": door, **more},
         capture_output=True,
         text=True,
     )
@@ -56,7 +56,8 @@ def test_an_installed_library_needs_neither_compiler_nor_cache(checkout, tmp_pat
     target = tmp_path / "site"
     done = build(checkout, target, door="cpu")
     assert done.returncode == 0, done.stderr[-2000:]
-    [library] = (target / "flowkit" / "csrc").glob("*.so")
+    [library] = (target / "flowkit" / "csrc").glob("affine*.so")
+    assert len(list((target / "flowkit" / "csrc").glob("coupling*.so"))) == 1
     environment = {
         **os.environ,
         "PYTHONPATH": str(target),
@@ -69,6 +70,34 @@ def test_an_installed_library_needs_neither_compiler_nor_cache(checkout, tmp_pat
     )
     assert told.stdout.splitlines() == [f"compiled, {library}", "True"], told.stderr[-2000:]
     assert not (tmp_path / "none").exists()
+
+
+COUPLING = """
+from flowkit.ops import coupling_library
+print(coupling_library.status())
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("door", "compiler", "expected"), [("", None, 1), ("", "false", 0), ("0", None, 0)])
+def test_a_plain_installation_compiles_the_coupling_if_it_can(checkout, tmp_path, door, compiler, expected):
+    if build_tools.compiler() is None:
+        pytest.skip("no C++ compiler (c++) on PATH")
+    (checkout / "torch.py").write_text("raise ImportError('an isolated build has no torch')\n")
+    target = tmp_path / "site"
+    done = build(
+        checkout, target, door=door, **({} if compiler is None else {"CC": compiler, "CXX": compiler})
+    )
+    assert done.returncode == 0, done.stderr[-2000:]
+    found = list((target / "flowkit" / "csrc").glob("*.so"))
+    assert len(found) == expected
+    if found:
+        environment = {**os.environ, "PYTHONPATH": str(target), "FLOWKIT_CACHE": str(tmp_path / "none")}
+        environment.pop("FLOWKIT_KERNELS", None)
+        command = [sys.executable, "-c", COUPLING]
+        told = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True)
+        assert told.stdout.startswith("compiled, "), told.stderr[-2000:]
+        assert told.stdout.endswith(f", {found[0]}\n")
 
 
 @pytest.mark.slow

@@ -8,7 +8,7 @@ import torch
 
 from flowkit.cli import main
 from flowkit.errors import FlowkitError, KernelError
-from flowkit.ops import build, kernels
+from flowkit.ops import build, coupling_library, kernels
 
 CPU, CUDA = torch.device("cpu"), torch.device("cuda")
 
@@ -152,19 +152,23 @@ def test_a_first_use_while_compiling(built):
 @pytest.mark.usefixtures("can_compile")
 def test_the_verb(stub, capsys, monkeypatch):
     monkeypatch.setattr(torch.version, "cuda", None)
+    monkeypatch.setattr(coupling_library, "find", lambda: None)
+    monkeypatch.setattr(coupling_library, "build", lambda: "coupling.so")
     assert main(["build-kernels"]) == 0
     [library] = stub.libraries()
-    assert capsys.readouterr().out == f"{library}: built\n"
+    assert capsys.readouterr().out == f"coupling.so: built\n{library}: built\n"
+    monkeypatch.setattr(coupling_library, "find", lambda: "coupling.so")
     stamp = library.stat().st_mtime_ns
     assert main(["build-kernels", "--device", "cpu"]) == 0
-    assert capsys.readouterr().out == f"{library}: is there already\n"
+    assert capsys.readouterr().out == f"coupling.so: is there already\n{library}: is there already\n"
     assert library.stat().st_mtime_ns == stamp
     assert main(["build-kernels", "--device", "cuda"]) == 2
     told = capsys.readouterr()
     assert "the kernels for cuda cannot be built" in told.err
     assert "is built without CUDA" in told.err
     assert main(["build-kernels", "--force"]) == 0
-    assert capsys.readouterr().out.endswith(": built\n")
+    assert capsys.readouterr().out.count(": built\n") == 2
+    monkeypatch.setattr(coupling_library, "_found", coupling_library.Found(None, None))
     assert main(["env"]) == 0
     assert f"kernels, cpu  compiled, {stub.libraries()[0]}" in capsys.readouterr().out
 
