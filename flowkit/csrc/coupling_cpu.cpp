@@ -53,11 +53,23 @@ constexpr int64_t LANES = 16, CELLS = 12;
 #pragma GCC pop_options
 
 #pragma GCC push_options
+#pragma GCC target("avx2,fma,avx512f,avx512bw,avx512vl,avx512dq,avx512bf16,prefer-vector-width=512")
+#define FLOWKIT_INSTRUCTIONS 512
+namespace bf16 {
+constexpr int64_t LANES = 16, CELLS = 12;
+#include "coupling_rows.h"
+#include "coupling_pairs.h"
+}  // namespace bf16
+#undef FLOWKIT_INSTRUCTIONS
+#pragma GCC pop_options
+
+#pragma GCC push_options
 #pragma GCC target("avx2,fma,avx512f,avx512bw,avx512vl,avx512dq,avx512bf16,amx-tile,amx-bf16,prefer-vector-width=512")
 #define FLOWKIT_INSTRUCTIONS 512
 namespace amx {
 constexpr int64_t LANES = 16, CELLS = 12;
 #include "coupling_rows.h"
+#include "coupling_pairs.h"
 #include "coupling_tiles.h"
 }  // namespace amx
 #undef FLOWKIT_INSTRUCTIONS
@@ -79,7 +91,8 @@ int find_level() {
   __builtin_cpu_init();
   const bool wide = __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
                     __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512dq");
-  if (wide) return has_tiles() ? 3 : 2;
+  if (wide && __builtin_cpu_supports("avx512bf16")) return has_tiles() ? 4 : 3;
+  if (wide) return 2;
   if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma")) return 1;
 #endif
   return 0;
@@ -88,7 +101,7 @@ int find_level() {
 }  // namespace
 }  // namespace flowkit
 
-// 3: matrix tiles for bfloat16, 2: AVX-512, 1: AVX2, 0: what every processor of this kind has.
+// 4: matrix tiles for bfloat16, 3: AVX-512 with products of bfloat16, 2: AVX-512, 1: AVX2, 0: what every processor of this kind has.
 extern "C" int flowkit_coupling_level() {
   static const int level = flowkit::find_level();
   return level;
@@ -100,8 +113,10 @@ extern "C" int flowkit_coupling_inverse(const flowkit::Job* job, int level) {
   if (job->hidden % 16 || job->hidden > MOST_HIDDEN || job->moved < 1 || job->kept < 1) return 1;
   level = std::min(level, flowkit_coupling_level());
 #ifdef FLOWKIT_X86
-  if (level == 3 && job->low && job->hidden % 32 == 0) {
+  if (level == 4 && job->low && job->hidden % 32 == 0) {
     amx::compute<amx::Tiles, uint16_t>(*job);
+  } else if (level >= 3 && job->low) {
+    bf16::compute<bf16::Pairs, uint16_t>(*job);
   } else if (level >= 2) {
     job->low ? avx512::compute<avx512::Floats, uint16_t>(*job) : avx512::compute<avx512::Floats, float>(*job);
   } else if (level == 1) {

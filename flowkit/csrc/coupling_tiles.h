@@ -1,13 +1,4 @@
-// The coupling's convolutions in bfloat16 on a processor with matrix tiles (AMX). Included after `coupling_rows.h`.
-
-typedef uint16_t Low;
-
-FLOWKIT_INLINE Low low(float x) {  // to the nearest, ties to even; a NaN keeps its upper bits
-  uint32_t bits;
-  std::memcpy(&bits, &x, sizeof bits);
-  if (x != x) return static_cast<Low>(bits >> 16 | 64);
-  return static_cast<Low>((bits + 0x7fff + (bits >> 16 & 1)) >> 16);
-}
+// The coupling's convolutions in bfloat16 on a processor with matrix tiles (AMX). Included after `coupling_pairs.h`.
 
 // gcc's loads of tiles and of their shapes do not say that they read memory.
 FLOWKIT_INLINE void write_all() { __asm__ volatile("" ::: "memory"); }
@@ -140,7 +131,8 @@ struct Tiles {
       const Context* from = context + cell * width + n;
       const Lanes one = (lanes(sums + cell * DEPTH) + lanes(from)) * gains[0] + biases[0];
       const Lanes two = (lanes(sums + cell * DEPTH + LANES) + lanes(from + LANES)) * gains[1] + biases[1];
-      put_low(out + cell * width + n, relu(one), relu(two));
+      put_low(out + cell * width + n, relu(one));
+      put_low(out + cell * width + n + LANES, relu(two));
     }
   }
 
@@ -149,7 +141,8 @@ struct Tiles {
     const Lanes first = lanes(bias), second = lanes(bias + LANES);
     for (int64_t cell = 0; cell < STEP; ++cell) {
       const float* from = sums + cell * DEPTH;
-      put_low(out + cell * width, relu(lanes(from) + first), relu(lanes(from + LANES) + second));
+      put_low(out + cell * width, relu(lanes(from) + first));
+      put_low(out + cell * width + LANES, relu(lanes(from + LANES) + second));
     }
   }
 
@@ -178,10 +171,5 @@ struct Tiles {
     _tile_stored(1, to + SIDE, 128);
     _tile_stored(2, to + SIDE * 32, 128);
     _tile_stored(3, to + SIDE * 32 + SIDE, 128);
-  }
-
-  static FLOWKIT_INLINE void put_low(Low* to, Lanes one, Lanes two) {
-    const __m512bh both = _mm512_cvtne2ps_pbh(reinterpret_cast<__m512>(two), reinterpret_cast<__m512>(one));
-    std::memcpy(to, &both, sizeof both);
   }
 };

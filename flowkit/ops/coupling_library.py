@@ -21,7 +21,7 @@ from flowkit.ops.kernels import policy, warn
 Invert = Callable[[ctypes.Structure, int], int]
 """Computes a job on a level of instructions, or on the best below it; returns 0."""
 
-LEVELS = ("plain", "AVX2", "AVX-512", "AMX")
+LEVELS = ("plain", "AVX2", "AVX-512", "AVX-512 BF16", "AMX")
 
 
 class Found(NamedTuple):
