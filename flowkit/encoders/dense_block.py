@@ -14,7 +14,7 @@ SLOPE = 0.2  # of every leaky ReLU
 RESIDUAL = 0.2  # share of a block's output that is added to its input
 
 LANES = 32
-"""Channels that processors multiply together in bfloat16: they convolve 32 in less time than 24."""
+"""Channels that processors with matrix tiles (AMX) multiply together: they convolve 32 in less time than 24."""
 
 AT_ONCE = 64
 """Rows of a band: more do not fit into the caches, fewer cost more calls."""
@@ -146,10 +146,11 @@ def _residual(inputs: Queue, change: Tensor) -> Tensor:
 
 
 def _weights(block: DenseBlock, dtype: torch.dtype) -> list[tuple[Tensor, Tensor]]:
-    """Return weights and biases; in bfloat16, zeros fill what a convolution adds up to LANES channels."""
+    """Return weights and biases; for matrix tiles, zeros fill what a convolution adds up to LANES channels."""
     found = [_parameters(convolution) for convolution in block.convs]
     growth, features = len(found[0][0]), len(found[-1][0])
-    more = -growth % LANES if dtype == torch.bfloat16 and growth > LANES // 2 else 0
+    tiled = dtype == torch.bfloat16 and torch.cpu.get_capabilities().get("amx_bf16", False)
+    more = -growth % LANES if tiled and growth > LANES // 2 else 0
     if not more:  # no copies, so that a page's memory is measured without them
         return found
     padded = []

@@ -43,7 +43,7 @@ TOGETHER = 16
 
 HALVINGS = 10  # of the tiles' area, before a page is given up
 
-PROBE = 64  # side of the small window
+PROBE = 64  # side of the small window, in target pixels
 
 SLACK = 1.5
 """Factor for buffers of PyTorch's libraries, and for the allocator's gaps."""
@@ -172,7 +172,7 @@ def needs(model: ConditionalFlow, decoder: Decoder, band: int | None) -> Needs:
 
 @torch.no_grad()
 def _measured(model: ConditionalFlow, decoder: Decoder, band: int | None) -> Needs:
-    side = round_up(PROBE, model.grid)
+    side = round_up(PROBE // model.scale, model.grid)
     image = next(model.parameters()).new_zeros(1, model.in_channels, side, side)
 
     def encoded() -> Mapping[int, Features]:

@@ -95,8 +95,12 @@ def test_what_is_completed_in_a_window_is_that_of_the_image_but_for_the_tail(nam
         torch.testing.assert_close(edge, expected, rtol=1e-11, atol=1e-11)
 
 
+@pytest.mark.parametrize("tiles", [False, True], ids=["no tiles", "tiles"])
 @pytest.mark.parametrize("growth", [5, 24])
-def test_autocast_computes_bands_in_its_type(growth: int) -> None:
+def test_autocast_computes_bands_in_its_type(
+    growth: int, tiles: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("torch.cpu.get_capabilities", lambda: {"amx_bf16": tiles})
     torch.manual_seed(6)
     net = RRDB(in_channels=1, features=8, growth=growth, blocks=2, stack=[], scale=2, enlarged=True).eval()
     for stride in (1, 2, 4):
