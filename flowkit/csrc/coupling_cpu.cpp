@@ -28,6 +28,7 @@ constexpr int64_t MOST_HIDDEN = 256;
 namespace plain {
 constexpr int64_t LANES = 4, CELLS = 8;
 #include "coupling_rows.h"
+#include "normals.h"
 }  // namespace plain
 #undef FLOWKIT_INSTRUCTIONS
 
@@ -38,6 +39,7 @@ constexpr int64_t LANES = 4, CELLS = 8;
 namespace avx2 {
 constexpr int64_t LANES = 8, CELLS = 12;
 #include "coupling_rows.h"
+#include "normals.h"
 }  // namespace avx2
 #undef FLOWKIT_INSTRUCTIONS
 #pragma GCC pop_options
@@ -48,6 +50,7 @@ constexpr int64_t LANES = 8, CELLS = 12;
 namespace avx512 {
 constexpr int64_t LANES = 16, CELLS = 12;
 #include "coupling_rows.h"
+#include "normals.h"
 }  // namespace avx512
 #undef FLOWKIT_INSTRUCTIONS
 #pragma GCC pop_options
@@ -127,4 +130,15 @@ extern "C" int flowkit_coupling_inverse(const flowkit::Job* job, int level) {
     job->low ? plain::compute<plain::Floats, uint16_t>(*job) : plain::compute<plain::Floats, float>(*job);
   }
   return 0;
+}
+
+// See normals.h.
+extern "C" void flowkit_normals(const uint32_t* bits, int64_t n, const float* constant, const float* linear,
+                                const float* square, float* out) {
+  using namespace flowkit;
+#ifdef FLOWKIT_X86
+  if (flowkit_coupling_level() >= 2) return avx512::normals(bits, n, constant, linear, square, out);
+  if (flowkit_coupling_level() == 1) return avx2::normals(bits, n, constant, linear, square, out);
+#endif
+  plain::normals(bits, n, constant, linear, square, out);
 }

@@ -14,7 +14,7 @@ SLOPE = 0.2  # of every leaky ReLU
 RESIDUAL = 0.2  # share of a block's output that is added to its input
 
 LANES = 32
-"""Channels that processors with matrix tiles (AMX) multiply together: they convolve 32 in less time than 24."""
+"""Channels that processors with matrix tiles (AMX) multiply together: 32 take them less time than 24."""
 
 AT_ONCE = 64
 """Rows of a band: more do not fit into the caches, fewer cost more calls."""
@@ -146,7 +146,7 @@ def _residual(inputs: Queue, change: Tensor) -> Tensor:
 
 
 def _weights(block: DenseBlock, dtype: torch.dtype) -> list[tuple[Tensor, Tensor]]:
-    """Return weights and biases; for matrix tiles, zeros fill what a convolution adds up to LANES channels."""
+    """Return weights and biases; for matrix tiles, zeros fill what a convolution adds to LANES channels."""
     found = [_parameters(convolution) for convolution in block.convs]
     growth, features = len(found[0][0]), len(found[-1][0])
     tiled = dtype == torch.bfloat16 and torch.cpu.get_capabilities().get("amx_bf16", False)

@@ -103,7 +103,7 @@ class Decoder:
                 joining = (_cut(zs.pop(), margins, kept, first.out_shape.stride) for zs in left)
                 values = [torch.cat(pair, dim=1) for pair in zip(values, joining, strict=True)]
             values = _inverse(stage, values, [context_of(layer) for layer in stage.layers], images)
-        cores = (_cut(self.target.restore(v), kept, NONE, 1) for v in values)
+        cores = (self.target.restore(_cut(v, kept, NONE, 1)) for v in values)
         return [y for core in cores for y in torch.split(core, images)]
 
     def _at_once(self, z: Tensor) -> int:

@@ -1,4 +1,4 @@
-"""The coupling's library for processors: found, or compiled, and checked before it is used.
+"""The library of couplings and of normal numbers for processors, compiled in advance.
 
 It is plain C++ without torch. An installation compiles it where there is a compiler, and so does `flowkit
 build-kernels`. The environment variable FLOWKIT_KERNELS decides as for the affine op on processors, see
@@ -21,6 +21,9 @@ from flowkit.ops.kernels import policy, warn
 Invert = Callable[[ctypes.Structure, int], int]
 """Computes a job on a level of instructions, or on the best below it; returns 0."""
 
+Normals = Callable[[int, int, int, int, int, int], None]
+"""Makes normal numbers: `flowkit_normals` of coupling_cpu.cpp, with addresses."""
+
 LEVELS = ("plain", "AVX2", "AVX-512", "AVX-512 BF16", "AMX")
 
 
@@ -31,6 +34,7 @@ class Found(NamedTuple):
     invert: Invert | None
     level: int = 0
     """The best of `LEVELS` that this processor has."""
+    normals: Normals | None = None
 
 
 _found: Found | None = None
@@ -118,7 +122,10 @@ def _search(*, may_build: bool) -> Found:
         function = loaded.flowkit_coupling_inverse
         function.argtypes, function.restype = [ctypes.c_void_p, ctypes.c_int], ctypes.c_int
         level = int(loaded.flowkit_coupling_level())
+        normals = loaded.flowkit_normals
+        normals.argtypes = [ctypes.c_void_p, ctypes.c_int64, *[ctypes.c_void_p] * 4]
+        normals.restype = None
     except (OSError, AttributeError) as error:
         why = str(error).partition("\n")[0]
         raise KernelError(f"{path} cannot be loaded: {why}; try: flowkit build-kernels --force") from None
-    return Found(path, lambda job, level: int(function(ctypes.addressof(job), level)), level)
+    return Found(path, lambda job, level: int(function(ctypes.addressof(job), level)), level, normals)

@@ -18,7 +18,9 @@ FLAGS = (
 
 def module() -> str:
     """Return the name in the package, with a digest of sources and flags."""
-    headers = sorted(path for path in CSRC.glob("*.h") if path.name.startswith(("coupling_", "affine_math")))
+    headers = sorted(
+        path for path in CSRC.glob("*.h") if path.name.startswith(("coupling_", "affine_math", "normals"))
+    )
     files = [part for path in (SOURCE, *headers) for part in (path.name, path.read_bytes())]
     return f"coupling_cpu_{digest(*files, '', *FLAGS)}"
 

@@ -151,7 +151,7 @@ class CouplingStep:
         Args:
             z: (1, C, H, W), float32, on a processor.
             context: A u (1, hidden, H, W), float32, or bfloat16: then processors with instructions for it
-                (AVX-512 BF16, AMX) compute the network's sums of bfloat16 values in float32; others compute in float32.
+                (AVX-512 BF16, AMX) add products of bfloat16 values in float32; others compute in float32.
             cells: shift and gain (1, C, H, W) of the second map, float32.
             level: the index in `coupling_library.LEVELS` of the best instructions to use, for tests.
 

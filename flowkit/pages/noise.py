@@ -6,6 +6,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from flowkit.ops.normals import normals
+
 _CELL = 64  # small, because a window needs the whole of every cell that it touches
 
 
@@ -37,5 +39,6 @@ class PageNoise:
         return torch.from_numpy(out)
 
     def _cell(self, sample: int, latent: int, channels: int, i: int, j: int) -> NDArray[np.float32]:
-        bits = np.random.PCG64(np.random.SeedSequence([self.seed, sample, latent, i, j]))
-        return np.random.Generator(bits).standard_normal((channels, _CELL, _CELL), dtype=np.float32)
+        generator = np.random.PCG64(np.random.SeedSequence([self.seed, sample, latent, i, j]))
+        bits: NDArray[np.uint64] = generator.random_raw(channels * _CELL**2 // 2)
+        return normals(bits).reshape(channels, _CELL, _CELL)
