@@ -14,7 +14,7 @@ from flowkit.cli import main
 from flowkit.errors import FlowkitError
 from flowkit.images.reader import count_pages, read
 from flowkit.images.writer import PHOTO_SUFFIXES
-from flowkit.pages import clean
+from flowkit.pages import clean, read_layout
 
 
 @pytest.fixture
@@ -54,6 +54,39 @@ def test_folders_documents_and_the_report(folder: Path, ink_checkpoint: Path) ->
     assert (first["width"], first["height"], first["dpi"]) == (40, 48, [150.0, 100.0])
     assert first["review"] == pytest.approx(expected.page.review.score)
     assert "data:image/jpeg" in Path("out/report.html").read_text()
+
+
+LAYOUT = """<PcGts><Page imageWidth="40" imageHeight="48">
+<Border><Coords points="4,4 36,4 36,44 4,44"/></Border>
+<TextRegion><Coords points="0,0 20,0 20,30 0,30"/></TextRegion>
+<ImageRegion><Coords points="22,8 34,8 34,40 22,40"/></ImageRegion></Page></PcGts>"""
+
+
+def test_a_layout_leaves_its_regions(folder: Path, ink_checkpoint: Path) -> None:
+    Path("page.xml").write_text(LAYOUT)
+    options = ["--layout", "page.xml", "--model", str(ink_checkpoint)]
+    assert main(["clean", "scans/1.png", "-o", "part.png", *options]) == 0
+    found = read("part.png").pixels
+    layout = read_layout("page.xml")
+    inside, pictures = layout.inside((48, 40)), layout.of_pictures((48, 40))
+    assert (found[~inside] == 255).all()
+    assert found[pictures & inside].std() > 10  # grey or colour, as the page was there
+    assert np.array_equal(found, clean("scans/1.png", model=ink_checkpoint, layout=layout).image)
+    assert main(["clean", "scans/1.png", "-o", "whole.png", "--layout", "none.xml"]) == 2
+
+
+def test_a_folder_of_layouts_is_part_of_the_run(folder: Path, ink_checkpoint: Path) -> None:
+    Path("page").mkdir()
+    for name in ("1", "2-001", "2-002"):
+        Path(f"page/{name}.xml").write_text(LAYOUT)
+    command = ["clean", "scans", "-o", "out", "--layout", "page", "--model", str(ink_checkpoint)]
+    assert main(command) == 0
+    written = Path("out/report.jsonl").read_bytes()
+    assert main(command) == 0
+    assert Path("out/report.jsonl").read_bytes() == written  # nothing to do
+    Path("page/1.xml").write_text(LAYOUT.replace("0,30", "0,20"))
+    assert main(command) == 0
+    assert Path("out/report.jsonl").read_bytes() != written
 
 
 def test_what_there_is_not(folder: Path, ink_checkpoint: Path) -> None:

@@ -10,12 +10,13 @@ import numpy as np
 import pytest
 import torch
 
-from flowkit import build, save
+from flowkit import build, load, save
 from flowkit.cli import main
 from flowkit.errors import ExportError
 from flowkit.export import export
 from flowkit.export.onnx_file import ndtri
 from flowkit.flow import ConditionalFlow
+from flowkit.layers import AffineInjector
 
 onnxruntime = pytest.importorskip("onnxruntime", reason="onnxruntime is not installed (extra `export`)")
 
@@ -81,6 +82,69 @@ def test_pt2_samples_of_any_size(tmp_path, perturb):
         torch.testing.assert_close(sample(image, *latents), p.decode(latents), rtol=1e-4, atol=1e-5)
     assert json.loads(extra["flowkit.json"])["inputs"] == "image z0 z1"
     assert not [n for n in program.graph.nodes if "flowkit" in str(n.target) or "rand" in str(n.target)]
+
+
+FOUR_TIMES = {
+    "version": 1,
+    "name": "four times",
+    "target": {"type": "continuous", "channels": 1},
+    "encoder": {**LARGER["encoder"], "scale": 4, "features": 4, "growth": 2, "stack": []},
+    "flow": [
+        "subtract",
+        "squeeze",
+        {"type": "affine_injector", "hidden": 4, "kernel": 1},
+        "split",
+    ],
+}
+
+
+def sizes_agree(model: ConditionalFlow, file: Path, what: Any, sizes: list[tuple[int, int, int]]) -> None:
+    """Compare an exported file with the model for images of these batches, heights and widths."""
+    run = torch.export.load(file).module()
+    for batch, height, width in sizes:
+        image = torch.rand(batch, model.in_channels, height, width)
+        with torch.no_grad():
+            p = model(image)
+            if what == "sample":
+                latents = [0.7 * torch.randn(batch, *shape) for shape in p.latent_shapes]
+                found, expected = run(image, *latents), p.decode(latents)
+                assert found.shape == (batch, 1, 4 * height, 4 * width)
+                torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-4)
+            else:
+                y, noise = torch.rand(2, batch, 1, 4 * height, 4 * width)
+                found, expected = run(image, y, noise), p.log_prob(y, generator=noise)
+                assert found.shape == (batch,)
+                torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-2)
+
+
+@pytest.mark.parametrize("what", ["sample", "log_prob"])
+def test_pt2_of_a_model_that_enlarges_four_times(what, tmp_path, perturb):
+    model = model_of(FOUR_TIMES, perturb)
+    export(model, tmp_path / "m.pt2", what=what)
+    sizes_agree(model, tmp_path / "m.pt2", what, [(1, 6, 10), (2, 14, 8), (3, 4, 22)])
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("what", ["sample", "log_prob"])
+def test_pt2_of_the_model_that_ships_for_four_times(what, tmp_path):
+    file = tmp_path / "m.pt2"
+    assert main(["export", "super-resolve-x4", str(file), "--what", what]) == 0
+    sizes_agree(load("super-resolve-x4"), file, what, [(1, 6, 10), (2, 14, 8), (1, 4, 22)])
+
+
+def test_an_operation_that_cannot_go_to_pt2_names_its_layer(tmp_path, perturb, monkeypatch):
+    model = model_of(FOUR_TIMES, perturb)
+    inverse = AffineInjector.inverse
+
+    def branching(self: AffineInjector, z: torch.Tensor, *given: torch.Tensor) -> torch.Tensor:
+        if z.mean() > 0:
+            z = 2 * z
+        return inverse(self, z, *given)
+
+    monkeypatch.setattr(AffineInjector, "inverse", branching)
+    with pytest.raises(ExportError, match=r'm\.pt2: layer "affine_injector" cannot be exported'):
+        export(model, tmp_path / "m.pt2", what="sample")
+    assert not list(tmp_path.iterdir())
 
 
 @pytest.mark.slow

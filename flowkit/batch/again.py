@@ -33,14 +33,14 @@ def do_again(folder: Path, sheet: Sheet, task: Task, flow: ConditionalFlow, prog
             written, or another run is using it.
         FlowkitError: an option of the task cannot be used.
     """
+    settings, labels = described(task, flow)
     if sheet.document is not None and not sheet.document.is_file():
         name = sheet.document.name
-        raise OutputError(f"{sheet.name}: {name} is not written yet; flowkit binarize does that")
+        raise OutputError(f"{sheet.name}: {name} is not written yet; flowkit {settings['task']} does that")
     for path in (sheet.result, *sheet.files.values()):
         if not path.resolve().is_relative_to(folder.resolve()):
             raise OutputError(f"{path}: is not in the folder {folder}")
         check_no_link(path)
-    settings, labels = described(task, flow)
     make_folder(folder)
     with opened(folder, folder, Storage()) as report, _apart(sheet) as alone:
         said = TaskOnPages(task, flow, nullcontext)(alone, progress)

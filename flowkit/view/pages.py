@@ -5,11 +5,11 @@ from __future__ import annotations
 import functools
 import threading
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import Any, get_type_hints
 
-from flowkit.batch import BatchJob, Binarize, Record
+from flowkit.batch import BatchJob, Binarize, Clean, Record, Task
 from flowkit.batch.again import accept, do_again
 from flowkit.batch.html import order
 from flowkit.batch.page_work import settings_of
@@ -30,8 +30,9 @@ MAPS = ("probability", "uncertainty")
 PLACE = ".flowkit-view"
 """The folder, below that of the results, for maps of pages that are done from the viewer."""
 
-OPTIONS = ("decision", "invert", "samples", "scale", "seed", "temperature")
-"""Options of `Binarize` that may be asked for."""
+_SHARED = ("invert", "samples", "scale", "seed", "temperature")
+OPTIONS: dict[type[Task], tuple[str, ...]] = {Binarize: ("decision", *_SHARED), Clean: ("pictures", *_SHARED)}
+"""Options that may be asked for, by the task that made the page."""
 
 SAMPLES = 16
 
@@ -127,39 +128,50 @@ class Pages:
         accept(self.folder, self._key(number), accepted=accepted)
 
     def do(self, number: int, options: Mapping[str, Any]) -> Record:
-        """Do a page with options of `Binarize`, one page at a time; return its record.
+        """Do a page again by the command that made it, one page at a time; return its record.
+
+        Args:
+            number: of the page.
+            options: those to change, see `OPTIONS`.
 
         Raises:
-            FlowkitError: an option cannot be used, a page is being done, or as `do_again`.
+            FlowkitError: another command made the page, an option cannot be used, a page is being done, or
+                as `do_again`.
         """
         sheet, record = (entry := self.entry(number)).sheet, entry.record
-        if not _is_binarized(record):
-            raise FlowkitError(f"{sheet.name}: was not made by flowkit binarize")
-        task = self._task(record, options)
+        kind = _kind(record)
+        if kind is None:
+            raise FlowkitError(
+                f"{sheet.name}: was made by flowkit {_verb(record)}; expected a page of flowkit binarize or "
+                "flowkit clean"
+            )
+        task = self._task(kind, record, options)
         if not self._lock.acquire(blocking=False):
             raise FlowkitError("a page is being done: wait until it is ready")
         try:
             self.busy = (number, 0, 1)
-            flow = _model(task.model, task.device)
+            flow = _model(kind, task.model, task.device)
 
             def progress(done: int, total: int) -> None:
                 self.busy = (number, done, total)
 
-            wanted = self._maps(sheet) if task.samples > 1 else {}
+            wanted = self._maps(sheet) if task.maps and task.samples > 1 else {}
             return do_again(self.folder, replace(sheet, maps=wanted, samples=()), task, flow, progress)
         finally:
             self.busy = None
             self._lock.release()
 
-    def _task(self, record: Record | None, options: Mapping[str, Any]) -> Binarize:
+    def _task(self, kind: type[Task], record: Record | None, options: Mapping[str, Any]) -> Task:
         """Return the task of a page: with the options that it was made with, changed as asked for."""
         if record is not None and "layouts_sha256" in record.settings:
-            raise FlowkitError("the page was made with a layout; do it again by flowkit binarize --layout")
-        hints = get_type_hints(Binarize)
-        said = {} if record is None else {k: v for k, v in record.settings.items() if k in OPTIONS}
+            verb = _verb(record)
+            raise FlowkitError(f"the page was made with a layout; do it again by flowkit {verb} --layout")
+        known, hints = OPTIONS[kind], get_type_hints(kind)
+        kept = {field.name for field in fields(kind)} - {"precision"}  # another device may have made it
+        said = {} if record is None else {k: v for k, v in record.settings.items() if k in kept}
         for name, value in options.items():
-            if name not in OPTIONS:
-                raise FlowkitError(f'unknown option "{name}"; {suggest(name, OPTIONS)}')
+            if name not in known:
+                raise FlowkitError(f'unknown option "{name}"; {suggest(name, known)}')
             try:
                 said[name] = convert(value, hints[name])
             except ValueError as error:
@@ -168,9 +180,11 @@ class Pages:
         for name in {"decision", "temperature"} - {*options}:
             if said.get("samples") != before:
                 said.pop(name, None)  # they were for so many samples
-        model = self.task.model if record is None or record.model is None else record.model
-        ocr = self.task.ocr if record is None else record.settings.get("ocr")
-        task = replace(self.task, **{"model": model, "ocr": ocr, **said})
+        if record is None:
+            task: Task = replace(self.task, **said)
+        else:
+            shared = {field.name: getattr(self.task, field.name) for field in fields(Task)}
+            task = kind(**{**shared, "model": record.model or self.task.model, **said})
         settings_of(task)
         return task
 
@@ -218,7 +232,9 @@ class Pages:
             result = Layer(sheet.result, None if sheet.document is None else sheet.page)
             layers[RESULT] = result
             said = record.settings
-            if _is_binarized(record) and "layouts_sha256" not in said:  # nothing tells where the layout is
+            if (
+                _kind(record) is Binarize and "layouts_sha256" not in said
+            ):  # nothing tells where the layout is
                 scales, invert = record.scales or (1.0,), said.get("invert", "auto")
                 layers[CLEAN] = CleanLayer(page, result, scales, invert, said.get("pdf_dpi"))
             for kind, file in record.files.items():
@@ -236,13 +252,19 @@ class Pages:
             "status": "new" if record is None else record.status,
             "layers": list(self._layers(entry)),
             "version": None if record is None else record.finished,
-            "can_be_done": _is_binarized(record) and _is_written(entry.sheet.document),
+            "can_be_done": _kind(record) is not None and _is_written(entry.sheet.document),
             **{name: said.get(name) for name in names},
         }
 
 
-def _is_binarized(record: Record | None) -> bool:
-    return record is None or record.settings.get("task", "binarize") == "binarize"
+def _verb(record: Record | None) -> str:
+    return "binarize" if record is None else str(record.settings.get("task", "binarize"))
+
+
+def _kind(record: Record | None) -> type[Task] | None:
+    """Return the task that makes a page again; None where there is no doing it from the viewer."""
+    kinds: dict[str, type[Task]] = {"binarize": Binarize, "clean": Clean}
+    return kinds.get(_verb(record))
 
 
 def _is_written(document: Path | None) -> bool:
@@ -250,5 +272,5 @@ def _is_written(document: Path | None) -> bool:
 
 
 @functools.lru_cache(maxsize=1)
-def _model(name: str, device: str) -> ConditionalFlow:
-    return Binarize(model=name, device=device).load()
+def _model(kind: type[Task], name: str, device: str) -> ConditionalFlow:
+    return kind(model=name, device=device).load()

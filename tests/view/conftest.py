@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from flowkit.batch import BatchJob, Binarize, run
+from flowkit.batch import BatchJob, Binarize, Clean, run
 
 
 @pytest.fixture
@@ -27,5 +27,14 @@ def ink(scans: Path, task: Binarize) -> Path:
     """A run over these pages."""
     out = scans.with_name("ink")
     with run(BatchJob([scans], f"{out}/", task, maps={"probability": out / "p"})) as records:
+        assert sorted(one.status for one in records) == ["done", "done", "failed"]
+    return out
+
+
+@pytest.fixture
+def cleaned(scans: Path, task: Binarize) -> Path:
+    """A run of `flowkit clean` over these pages."""
+    out = scans.with_name("cleaned")
+    with run(BatchJob([scans], f"{out}/", Clean(model=task.model), format="jpg")) as records:
         assert sorted(one.status for one in records) == ["done", "done", "failed"]
     return out

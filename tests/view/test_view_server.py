@@ -164,3 +164,26 @@ def look(browser: Browser, site: Site, ink: Path) -> None:
     browser.until("innerWidth === 390")
     assert browser.run("document.documentElement.scrollWidth") <= 390
     assert browser.run("$('stage').clientHeight") > 300
+
+
+@pytest.mark.slow
+def test_a_clean_page_is_done_again_in_a_browser(cleaned: Path, tmp_path: Path) -> None:
+    if CHROMIUM is None:
+        pytest.skip("no Chromium here (Debian: apt install chromium)")
+    site, browser = Site(Pages(cleaned)), Browser(tmp_path / "profile")
+    try:
+        browser.open(site.url)
+        browser.until("document.querySelectorAll('#list button').length === 3")
+        browser.press("j")
+        browser.press("r")
+        shown = str(browser.run("$('form').innerText"))
+        assert "keep pictures" in shown
+        assert "ink if" not in shown
+        browser.run("$('form').elements.pictures.checked = false")
+        browser.run("$('form').requestSubmit()")
+        browser.until("pages.find(one => one.number === at).settings.pictures === false")
+        assert not browser.run("$('form').elements.pictures.checked")
+    finally:
+        browser.close()
+        site.close()
+    assert {record.settings["task"] for record in last(cleaned).values()} == {"clean"}
