@@ -232,9 +232,8 @@ class Pages:
             result = Layer(sheet.result, None if sheet.document is None else sheet.page)
             layers[RESULT] = result
             said = record.settings
-            if (
-                _kind(record) is Binarize and "layouts_sha256" not in said
-            ):  # nothing tells where the layout is
+            # nothing tells where a layout is
+            if _kind(record) is Binarize and "layouts_sha256" not in said:
                 scales, invert = record.scales or (1.0,), said.get("invert", "auto")
                 layers[CLEAN] = CleanLayer(page, result, scales, invert, said.get("pdf_dpi"))
             for kind, file in record.files.items():
