@@ -57,28 +57,8 @@ struct Pairs {
     }
   }
 
-  // Makes the sums over rows of the last convolution, one for each column of its kernel.
   FLOWKIT_APART void last(const Low* const (&rows)[3], int64_t x, float* out) const {
-    const int64_t hidden = job.hidden;
-    for (int64_t n = 0; n < outs; n += LANES) {
-      Lanes sums[CELLS] = {};
-      for (int64_t row = 0; row < 3; ++row) {
-        if (!rows[row]) continue;
-        multiply(rows[row] + x * hidden, hidden, hidden, &final[row * hidden * outs + 2 * n], outs, sums);
-      }
-      for (int64_t cell = 0; cell < CELLS; ++cell) put(out + cell * outs + n, sums[cell]);
-    }
-  }
-
- private:
-  template <typename Weight>
-  static void pack(std::vector<Low>& into, int64_t depth, int64_t width, const Weight& weight) {
-    for (int64_t k = 0; k < depth; k += 2) {
-      for (int64_t n = 0; n < width; ++n) {
-        into.push_back(low(weight(k, n)));
-        into.push_back(k + 1 < depth ? low(weight(k + 1, n)) : Low(0));
-      }
-    }
+    add_rows(*this, rows, x, final.data(), 2, out);
   }
 
   // Adds sum_k a[cell][k] b[k][...].
@@ -96,6 +76,17 @@ struct Pairs {
     if (k == depth) return;
     for (int64_t cell = 0; cell < CELLS; ++cell) {  // what lies behind is another cell's
       sums[cell] = add_products(sums[cell], a[cell * stride + k], two(b));
+    }
+  }
+
+ private:
+  template <typename Weight>
+  static void pack(std::vector<Low>& into, int64_t depth, int64_t width, const Weight& weight) {
+    for (int64_t k = 0; k < depth; k += 2) {
+      for (int64_t n = 0; n < width; ++n) {
+        into.push_back(low(weight(k, n)));
+        into.push_back(k + 1 < depth ? low(weight(k + 1, n)) : Low(0));
+      }
     }
   }
 

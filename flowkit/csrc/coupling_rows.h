@@ -47,6 +47,23 @@ FLOWKIT_INLINE Lanes add_product(Lanes sum, float x, Lanes weights) {
 #endif
 }
 
+// Makes the sums over rows of the last convolution, one for each column of its kernel, from weights
+// (3 rows, hidden / deep, outs, deep).
+template <typename Engine>
+FLOWKIT_INLINE void add_rows(const Engine& engine, const typename Engine::Value* const (&rows)[3], int64_t x,
+                             const typename Engine::Value* weights, int64_t deep, float* out) {
+  const int64_t hidden = engine.job.hidden, outs = engine.outs;
+  for (int64_t n = 0; n < outs; n += LANES) {
+    Lanes sums[CELLS] = {};
+    for (int64_t row = 0; row < 3; ++row) {
+      if (!rows[row]) continue;
+      const auto* of_row = weights + row * hidden * outs + deep * n;
+      Engine::multiply(rows[row] + x * hidden, hidden, hidden, of_row, outs, sums);
+    }
+    for (int64_t cell = 0; cell < CELLS; ++cell) put(out + cell * outs + n, sums[cell]);
+  }
+}
+
 // Convolutions in float, of cells whose hidden values lie side by side.
 struct Floats {
   typedef float Value;
@@ -96,16 +113,8 @@ struct Floats {
     }
   }
 
-  // Makes the sums over rows of the last convolution, one for each column of its kernel.
   FLOWKIT_INLINE void last(const float* const (&rows)[3], int64_t x, float* out) const {
-    for (int64_t n = 0; n < outs; n += LANES) {
-      Lanes sums[CELLS] = {};
-      for (int64_t row = 0; row < 3; ++row) {
-        if (!rows[row]) continue;
-        multiply(rows[row] + x * job.hidden, job.hidden, job.hidden, &final[row * job.hidden * outs + n], outs, sums);
-      }
-      for (int64_t cell = 0; cell < CELLS; ++cell) put(out + cell * outs + n, sums[cell]);
-    }
+    add_rows(*this, rows, x, final.data(), 1, out);
   }
 };
 

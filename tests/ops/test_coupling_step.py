@@ -179,6 +179,30 @@ def test_what_is_not_a_number_stays_so_and_spreads_two_cells(low):
     assert step(torch.randn(1, 4, 12, 40), context).isfinite().all()
 
 
+@pytest.mark.parametrize("level", range(LEVELS.index("AMX")), ids=LEVELS[:-1])
+@pytest.mark.parametrize("low", [False, True], ids=["float32", "bfloat16"])
+@torch.no_grad()
+def test_no_cell_reads_beyond_its_neighbours(level, low):
+    """27 values around a cell: no pair of bfloat16 values may take one from the next cell."""
+    coupling = layers(6, 32, followed=False)[0]
+    step = coupling_step.CouplingStep(coupling.network.maps(), coupling.partition.start)
+    z, context = torch.randn(1, 6, 9, 40), coupling.network.condition(torch.randn(1, 6, 9, 40))
+    z[0, :3, 4, 20] = torch.nan
+    lost = step(z, context.bfloat16() if low else context, level=level)[0, 3:].isnan().any(0)
+    expected = torch.zeros(9, 40, dtype=torch.bool)
+    expected[2:7, 18:23] = True
+    assert torch.equal(lost, expected)
+
+
+@torch.no_grad()
+def test_products_of_bfloat16_values_are_used_where_the_processor_has_them():
+    step, z, context = ready(6, 30, low=True)
+    by_level = [step(z, context, level=level) for level in range(library().level + 1)]
+    exact = LEVELS.index("AVX-512")
+    for level, found in enumerate(by_level):
+        assert (error(found, by_level[0]) < EXACT) == (level <= exact)
+
+
 @torch.no_grad()
 def test_other_libraries_find_their_tiles_as_they_left_them():
     """oneDNN computes in bfloat16 with the same tiles, before and after."""
